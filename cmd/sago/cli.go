@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// grammar is the whole command line; each group's commands are in its own file.
+type grammar struct {
+	Context string        `help:"${help_context}" env:"SAGO_CONTEXT" placeholder:"FILE"`
+	Output  string        `help:"${help_output}" enum:"text,json" default:"text"`
+	Lang    string        `help:"${help_lang}" enum:"ko,en" default:"${lang}"`
+	Timeout time.Duration `help:"${help_timeout}" default:"2m"`
+
+	Bundle  bundleGroup  `cmd:"" help:"${help_bundle}"`
+	Usage   usageGroup   `cmd:"" help:"${help_usage}"`
+	History historyGroup `cmd:"" help:"${help_history}"`
+	Clock   clockGroup   `cmd:"" help:"${help_clock}"`
+	Cluster clusterGroup `cmd:"" help:"${help_cluster}"`
+	Version versionCmd   `cmd:"" help:"${help_version}"`
+}
+
+// run does what the arguments say and returns the exit code.
+func run(args []string, stdout, stderr io.Writer) int {
+	lang := languageOf(args, os.Getenv)
+	err := execute(args, lang, stdout, stderr)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(stderr, errorLine(err, lang))
+	return exitCode(err)
+}
+
+func execute(args []string, lang language, stdout, stderr io.Writer) error {
+	var g grammar
+	vars := helpTexts(lang)
+	vars["lang"] = string(lang)
+	parser, err := kong.New(&g, kong.Name("sago"), kong.Description(vars["help_sago"]), vars,
+		kong.Writers(stdout, stderr), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		return err
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		return &inputError{"USAGE", err.Error()}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if g.Timeout <= 0 {
+		return &inputError{"USAGE", "--timeout must be positive"}
+	}
+	ctx, cancel := context.WithTimeout(ctx, g.Timeout)
+	defer cancel()
+	s := &session{ctx: ctx, context: g.Context, json: g.Output == "json", lang: lang, stdout: stdout, stderr: stderr}
+	return parsed.Run(s)
+}

@@ -1,0 +1,68 @@
+package main
+
+import "github.com/alecthomas/kong"
+
+// helpTexts are the sentences of --help in one language; the grammar's tags name
+// them.
+func helpTexts(lang language) kong.Vars {
+	vars := kong.Vars{}
+	for name, m := range helps {
+		vars["help_"+name] = lang.pick(m.ko, m.en)
+	}
+	return vars
+}
+
+var helps = map[string]message{
+	"sago":    {"사고(史庫) 보안저장소의 명령줄입니다.", "The command line of a Sago WORM storage appliance."},
+	"context": {"어느 클러스터를 누구로서 부를지 적은 파일.", "File that says which cluster to call, and as whom."},
+	"output":  {"결과의 형식: text 또는 json.", "Form of the result: text or json."},
+	"lang":    {"메시지의 언어: ko 또는 en (기본은 로캘).", "Language of messages: ko or en (default from the locale)."},
+	"timeout": {"명령 전체의 시간 한도.", "Time limit of the whole command."},
+
+	"bundle":        {"묶음정보를 저장하고 열람합니다.", "Store and read bundles."},
+	"bundle_put":    {"문서를 하나의 묶음정보로 저장합니다.", "Store documents as one bundle."},
+	"bundle_get":    {"묶음정보를 읽습니다. 목적이 기록됩니다.", "Read a bundle; the purpose goes on record."},
+	"bundle_show":   {"내용 없이 상태를 보여 줍니다.", "Show what is known of a bundle without its content."},
+	"bundle_list":   {"기관의 묶음정보를 나열합니다.", "List the institution's bundles."},
+	"bundle_verify": {"저장된 사본을 읽어 지문을 비교합니다.", "Read the stored copy and compare its fingerprints."},
+
+	"usage":        {"이용 내역을 기록하고 봅니다.", "Write and read use records."},
+	"usage_record": {"이용 내역 한 건을 기록합니다.", "Write one use record."},
+	"usage_list":   {"거래 또는 정보주체의 이용 내역을 나열합니다.", "List the uses of a transaction or a data subject."},
+
+	"history":        {"이력을 보고 확인합니다.", "Read and verify the history."},
+	"history_list":   {"이력을 오래된 것부터 나열합니다.", "List records, oldest first."},
+	"history_show":   {"이력 한 건과 그 바이트를 보여 줍니다.", "Show one record with its exact bytes."},
+	"history_verify": {"이력 전체를 과반수 서명과 대조합니다.", "Hold the whole history against a majority's signatures."},
+
+	"clock":          {"신뢰 시각.", "The trusted clock."},
+	"clock_status":   {"신뢰 시각의 상태를 보여 줍니다.", "Show the state of the trusted clock."},
+	"cluster":        {"노드들.", "The nodes."},
+	"cluster_status": {"노드들의 상태를 보여 줍니다.", "Show the state of the nodes."},
+	"cluster_verify": {"모든 노드가 자기 파일을 전부 확인합니다.", "Have every node check all its files."},
+	"version":        {"판을 보여 줍니다.", "Show the version."},
+
+	"transaction": {"거래일련번호.", "Transaction number."},
+	"part":        {"부분 번호.", "Part of the transaction."},
+	"bundle_id":   {"묶음정보 ID (예: MDS0000001).", "Bundle ID, such as MDS0000001."},
+	"subject_ci":  {"정보주체의 CI.", "CI of the data subject."},
+	"retain":      {"보유기간: 2031-12-31, P5Y, PT30S, one-time, event:P3Y.", "Retention rule: 2031-12-31, P5Y, PT30S, one-time, event:P3Y."},
+	"basis":       {"보유기간의 근거.", "What the retention rule rests on."},
+	"basis_kind":  {"근거의 종류: statute(법령), subject(정보주체), definition(묶음정보 정의).", "Kind of basis: statute, subject or definition."},
+	"media_type":  {"모든 문서의 매체 형식 (기본은 파일 이름에서).", "Media type of every document (default from the file name)."},
+	"files":       {"저장할 파일.", "Files to store."},
+	"purpose":     {"열람·이용 목적 (필수).", "Purpose of the read or use (required)."},
+	"purpose_may": {"조회 목적.", "Purpose of the query."},
+	"user":        {"이용자 이름.", "Name of the user."},
+	"department":  {"이용자 소속.", "Department of the user."},
+	"contact":     {"이용자 연락처.", "Contact of the user."},
+	"to":          {"쓸 파일; - 은 표준출력. 문서가 여럿이면 폴더, 또는 FILE.1, FILE.2 ….", "File to write; - is standard output. Several documents go into a folder, or to FILE.1, FILE.2 ..."},
+	"since":       {"이때부터: 2026-03-01 (한국 시각) 또는 RFC 3339.", "From then on: 2026-03-01 (Korean time) or RFC 3339."},
+	"until":       {"이때까지: 2026-03-01 (그날을 포함) 또는 RFC 3339.", "Up to then: 2026-03-01 (that day included) or RFC 3339."},
+	"expiring":    {"이때 전에 보유기간이 끝나는 것.", "Those whose retention ends before."},
+	"limit":       {"많아야 이만큼; 0은 전부.", "At most so many; 0 means all."},
+	"action":      {"이 동작만 (예: READ).", "This action only, such as READ."},
+	"from":        {"이 일련번호부터.", "From this sequence on."},
+	"all":         {"CLOCK과 CHECKPOINT도 포함.", "CLOCK and CHECKPOINT records as well."},
+	"sequence":    {"이력 일련번호.", "Sequence of the record."},
+}

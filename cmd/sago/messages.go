@@ -1,0 +1,64 @@
+package main
+
+// message is what a reason means and what to do about it, in both languages.
+type message struct{ ko, en string }
+
+// messages is the catalogue by REASON_CODE. A reason that is not here is shown
+// with the server's sentence alone.
+var messages = map[string]message{
+	// Found before any call.
+	"USAGE":            {"명령을 이해할 수 없습니다. `sago --help`를 보십시오", "the command is not understood; see `sago --help`"},
+	"CONTEXT":          {"컨텍스트 파일을 쓸 수 없습니다. --context 또는 SAGO_CONTEXT와 그 내용을 확인하십시오", "the context file cannot be used; check --context or SAGO_CONTEXT and what it says"},
+	"FILE":             {"파일을 읽거나 쓸 수 없습니다. 이름과 권한을 확인하십시오", "a file cannot be read or written; check its name and permissions"},
+	"PURPOSE_REQUIRED": {"열람·이용 목적이 없으면 읽을 수 없습니다. --purpose를 적고, 기관 시스템은 이용자의 이름·소속·연락처도 적으십시오", "nothing is read without a purpose; give --purpose and, from an application, the user's name, department and contact"},
+	"INVALID":          {"입력이 올바르지 않습니다. 고쳐서 다시 하십시오", "the input is not valid; correct it and try again"},
+	"TOO_LARGE":        {"너무 큽니다. 나누어 저장하십시오", "it is too large; store it in parts"},
+
+	// Refused by a rule.
+	"CONFLICT":        {"이 거래일련번호에는 다른 내용이 이미 저장되어 있습니다. 저장된 묶음정보는 바뀌지 않습니다. 번호를 확인하십시오", "this transaction number already holds other content; what is stored never changes; check the number"},
+	"RETENTION_RULE":  {"보유기간 규칙이 없거나 잘못되었거나 허용 범위를 벗어났습니다. --retain을 고치십시오", "the retention rule is missing, malformed or out of bounds; correct --retain"},
+	"RETENTION_BASIS": {"보유기간이 그 근거와 맞지 않습니다. --basis와 --basis-kind를 확인하십시오", "the retention rule contradicts its basis; check --basis and --basis-kind"},
+	"DEFINITION":      {"등록되지 않았거나 종료된 묶음정보입니다. --bundle-id를 확인하십시오", "the bundle definition is unknown or ended; check --bundle-id"},
+	"ONE_TIME_USED":   {"1회성 열람이 이미 이루어졌습니다. 다시 읽을 수 없습니다", "the one-time view was used; it cannot be read again"},
+	"STATE":           {"지금 상태에서는 할 수 없습니다. 상태를 먼저 확인하십시오", "not possible in the present state; look at the state first"},
+	"HELD":            {"보존조치(legal hold)가 걸려 있습니다. 해제된 뒤에만 할 수 있습니다", "a legal hold keeps it; only possible after the hold is released"},
+	"NEEDS_ACT":       {"여러 사람이 서명한 결재 행위로만 할 수 있습니다", "only an act signed by several persons may do this"},
+	"POLICY":          {"정책이 허용하지 않습니다. 정책을 확인하십시오", "the policy does not allow it; look at the policy"},
+	"CLOCK":           {"신뢰 시각이 준비되지 않았거나 투표가 거절되었습니다. `sago clock status`를 보십시오", "trusted time is not ready or its votes were refused; see `sago clock status`"},
+	"SIGNATURE":       {"서명이 확인되지 않습니다. 서명자와 문서를 확인하십시오", "a signature does not verify; check the signers and the document"},
+	"MEMBER":          {"알 수 없거나 오래된 노드입니다. `sago cluster status`를 보십시오", "an unknown or outdated node; see `sago cluster status`"},
+
+	// Not permitted.
+	"NOT_PERMITTED":       {"이 신원으로는 허용되지 않습니다. 권한관리책임자에게 권한을 신청하십시오. 이 시도는 이력에 남습니다", "not permitted for this identity; apply to the access manager for a grant; the attempt is on record"},
+	"UNKNOWN_PRINCIPAL":   {"이 인증서의 주체는 등록되어 있지 않습니다. 컨텍스트의 인증서를 확인하십시오", "nobody is enrolled under this certificate; check the certificate of the context"},
+	"UNAUTHENTICATED":     {"신원이 확인되지 않았습니다. 컨텍스트의 인증서를 확인하십시오", "the identity could not be established; check the certificate of the context"},
+	"CERTIFICATE_REFUSED": {"서버가 인증서를 거절했습니다. 컨텍스트의 인증서가 이 클러스터의 것인지 확인하십시오", "the server refused the certificate; check that the context's certificate is of this cluster"},
+
+	// Not there.
+	"NOT_FOUND": {"없습니다. 번호와 소속 기관을 확인하십시오", "there is no such thing; check the number and the institution"},
+	"EXPIRED":   {"보유기간이 끝나 읽을 수 없습니다. 묶음정보는 파기되었거나 곧 파기됩니다", "its retention has ended and it can no longer be read; it is erased or about to be"},
+
+	// Try again.
+	"UNAVAILABLE":     {"노드에 닿을 수 없습니다. 잠시 뒤 다시 하십시오", "no node can be reached; try again later"},
+	"NOT_READY":       {"클러스터가 준비되지 않았습니다. 잠시 뒤 다시 하십시오", "the cluster is not ready; try again later"},
+	"NO_QUORUM":       {"노드 과반수에 닿을 수 없어 기록할 수 없습니다. 기록할 수 없는 일은 하지 않습니다", "no majority of nodes is within reach, so nothing can be recorded; what cannot be recorded is not done"},
+	"TIMEOUT":         {"시간 안에 끝나지 않았습니다. 다시 하거나 --timeout을 늘리십시오", "it did not end in time; try again or give a longer --timeout"},
+	"RATE_LIMITED":    {"요청이 너무 많습니다. 잠시 뒤 다시 하십시오", "too many requests; try again later"},
+	"EXHAUSTED":       {"서버의 한도에 이르렀습니다. 잠시 뒤 다시 하십시오", "a limit of the server is reached; try again later"},
+	"STORAGE_FULL":    {"저장 공간이 부족하여 새로 저장할 수 없습니다. 공간을 늘리십시오", "there is no room for new bundles; add storage"},
+	"STALE_OPERATION": {"요청이 너무 늦게 처리되었습니다. 다시 하십시오", "the request was overtaken by too many others; try again"},
+	"KEY_SLOT":        {"키 슬롯을 쓸 수 없었습니다. 다시 하십시오", "the key slot could not be used; try again"},
+	"NO_CHECKPOINT":   {"과반수가 서명한 체크포인트가 아직 없어 확인할 수 없습니다. 잠시 뒤 다시 하십시오", "there is no checkpoint signed by a majority yet to verify against; try again later"},
+
+	// Integrity.
+	"INTEGRITY":        {"확인되지 않는 응답입니다. 쓰지 말고 감사자에게 알리십시오", "what was answered does not verify; do not use it, and tell the auditor"},
+	"DAMAGED":          {"저장된 자료의 손상이 발견되었습니다. 감사자에게 알리십시오", "stored data is damaged; tell the auditor"},
+	"UNTRUSTED_SERVER": {"이 클러스터의 서버가 아닙니다. 주소와 컨텍스트를 확인하십시오", "the server is not one of this cluster; check the address and the context"},
+
+	// Other.
+	"FAILED":        {"실패했습니다", "it failed"},
+	"INTERNAL":      {"서버 안에서 실패했습니다. 로그를 확인하십시오", "it failed inside the server; look at its log"},
+	"CANCELED":      {"중단되었습니다", "it was interrupted"},
+	"ABORTED":       {"중단되었습니다. 다시 하십시오", "it was aborted; try again"},
+	"UNIMPLEMENTED": {"이 서버는 이 명령을 모릅니다. 판을 확인하십시오", "this server does not know the command; check the versions"},
+}

@@ -1,0 +1,292 @@
+package store
+
+import (
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/sago-worm/sago/access"
+	"github.com/sago-worm/sago/retention"
+	"github.com/sago-worm/sago/store/format"
+)
+
+// isRequest reports whether a principal's request is behind the kind.
+func (k Kind) isRequest() bool { return k.action() != 0 }
+
+// action is what the DENY record of a refused request names.
+func (k Kind) action() format.Action {
+	switch k {
+	case KindStore, KindChunk:
+		return format.ActStore
+	case KindRead:
+		return format.ActRead
+	case KindShow:
+		return format.ActShow
+	case KindList:
+		return format.ActList
+	case KindVerify:
+		return format.ActVerify
+	case KindUse:
+		return format.ActUse
+	}
+	return 0
+}
+
+// decide runs the operation. A *refusal is deterministic; any other error halts.
+func (t *turn) decide() error {
+	if t.op.BuiltAt+Window < t.entry {
+		return refuse(format.ReasonStale, "the operation waited too long; send it again")
+	}
+	if len(t.op.Detail) > maxDetail || t.op.Kind != KindCeremony && len(t.op.Body) > maxBody || len(t.op.Body) > maxCeremony {
+		return refuse(format.ReasonInvalid, "an operation's part is too long")
+	}
+	if t.ceremony == nil && t.op.Kind != KindCeremony {
+		return refuse(format.ReasonNotReady, "the ceremony has not taken place")
+	}
+	switch t.op.Kind {
+	case KindCeremony:
+		return t.decideCeremony()
+	case KindStore:
+		return t.decideStore()
+	case KindChunk:
+		return nil
+	case KindRead, KindShow, KindVerify, KindUse:
+		return t.decideBundle()
+	case KindList:
+		return t.decideList()
+	case KindDeny:
+		return t.decideDeny()
+	case KindSweep:
+		return t.decideSweep()
+	case KindClock:
+		return t.decideClock()
+	case KindMember:
+		return t.decideMember()
+	case KindMark:
+		return t.decideMark()
+	case KindCheckpoint:
+		return t.decideCheckpoint()
+	case KindKey:
+		return t.decideKey()
+	case KindAttest:
+		return t.decideAttest()
+	case KindNodeStart:
+		return t.decideNodeStart()
+	case KindEnrol:
+		return t.decideEnrol()
+	case KindDamage, KindRepair:
+		return t.decideDamage()
+	}
+	return fmt.Errorf("operation of unknown kind %d", t.op.Kind)
+}
+
+// permit decides whether the operation's actor may do verb for its institution.
+// The node that took the request decided the same; a state that has changed
+// since, or a node that lies, is met here.
+func (t *turn) permit(verb access.Verb) error {
+	p, err := t.person(t.op.Actor)
+	if err != nil {
+		return err
+	}
+	if p == nil {
+		return refuse(format.ReasonUnknownPrincipal, "nobody is enrolled under this id")
+	}
+	who := access.Principal{ID: p.ID, Role: access.Role(p.Role), Institution: p.Institution}
+	if err := access.Decide(who, verb); err != nil {
+		return refuse(format.ReasonNotPermitted, err.Error())
+	}
+	if p.Institution != t.op.Institution {
+		return refuse(format.ReasonNotPermitted, "the principal belongs to another institution")
+	}
+	return nil
+}
+
+func validTransaction(s string) bool {
+	if s == "" || len(s) > format.MaxTransaction || !utf8.ValidString(s) {
+		return false
+	}
+	for _, c := range s {
+		if c < ' ' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+func (t *turn) key() format.BundleKey {
+	return format.BundleKey{Institution: t.op.Institution, Transaction: t.op.Transaction, Part: t.op.Part}
+}
+
+func (t *turn) decideStore() error {
+	if err := t.permit(access.VerbPut); err != nil {
+		return err
+	}
+	e, err := format.DecodeStoreEffect(t.op.Body)
+	if err != nil {
+		return refuse(format.ReasonInvalid, err.Error())
+	}
+	if !validTransaction(t.op.Transaction) || t.op.Part == 0 {
+		return refuse(format.ReasonInvalid, "a transaction number has 1 to 128 bytes without control characters, a part counts from 1")
+	}
+	if e.Chunks == 0 || e.Size > format.MaxBundle || e.Sealed > e.Size+uint64(e.Chunks)*format.ChunkOverhead+maxPayloadHeader {
+		return refuse(format.ReasonTooLarge, "a bundle has at most 256 MiB")
+	}
+	old, err := t.bundle(t.key())
+	if err != nil {
+		return err
+	}
+	if old != nil {
+		t.out.Outcome, t.out.Bundle = Exists, old
+		return nil
+	}
+	if err := t.checkDefinition(e); err != nil {
+		return err
+	}
+	if _, err := t.checkRetention(e); err != nil {
+		return err
+	}
+	if err := t.checkSlot(e.Slot); err != nil {
+		return err
+	}
+	if err := t.write(t.about(format.ActStore, e)); err != nil {
+		return err
+	}
+	t.out.Bundle, err = t.bundle(t.key())
+	return err
+}
+
+// about is the draft of a record about the operation's own bundle.
+func (t *turn) about(a format.Action, e format.Effect) draft {
+	return draft{action: a, institution: t.op.Institution, transaction: t.op.Transaction, part: t.op.Part, effect: e, detail: true}
+}
+
+func (t *turn) checkDefinition(e format.StoreEffect) error {
+	d, err := t.definition(t.op.Institution, e.Definition)
+	if err != nil {
+		return err
+	}
+	if d == nil {
+		return refuse(format.ReasonDefinition, "no bundle definition "+e.Definition+" is in force for this institution")
+	}
+	fixed := retention.BasisKind(e.BasisKind) == retention.BasisDefinition
+	if fixed && d.Rule != "" && d.Rule != e.Rule {
+		return refuse(format.ReasonBasis, "the basis is the definition, whose rule is "+d.Rule)
+	}
+	return nil
+}
+
+// checkRetention is the retention that the bundle would begin with.
+func (t *turn) checkRetention(e format.StoreEffect) (retention.Retention, error) {
+	rule, err := retention.ParseRule(e.Rule)
+	if err != nil {
+		return retention.Retention{}, refuse(format.ReasonBadRule, err.Error())
+	}
+	limits, err := bounds(t.policy)
+	if err != nil {
+		return retention.Retention{}, err
+	}
+	r, err := retention.New(rule, retention.BasisKind(e.BasisKind), limits, t.atLeast())
+	if err != nil {
+		return r, refuse(format.ReasonBadRule, err.Error())
+	}
+	return r, nil
+}
+
+// checkSlot refuses a key slot that is not announced, not the front node's own,
+// retired or already named.
+func (t *turn) checkSlot(s format.Slot) error {
+	b, err := t.block(s.Block)
+	if err != nil {
+		return err
+	}
+	switch {
+	case b == nil:
+		return refuse(format.ReasonSlot, "the key block is not announced")
+	case b.Owner != t.op.Front:
+		return refuse(format.ReasonSlot, "the key block belongs to another node")
+	case b.Retired != 0 || s.Index >= b.Slots || b.IsUsed(s.Index):
+		return refuse(format.ReasonSlot, "the key slot is retired or taken")
+	}
+	return nil
+}
+
+var bundleVerbs = map[Kind]access.Verb{
+	KindRead: access.VerbGet, KindShow: access.VerbShow, KindVerify: access.VerbVerify, KindUse: access.VerbUse,
+}
+
+// decideBundle decides READ, SHOW, VERIFY and USE.
+func (t *turn) decideBundle() error {
+	if err := t.permit(bundleVerbs[t.op.Kind]); err != nil {
+		return err
+	}
+	b, err := t.bundle(t.key())
+	if err != nil {
+		return err
+	}
+	if b == nil {
+		return refuse(format.ReasonNotFound, "no bundle has this number and part")
+	}
+	if t.op.Kind == KindRead {
+		return t.decideRead(b)
+	}
+	if t.op.Kind == KindUse || t.op.Kind == KindVerify {
+		if b.Expire != 0 || retentionOf(b.Retention).Status(t.now()) == retention.StateExpired {
+			return refuse(format.ReasonExpired, "its retention has ended")
+		}
+	}
+	var e format.Effect = format.BundleRef{Store: b.Store}
+	if t.op.Kind == KindUse {
+		e = format.UseEffect{Store: b.Store, Definition: b.Definition, Subject: b.Subject}
+	}
+	t.out.Bundle = b
+	return t.write(t.about(t.op.Kind.action(), e))
+}
+
+func (t *turn) decideRead(b *format.BundleRow) error {
+	e, err := format.DecodeReadEffect(t.op.Body)
+	if err != nil {
+		return refuse(format.ReasonInvalid, err.Error())
+	}
+	if b.Expire != 0 {
+		return refuse(format.ReasonExpired, "its retention has ended")
+	}
+	if _, err := retentionOf(b.Retention).Read(t.op.Actor, e.Request, t.now()); err != nil {
+		return refuseRead(err)
+	}
+	e.Store = b.Store
+	t.out.Bundle = b
+	return t.write(t.about(format.ActRead, e))
+}
+
+func (t *turn) decideList() error {
+	e, err := format.DecodeListEffect(t.op.Body)
+	if err != nil {
+		return refuse(format.ReasonInvalid, err.Error())
+	}
+	verb := access.VerbList
+	switch e.Kind {
+	case format.ListHistory:
+		verb = access.VerbHistoryList
+	case format.ListUses:
+		verb = access.VerbUsageList
+	}
+	if err := t.permit(verb); err != nil {
+		return err
+	}
+	return t.write(draft{action: format.ActList, institution: t.op.Institution, effect: e, detail: true})
+}
+
+// decideDeny writes what a front node refused, or counted in a flood.
+func (t *turn) decideDeny() error {
+	e, err := format.DecodeDenyEffect(t.op.Body)
+	if err != nil || t.op.Reason == format.ReasonOK {
+		return refuse(format.ReasonInvalid, "a denial names a verb, a count and a reason")
+	}
+	d := draft{action: format.ActDeny, result: t.op.Reason, effect: e, detail: true}
+	if _, err := t.institution(t.op.Institution); err == nil {
+		d.institution = t.op.Institution
+	}
+	if validTransaction(t.op.Transaction) {
+		d.transaction, d.part = t.op.Transaction, t.op.Part
+	}
+	return t.write(d)
+}

@@ -1,0 +1,106 @@
+package store
+
+import (
+	"slices"
+
+	"github.com/sago-worm/sago/store/format"
+)
+
+// decideKey announces or retires a key block, or opens an institution's epoch.
+func (t *turn) decideKey() error {
+	e, err := format.DecodeKeyEffect(t.op.Body)
+	if err != nil {
+		return refuse(format.ReasonInvalid, err.Error())
+	}
+	switch e.Verb {
+	case format.KeyAnnounce:
+		b, err := t.block(e.Block)
+		if err != nil {
+			return err
+		}
+		if b != nil || e.Owner != t.op.Front || e.Slots == 0 || e.Slots > 1<<16 {
+			return refuse(format.ReasonSlot, "the block is known, foreign or of a wrong size")
+		}
+	case format.KeyRetire:
+		b, err := t.block(e.Block)
+		if err != nil {
+			return err
+		}
+		if b == nil || b.Retired != 0 || b.Owner != t.op.Front {
+			return refuse(format.ReasonSlot, "the block is unknown, foreign or retired")
+		}
+	case format.KeyEpoch:
+		return t.decideEpoch(e)
+	default:
+		return refuse(format.ReasonInvalid, "unknown key verb")
+	}
+	return t.write(draft{action: format.ActKey, effect: e})
+}
+
+func (t *turn) decideEpoch(e format.KeyEffect) error {
+	inst, err := t.institution(e.Institution)
+	if err != nil {
+		return refuse(format.ReasonNotFound, err.Error())
+	}
+	first := inst.Epoch == 0
+	if e.Epoch <= inst.Epoch || first == e.Subject.IsZero() {
+		return refuse(format.ReasonState, "the epoch is not newer, or its subject key is out of place")
+	}
+	slots := []format.Slot{e.Use, e.Other}
+	if first {
+		slots = append(slots, e.Subject)
+	}
+	for i, s := range slots {
+		if err := t.checkSlot(s); err != nil {
+			return err
+		}
+		if slices.Contains(slots[:i], s) {
+			return refuse(format.ReasonSlot, "one slot twice")
+		}
+	}
+	return t.write(draft{action: format.ActKey, effect: e})
+}
+
+// decideAttest takes a node's signed word that it destroyed what was to be
+// destroyed; the word that completes a majority erases (ERASE) each bundle.
+func (t *turn) decideAttest() error {
+	e, err := format.DecodeAttestEffect(t.op.Body)
+	if err != nil || len(e.Bundles)+len(e.Blocks) == 0 {
+		return refuse(format.ReasonInvalid, "an attestation names bundles or blocks")
+	}
+	m, ok := t.members[e.Node]
+	if !ok || m.Current != e.Incarnation {
+		return refuse(format.ReasonMember, "the attesting incarnation is no voter")
+	}
+	if !verifyNode(m, e.Message(t.own.cluster), e.Signature) {
+		return refuse(format.ReasonSignature, "attestation")
+	}
+	var keys []format.BundleKey
+	for i, seq := range e.Bundles {
+		row, err := t.erasure(seq)
+		if err != nil {
+			return err
+		}
+		if row == nil || i > 0 && e.Bundles[i-1] >= seq {
+			return refuse(format.ReasonState, "a named bundle waits for no erasure")
+		}
+		keys = append(keys, row.Bundle)
+	}
+	if err := t.write(draft{action: format.ActAttest, effect: e}); err != nil {
+		return err
+	}
+	for _, key := range keys {
+		b, err := t.bundle(key)
+		if err != nil {
+			return err
+		}
+		if b.Erase != 0 || len(b.Attested) < t.majority() {
+			continue
+		}
+		d := draft{action: format.ActErase, institution: key.Institution, transaction: key.Transaction, part: key.Part, effect: format.BundleRef{Store: b.Store}}
+		if err := t.write(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package store
+
+import (
+	"github.com/sago-worm/sago/retention"
+	"github.com/sago-worm/sago/store/format"
+)
+
+// PendingErasure is a bundle that this node has still to destroy.
+type PendingErasure struct {
+	Store  uint64
+	Slot   format.Slot
+	Permit retention.Permit
+	// Decision is the sequence of the record that decided it.
+	Decision uint64
+}
+
+// PendingErasures lists what node has not attested and what a checkpoint covers:
+// decisions below size. At most limit.
+func (m *Machine) PendingErasures(node uint32, size uint64, limit int) ([]PendingErasure, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	var out []PendingErasure
+	err := m.idx.Ascend(tErasure, nil, nil, func(k, v []byte) (bool, error) {
+		row, err := format.DecodeErasureRow(v)
+		if err != nil {
+			return false, err
+		}
+		if row.Decision >= size {
+			return true, nil
+		}
+		b, err := m.bundle(row.Bundle)
+		if err != nil || b == nil {
+			return false, err
+		}
+		if contains(b.Attested, node) {
+			return true, nil
+		}
+		permit, err := retentionOf(b.Retention).Expire(retention.RecordID(b.Store), m.now())
+		if err != nil {
+			return true, nil // the decision function says no: it stays
+		}
+		out = append(out, PendingErasure{Store: b.Store, Slot: row.Slot, Permit: permit, Decision: row.Decision})
+		return len(out) < limit, nil
+	})
+	return out, err
+}
+
+func contains(nodes []uint32, n uint32) bool { return containsAll(nodes, []uint32{n}) }
+
+// PendingBlock is a retired key block whose unused slots this node has still to
+// destroy.
+type PendingBlock struct {
+	ID       format.ID
+	Unused   []format.Slot
+	Decision uint64
+}
+
+// PendingBlocks lists the retired blocks that node has not attested and that a
+// checkpoint covers.
+func (m *Machine) PendingBlocks(node uint32, size uint64) ([]PendingBlock, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	var out []PendingBlock
+	err := m.idx.Ascend(tRetire, nil, nil, func(k, v []byte) (bool, error) {
+		r := format.NewReader(v)
+		p := PendingBlock{ID: format.ID(k), Decision: r.U64()}
+		b, err := m.block(p.ID)
+		if err != nil || b == nil || p.Decision >= size || contains(b.Attested, node) {
+			return true, err
+		}
+		for i := range b.Slots {
+			if !b.IsUsed(i) {
+				p.Unused = append(p.Unused, format.Slot{Block: p.ID, Index: i})
+			}
+		}
+		out = append(out, p)
+		return true, nil
+	})
+	return out, err
+}
+
+// ErasureBacklog reports whether an erasure or a retired block waits for a
+// checkpoint at or above its decision: somebody must ask for one.
+func (m *Machine) ErasureBacklog() (bool, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	size, found := m.checkpoint.Checkpoint.Size, false
+	err := m.idx.Ascend(tErasure, nil, nil, func(_, v []byte) (bool, error) {
+		row, err := format.DecodeErasureRow(v)
+		found = found || row.Decision >= size
+		return !found, err
+	})
+	if err != nil || found {
+		return found, err
+	}
+	err = m.idx.Ascend(tRetire, nil, nil, func(_, v []byte) (bool, error) {
+		r := format.NewReader(v)
+		found = r.U64() >= size
+		return !found, r.Done()
+	})
+	return found, err
+}
+
+// SlotLives reports whether a slot of an announced block may hold a key: it is
+// not erased by a decision that this state knows. Whoever receives a block
+// clears the others before using any.
+func (m *Machine) SlotLives(s format.Slot) (bool, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	b, err := m.block(s.Block)
+	if err != nil || b == nil {
+		return false, err
+	}
+	if !b.IsUsed(s.Index) {
+		return b.Retired == 0, nil
+	}
+	dead, err := m.idx.Get(tDeadSlot, slotKey(s))
+	return dead == nil, err
+}

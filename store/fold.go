@@ -1,0 +1,382 @@
+package store
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"slices"
+
+	"github.com/sago-worm/sago/retention"
+	"github.com/sago-worm/sago/store/format"
+	"github.com/sago-worm/sago/store/index"
+)
+
+// fold takes the effect of one record into the state. It decides nothing: what
+// it is given has been decided, here or by the majority whose history is being
+// followed. An error means that history and state do not belong together.
+func (m *Machine) fold(rec *format.Record, leaf format.Digest) error {
+	if err := m.foldEffect(rec); err != nil {
+		return fmt.Errorf("%s: %w", rec.Action, err)
+	}
+	if err := m.count(rec); err != nil {
+		return err
+	}
+	m.next = rec.Sequence + 1
+	m.window.remember(rec, leaf)
+	if m.notify != nil {
+		m.notify(rec.Action)
+	}
+	return nil
+}
+
+func (m *Machine) foldEffect(rec *format.Record) error {
+	switch rec.Action {
+	case format.ActStore:
+		return m.foldStore(rec)
+	case format.ActRead:
+		return m.foldRead(rec)
+	case format.ActUse:
+		return m.foldUse(rec)
+	case format.ActExpire:
+		return m.foldExpire(rec)
+	case format.ActErase:
+		return m.foldErase(rec)
+	case format.ActAttest:
+		return m.foldAttest(rec)
+	case format.ActClock:
+		return m.foldClock(rec)
+	case format.ActMember:
+		return m.foldMember(rec)
+	case format.ActCheckpoint:
+		return m.foldCheckpoint(rec)
+	case format.ActAct:
+		return m.foldAct(rec)
+	case format.ActKey:
+		return m.foldKey(rec)
+	case format.ActShow, format.ActList, format.ActVerify, format.ActDeny, format.ActNodeStart,
+		format.ActEnrol, format.ActDamage, format.ActRepair:
+		return nil // the record is its own effect
+	}
+	return fmt.Errorf("no such effect in this version")
+}
+
+// set changes one row of the state and takes the change into the running hash:
+// H' = SHA-256(H || table || key || old row hash || new row hash). A nil value
+// removes the row.
+func (m *Machine) set(t index.Table, key, value []byte) error {
+	old, err := m.idx.Get(t, key)
+	if err != nil {
+		return err
+	}
+	var w format.Writer
+	w.Raw(m.state[:])
+	w.U8(uint8(t))
+	w.Blob(key)
+	for _, row := range [][]byte{old, value} {
+		var h format.Digest
+		if row != nil {
+			h = sha256.Sum256(row)
+		}
+		w.Raw(h[:])
+	}
+	m.state = sha256.Sum256(w.Bytes())
+	if value == nil {
+		m.idx.Delete(t, key)
+	} else {
+		m.idx.Put(t, key, value)
+	}
+	return nil
+}
+
+// count gives the record its place in its institution's own sequence and among
+// its transaction's records.
+func (m *Machine) count(rec *format.Record) error {
+	inst, err := m.institution(rec.Institution)
+	if err != nil {
+		return err
+	}
+	if err := m.set(tOwnHistory, cat(key32(rec.Institution), key64(inst.Records)), key64(rec.Sequence)); err != nil {
+		return err
+	}
+	if rec.Transaction != "" {
+		key := cat(transactionKey(rec.Institution, rec.Transaction), key64(rec.Sequence))
+		if err := m.set(tTransaction, key, []byte{}); err != nil {
+			return err
+		}
+	}
+	inst.Records++
+	return m.set(tInstitution, key32(inst.Number), inst.Encode())
+}
+
+func keyOf(rec *format.Record) format.BundleKey {
+	return format.BundleKey{Institution: rec.Institution, Transaction: rec.Transaction, Part: rec.Part}
+}
+
+func (m *Machine) foldStore(rec *format.Record) error {
+	e, err := format.DecodeStoreEffect(rec.Effect)
+	if err != nil {
+		return err
+	}
+	rule, err := retention.ParseRule(e.Rule)
+	if err != nil {
+		return err
+	}
+	limits, err := bounds(m.policy)
+	if err != nil {
+		return err
+	}
+	r, err := retention.New(rule, retention.BasisKind(e.BasisKind), limits, m.atLeast())
+	if err != nil {
+		return err
+	}
+	key := keyOf(rec)
+	row := format.BundleRow{
+		Store: rec.Sequence, StoredAt: rec.Clock, Definition: e.Definition, Slot: e.Slot, Size: e.Size, Sealed: e.Sealed, Chunks: e.Chunks,
+		Digest: e.Digest, Commitment: e.Commitment, Subject: e.Subject, Documents: e.Documents, Retention: retentionRow(r),
+	}
+	if err := m.useSlots(e.Slot); err != nil {
+		return err
+	}
+	subject := cat(subjectKey(key.Institution, e.Subject), key64(row.Store))
+	if err := m.set(tSubject, subject, key.Encode()); err != nil {
+		return err
+	}
+	return m.putBundle(key, nil, row)
+}
+
+// putBundle writes a bundle's row and keeps the rows that follow from it: under
+// its end in the expiry table, and among what waits for a clock entry.
+func (m *Machine) putBundle(key format.BundleKey, old *format.BundleRow, row format.BundleRow) error {
+	var before, now retention.Retention
+	if old != nil {
+		before = retentionOf(old.Retention)
+	}
+	now = retentionOf(row.Retention)
+	was, end := expiresAt(old, before), expiresAt(&row, now)
+	if was != end && was != 0 {
+		if err := m.set(tExpiry, expiryKey(int64(was), row.Store), nil); err != nil {
+			return err
+		}
+	}
+	if was != end && end != 0 {
+		if err := m.set(tExpiry, expiryKey(int64(end), row.Store), key.Encode()); err != nil {
+			return err
+		}
+	}
+	waited := old != nil && before.Waiting()
+	if now.Waiting() && !waited {
+		if err := m.set(tWaiting, key64(row.Store), cat(key64(m.clock.Round), key.Encode())); err != nil {
+			return err
+		}
+	}
+	if waited && !now.Waiting() {
+		if err := m.set(tWaiting, key64(row.Store), nil); err != nil {
+			return err
+		}
+	}
+	return m.set(tBundle, key.Encode(), row.Encode())
+}
+
+// expiresAt is where a bundle stands in the expiry table; 0 when it does not: it
+// has no end yet, a hold keeps it, or it has expired already.
+func expiresAt(row *format.BundleRow, r retention.Retention) retention.Instant {
+	if row == nil || row.Expire != 0 || len(r.Holds) > 0 {
+		return 0
+	}
+	return r.End()
+}
+
+// changeBundle reads a record's bundle, changes it and writes it back.
+func (m *Machine) changeBundle(key format.BundleKey, store uint64, change func(*format.BundleRow) error) error {
+	old, err := m.bundle(key)
+	if err != nil {
+		return err
+	}
+	if old == nil || old.Store != store {
+		return fmt.Errorf("no bundle stored by record %d", store)
+	}
+	row := *old
+	if err := change(&row); err != nil {
+		return err
+	}
+	return m.putBundle(key, old, row)
+}
+
+func (m *Machine) foldRead(rec *format.Record) error {
+	e, err := format.DecodeReadEffect(rec.Effect)
+	if err != nil {
+		return err
+	}
+	key := keyOf(rec)
+	b, err := m.bundle(key)
+	if err != nil {
+		return err
+	}
+	if b == nil || retentionOf(b.Retention).Rule.Kind() != retention.RuleOneTime {
+		return nil // reading changes nothing
+	}
+	return m.changeBundle(key, e.Store, func(row *format.BundleRow) error {
+		r, err := retentionOf(row.Retention).Read(rec.Actor, e.Request, m.now())
+		row.Retention = retentionRow(r)
+		return err
+	})
+}
+
+func (m *Machine) foldUse(rec *format.Record) error {
+	e, err := format.DecodeUseEffect(rec.Effect)
+	if err != nil {
+		return err
+	}
+	return m.set(tUse, cat(subjectKey(rec.Institution, e.Subject), key64(rec.Sequence)), []byte{})
+}
+
+func (m *Machine) foldExpire(rec *format.Record) error {
+	e, err := format.DecodeBundleRef(rec.Effect)
+	if err != nil {
+		return err
+	}
+	key := keyOf(rec)
+	return m.changeBundle(key, e.Store, func(row *format.BundleRow) error {
+		row.Expire = rec.Sequence + 1
+		pending := format.ErasureRow{Bundle: key, Slot: row.Slot, Decision: rec.Sequence}
+		if err := m.set(tDeadSlot, slotKey(row.Slot), []byte{}); err != nil {
+			return err
+		}
+		return m.set(tErasure, key64(row.Store), pending.Encode())
+	})
+}
+
+func (m *Machine) foldErase(rec *format.Record) error {
+	e, err := format.DecodeBundleRef(rec.Effect)
+	if err != nil {
+		return err
+	}
+	return m.changeBundle(keyOf(rec), e.Store, func(row *format.BundleRow) error {
+		row.Erase = rec.Sequence + 1
+		return m.settle(row)
+	})
+}
+
+// settle removes a pending erasure once every voter has attested and the ERASE
+// record stands.
+func (m *Machine) settle(row *format.BundleRow) error {
+	if row.Erase == 0 || !containsAll(row.Attested, m.voters()) {
+		return nil
+	}
+	return m.set(tErasure, key64(row.Store), nil)
+}
+
+func containsAll(have, want []uint32) bool {
+	return !slices.ContainsFunc(want, func(n uint32) bool { return !slices.Contains(have, n) })
+}
+
+func withNode(nodes []uint32, n uint32) []uint32 {
+	out := slices.Clone(nodes)
+	if !slices.Contains(out, n) {
+		out = append(out, n)
+		slices.Sort(out)
+	}
+	return out
+}
+
+func (m *Machine) foldAttest(rec *format.Record) error {
+	e, err := format.DecodeAttestEffect(rec.Effect)
+	if err != nil {
+		return err
+	}
+	for _, seq := range e.Bundles {
+		pending, err := m.erasure(seq)
+		if err != nil {
+			return err
+		}
+		if pending == nil {
+			return fmt.Errorf("bundle of record %d waits for no erasure", seq)
+		}
+		err = m.changeBundle(pending.Bundle, seq, func(row *format.BundleRow) error {
+			row.Attested = withNode(row.Attested, e.Node)
+			return m.settle(row)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, id := range e.Blocks {
+		if err := m.attestBlock(id, e.Node); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Machine) foldClock(rec *format.Record) error {
+	e, err := format.DecodeClockEffect(rec.Effect)
+	if err != nil {
+		return err
+	}
+	next, tick, err := m.quorumClock().Advance(m.voters(), votesOf(e.Votes), clockPolicy(m.policy))
+	if err != nil {
+		return err
+	}
+	if int64(next.Now) != e.Now || int64(tick.Start) != e.Start || int64(next.Floor) != e.Floor {
+		return fmt.Errorf("the record says %d, the ratchet %d", e.Now, next.Now)
+	}
+	for _, v := range e.Votes {
+		row := m.members[v.Voter]
+		row.Commit, row.Size = max(row.Commit, v.Commit), max(row.Size, v.Size)
+		if err := m.putMember(row); err != nil {
+			return err
+		}
+	}
+	m.clock = clockRow(next, tick.Start)
+	if err := m.set(tMeta, []byte(metaClock), m.clock.Encode()); err != nil {
+		return err
+	}
+	return m.startWaiting(tick)
+}
+
+// startWaiting starts every period (and grace) that was committed in an earlier
+// round than the one this clock entry answered.
+func (m *Machine) startWaiting(tick retention.Tick) error {
+	type waiting struct {
+		store uint64
+		key   format.BundleKey
+	}
+	var ready []waiting
+	err := m.idx.Ascend(tWaiting, nil, nil, func(key, value []byte) (bool, error) {
+		r, v := format.NewReader(key), format.NewReader(value[:min(8, len(value))])
+		w := waiting{store: r.U64()}
+		if open := v.U64(); !tick.Starts(open) {
+			return true, nil
+		}
+		var err error
+		w.key, err = format.DecodeBundleKey(value[8:])
+		ready = append(ready, w)
+		return true, err
+	})
+	if err != nil {
+		return err
+	}
+	for _, w := range ready {
+		err := m.changeBundle(w.key, w.store, func(row *format.BundleRow) error {
+			r, err := retentionOf(row.Retention).Started(tick.Start)
+			if err != nil {
+				// A deadline beyond the calendar, or damaged metadata: it stays, locked.
+				return nil
+			}
+			row.Retention = retentionRow(r)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Machine) foldCheckpoint(rec *format.Record) error {
+	e, err := format.DecodeCheckpointEffect(rec.Effect)
+	if err != nil {
+		return err
+	}
+	m.checkpoint = e
+	return m.set(tMeta, []byte(metaCheckpoint), rec.Effect)
+}

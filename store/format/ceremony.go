@@ -1,0 +1,257 @@
+package format
+
+import "fmt"
+
+// Ceremony is the parameters of the first act: who the nodes and the first
+// persons are, the first policy, and a time that two people compared. It is the
+// first log entry; every node is started with its digest and takes no other.
+type Ceremony struct {
+	// Production marks the cluster for ever; a start of the other kind refuses
+	// its data.
+	Production bool
+	// Time is what the persons compared, microseconds. The first clock entry
+	// must lie within 24 h after it.
+	Time         int64
+	Nodes        []CeremonyNode
+	Persons      []Person
+	Institutions []Institution
+	Definitions  []Definition
+	Authorities  [][]byte // DER certificates that client certificates chain to
+	Policy       Policy
+}
+
+// CeremonyNode is a node's first incarnation.
+type CeremonyNode struct {
+	Number      uint32 // from 1
+	Name        string
+	Incarnation ID
+	PublicKey   []byte // ECDSA P-256, PKIX DER
+}
+
+// Person is a principal as the ceremony or an enrolment names it: numbers and a
+// public key. Names follow as ENROL records once keys exist.
+type Person struct {
+	ID          uint64 // from 1
+	Role        uint8  // access.Role
+	Institution uint32
+	// PublicKey is that of the person's certificate and signatures, PKIX DER.
+	PublicKey []byte
+	// Identity is the SHA-256 over the certificate's issuer and subject DN, both
+	// DER: the principal is the full DN and its issuer, not the key alone.
+	Identity Digest
+}
+
+// Institution is a tenant (이용기관). Number 0, the appliance, is not listed.
+type Institution struct {
+	Number uint32
+	Code   string // 이용기관 코드
+}
+
+// Definition is a bundle definition (묶음정보) in force.
+type Definition struct {
+	Institution uint32
+	BundleID    string
+	Version     uint32
+	Grade       uint8
+	// Rule is the definition's own retention rule; empty when every rule with a
+	// basis is allowed.
+	Rule string
+}
+
+// Policy is the replicated policy (I10). Every value has an order; only acts may
+// weaken what the sources allow to be weakened.
+type Policy struct {
+	Version uint32
+	// Slack is how far the clock may pass the floor line, microseconds.
+	Slack int64
+	// Agreement is how far apart the votes of one clock entry may lie, microseconds.
+	Agreement int64
+	// MaxYears bounds the retention a put may ask for, calendar years.
+	MaxYears uint32
+	// SweepWithin bounds the lateness of expiry behind the clock, microseconds.
+	SweepWithin int64
+	// Approvals is how many persons a special deletion needs.
+	Approvals uint8
+	// CoolingOff is the waiting time of a special deletion, microseconds.
+	CoolingOff int64
+	// CheckpointEvery is the greatest time between checkpoints while there is
+	// something to cover, microseconds.
+	CheckpointEvery int64
+	// HistoryYears is the least retention of history records, years (훈령 22조: 3).
+	HistoryYears uint32
+	// ClosedNetwork says that fewer than three sources were accepted at the
+	// ceremony; shown in every status.
+	ClosedNetwork bool
+	MinSources    uint8
+	Sources       []TimeSource
+}
+
+// TimeSource is a time source that the policy lists. Where it is reached and its
+// secret are in node files.
+type TimeSource struct {
+	Name     string
+	Operator string
+	Auth     string // none, sha1, sha256, sha512, aes128-cmac, aes256-cmac, nts
+	KeyID    uint32
+	NTSName  string
+}
+
+// Encode returns the canonical bytes of c.
+func (c Ceremony) Encode() []byte {
+	var w Writer
+	w.Bool(c.Production)
+	w.I64(c.Time)
+	w.U32(uint32(len(c.Nodes)))
+	for _, n := range c.Nodes {
+		w.U32(n.Number)
+		w.Str(n.Name)
+		w.Raw(n.Incarnation[:])
+		w.Blob(n.PublicKey)
+	}
+	w.U32(uint32(len(c.Persons)))
+	for _, p := range c.Persons {
+		p.encode(&w)
+	}
+	w.U32(uint32(len(c.Institutions)))
+	for _, i := range c.Institutions {
+		w.U32(i.Number)
+		w.Str(i.Code)
+	}
+	w.U32(uint32(len(c.Definitions)))
+	for _, d := range c.Definitions {
+		d.encode(&w)
+	}
+	w.U32(uint32(len(c.Authorities)))
+	for _, a := range c.Authorities {
+		w.Blob(a)
+	}
+	c.Policy.encode(&w)
+	return w.Bytes()
+}
+
+func (p Person) encode(w *Writer) {
+	w.U64(p.ID)
+	w.U8(p.Role)
+	w.U32(p.Institution)
+	w.Blob(p.PublicKey)
+	w.Raw(p.Identity[:])
+}
+
+func readPerson(r *Reader) (p Person) {
+	p.ID = r.U64()
+	p.Role = r.U8()
+	p.Institution = r.U32()
+	p.PublicKey = r.Blob()
+	r.Raw(p.Identity[:])
+	return p
+}
+
+func (d Definition) encode(w *Writer) {
+	w.U32(d.Institution)
+	w.Str(d.BundleID)
+	w.U32(d.Version)
+	w.U8(d.Grade)
+	w.Str(d.Rule)
+}
+
+func readDefinition(r *Reader) Definition {
+	return Definition{r.U32(), r.Str(), r.U32(), r.U8(), r.Str()}
+}
+
+func (p Policy) encode(w *Writer) {
+	w.U32(p.Version)
+	w.I64(p.Slack)
+	w.I64(p.Agreement)
+	w.U32(p.MaxYears)
+	w.I64(p.SweepWithin)
+	w.U8(p.Approvals)
+	w.I64(p.CoolingOff)
+	w.I64(p.CheckpointEvery)
+	w.U32(p.HistoryYears)
+	w.Bool(p.ClosedNetwork)
+	w.U8(p.MinSources)
+	w.U32(uint32(len(p.Sources)))
+	for _, s := range p.Sources {
+		w.Str(s.Name)
+		w.Str(s.Operator)
+		w.Str(s.Auth)
+		w.U32(s.KeyID)
+		w.Str(s.NTSName)
+	}
+}
+
+func readPolicy(r *Reader) (p Policy) {
+	p.Version = r.U32()
+	p.Slack = r.I64()
+	p.Agreement = r.I64()
+	p.MaxYears = r.U32()
+	p.SweepWithin = r.I64()
+	p.Approvals = r.U8()
+	p.CoolingOff = r.I64()
+	p.CheckpointEvery = r.I64()
+	p.HistoryYears = r.U32()
+	p.ClosedNetwork = r.Bool()
+	p.MinSources = r.U8()
+	p.Sources = make([]TimeSource, 0, r.Count(12))
+	for range cap(p.Sources) {
+		p.Sources = append(p.Sources, TimeSource{r.Str(), r.Str(), r.Str(), r.U32(), r.Str()})
+	}
+	return p
+}
+
+// DecodeCeremony reads what Encode wrote.
+func DecodeCeremony(b []byte) (Ceremony, error) {
+	return decodeEffect(b, func(r *Reader) (c Ceremony) {
+		c.Production = r.Bool()
+		c.Time = r.I64()
+		c.Nodes = make([]CeremonyNode, 0, r.Count(26))
+		for range cap(c.Nodes) {
+			var n CeremonyNode
+			n.Number = r.U32()
+			n.Name = r.Str()
+			r.Raw(n.Incarnation[:])
+			n.PublicKey = r.Blob()
+			c.Nodes = append(c.Nodes, n)
+		}
+		c.Persons = make([]Person, 0, r.Count(49))
+		for range cap(c.Persons) {
+			c.Persons = append(c.Persons, readPerson(r))
+		}
+		c.Institutions = make([]Institution, 0, r.Count(6))
+		for range cap(c.Institutions) {
+			c.Institutions = append(c.Institutions, Institution{r.U32(), r.Str()})
+		}
+		c.Definitions = make([]Definition, 0, r.Count(13))
+		for range cap(c.Definitions) {
+			c.Definitions = append(c.Definitions, readDefinition(r))
+		}
+		c.Authorities = make([][]byte, 0, r.Count(4))
+		for range cap(c.Authorities) {
+			c.Authorities = append(c.Authorities, r.Blob())
+		}
+		c.Policy = readPolicy(r)
+		return c
+	})
+}
+
+// Check returns an error for a ceremony whose parts contradict one another.
+func (c Ceremony) Check() error {
+	nodes, names := map[uint32]bool{}, map[string]bool{}
+	for _, n := range c.Nodes {
+		if n.Number == 0 || n.Name == "" || nodes[n.Number] || names[n.Name] {
+			return fmt.Errorf("%w: node %d %q without number or name, or twice", ErrMalformed, n.Number, n.Name)
+		}
+		nodes[n.Number], names[n.Name] = true, true
+	}
+	persons := map[uint64]bool{}
+	for _, p := range c.Persons {
+		if p.ID == 0 || persons[p.ID] {
+			return fmt.Errorf("%w: person %d without number or twice", ErrMalformed, p.ID)
+		}
+		persons[p.ID] = true
+	}
+	if len(c.Nodes) == 0 || c.Time <= 0 {
+		return fmt.Errorf("%w: a ceremony needs nodes and a time", ErrMalformed)
+	}
+	return nil
+}

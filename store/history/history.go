@@ -1,0 +1,278 @@
+// Package history keeps a node's history: an append-only log of encoded records,
+// gap-free from sequence 0, and the RFC 6962 tree over them
+// (docs/formats/history-file.md).
+//
+// It guarantees that a record is answered as it was appended or not at all, that
+// what Durable counts survives a power cut, and that the tree is that of the
+// records: its file is derived, and never believed over them.
+package history
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"sort"
+	"sync"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/sago-worm/sago/store/format"
+	"github.com/sago-worm/sago/store/segment/series"
+)
+
+// Errors that callers decide on.
+var (
+	// ErrDiverged says that a replayed record is not the one that was written.
+	ErrDiverged = errors.New("replayed record differs from the written one")
+	// ErrSequence refuses a record that is not the next one. Nothing was written.
+	ErrSequence = errors.New("record out of sequence")
+	// ErrBeyond says that the history has no such record yet.
+	ErrBeyond = errors.New("beyond the end of the history")
+	// ErrLatched wraps the failure after which nothing is written any more.
+	ErrLatched = series.ErrLatched
+)
+
+// Files is how a Log reaches its files for writing.
+type Files = series.Files
+
+// DefaultMaxFile is the size in bytes beyond which a file does not grow.
+const DefaultMaxFile = 64 << 20
+
+// maxTail bounds the bytes of records that wait for a Sync: beyond it, Append syncs.
+const maxTail = 8 << 20
+
+// spotEvery is how many records lie between two remembered places.
+const spotEvery = 32
+
+// Options say where a Log is and who writes it.
+type Options struct {
+	// Dir is the data directory: files are in history/ below it, the tree's hashes
+	// in history.tree.
+	Dir                  string
+	Files                Files
+	Cluster, Incarnation format.ID
+	MaxFile              int64 // bytes; DefaultMaxFile when 0
+	// Clean says that the last run's Close returned nil: a tail that does not
+	// verify is then damage, never a torn tail.
+	Clean bool
+	// OnDamage, when set, is told where the tree file differed from the records. It
+	// has been rewritten from them.
+	OnDamage func(*format.DamageError)
+}
+
+// spot is where a record begins.
+type spot struct {
+	seq    uint64
+	file   uint64
+	offset int64
+}
+
+// Log is an open history. Append, Sync and Close are one writer's, one call at a
+// time; everything else is safe beside them.
+type Log struct {
+	files  *series.Series
+	tree   *tree
+	failed error // latched; the writer's
+
+	mu      sync.RWMutex
+	size    uint64
+	durable uint64
+	tail    [][]byte // encoded records from durable on; never changed once in
+	waiting int      // bytes of tail
+	spots   []spot   // of durable records, ascending: every 32nd, and each file's first
+}
+
+// Open reads and verifies every record, reports each to each (nil for none; the
+// bytes are valid during the call), rebuilds the tree from them and makes the log
+// ready. After an unclean stop it seals the newest file behind its last good
+// record and begins the next.
+//
+// What does not verify before that is a *format.DamageError that names file and
+// sequence, and so is the loss of a record that the tree file knows to have been
+// on disk. Then no record file has been changed, and the node must copy its
+// history from a peer.
+func Open(o Options, each func(seq uint64, encoded []byte) error) (*Log, error) {
+	if o.MaxFile == 0 {
+		o.MaxFile = DefaultMaxFile
+	}
+	files, err := series.Open(series.Spec{Dir: o.Dir, Folder: "history", Ext: "his", Kind: format.KindHistory, Files: o.Files,
+		Cluster: o.Cluster, Incarnation: o.Incarnation, MaxFile: o.MaxFile, Clean: o.Clean})
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{files: files}
+	if l.tree, err = openTree(o); err != nil {
+		return nil, errors.Join(err, files.Abandon())
+	}
+	good, err := l.load(o.Clean, each)
+	if err == nil {
+		err = l.checkTree(good)
+	}
+	if err == nil {
+		err = files.Resume(good, l.size)
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.tree.f.Close(), files.Abandon())
+	}
+	l.durable = l.size
+	return l, nil
+}
+
+// checkTree settles the tree file. It is written only after the records are
+// synced, so a leaf hash without a record proves that the record was lost.
+func (l *Log) checkTree(good int64) error {
+	lost, err := l.tree.settleEnd()
+	if err != nil || !lost {
+		return err
+	}
+	newest, _ := l.files.Newest()
+	return l.files.Damage(newest.Number, good, recordName(l.size), errors.New("missing, though history.tree has its hash"))
+}
+
+func recordName(seq uint64) string { return fmt.Sprintf("record %d", seq) }
+
+// note remembers where a record is, if a reader needs to know.
+func (l *Log) note(s spot) {
+	if n := len(l.spots); s.seq%spotEvery == 0 || n == 0 || l.spots[n-1].file != s.file {
+		l.spots = append(l.spots, s)
+	}
+}
+
+// before returns the remembered place at or before a durable record.
+func (l *Log) before(seq uint64) spot {
+	i := sort.Search(len(l.spots), func(i int) bool { return l.spots[i].seq > seq })
+	return l.spots[i-1]
+}
+
+// Append adds the next record. It can be read at once, and is on disk after the
+// next Sync. It returns the record's sequence and its leaf hash in the tree.
+func (l *Log) Append(encoded []byte) (uint64, format.Digest, error) {
+	if l.failed != nil {
+		return 0, format.Digest{}, l.failed
+	}
+	seq := l.Size()
+	if err := checkRecord(encoded, seq); err != nil {
+		return 0, format.Digest{}, err
+	}
+	leaf := format.LeafHash(encoded)
+	l.mu.Lock()
+	l.tree.add(tlog.Hash(leaf))
+	l.tail = append(l.tail, bytes.Clone(encoded))
+	l.waiting += frameSize + len(encoded)
+	l.size++
+	full := l.waiting >= maxTail
+	l.mu.Unlock()
+	if full {
+		return seq, leaf, l.Sync()
+	}
+	return seq, leaf, nil
+}
+
+// checkRecord refuses what is not the canonical encoding of the record seq.
+func checkRecord(encoded []byte, seq uint64) error {
+	r, err := format.DecodeRecord(encoded)
+	if err != nil {
+		return err
+	}
+	if r.Sequence != seq {
+		return fmt.Errorf("%w: %d where %d belongs", ErrSequence, r.Sequence, seq)
+	}
+	return nil
+}
+
+// Compare is for replay, which meets records already written: nil if encoded is
+// the record seq byte for byte, ErrDiverged if not.
+func (l *Log) Compare(seq uint64, encoded []byte) error {
+	written, err := l.Read(seq)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(written, encoded) {
+		return fmt.Errorf("%w: %s", ErrDiverged, recordName(seq))
+	}
+	return nil
+}
+
+// Sync writes what waits, by one write and one fdatasync; then Durable is Size.
+// Any failure is latched.
+func (l *Log) Sync() error {
+	if l.failed != nil {
+		return l.failed
+	}
+	if len(l.tail) == 0 {
+		return nil
+	}
+	b := make([]byte, 0, l.waiting)
+	for _, encoded := range l.tail {
+		b = appendFrame(b, encoded)
+	}
+	file, off, err := l.files.Append(b, l.durable)
+	if err != nil {
+		return l.latch(err)
+	}
+	if err := l.tree.flush(); err != nil {
+		return l.latch(err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, encoded := range l.tail {
+		l.note(spot{l.durable + uint64(i), file, off})
+		off += int64(frameSize + len(encoded))
+	}
+	l.durable, l.tail, l.waiting = l.size, nil, 0
+	return nil
+}
+
+// latch makes err the answer to every later write.
+func (l *Log) latch(err error) error {
+	if !errors.Is(err, ErrLatched) {
+		err = fmt.Errorf("%w: %w", ErrLatched, err)
+	}
+	l.failed = err
+	return err
+}
+
+// Size is the number of records, the not yet synced ones included.
+func (l *Log) Size() uint64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.size
+}
+
+// Durable is the number of records that survive a power cut.
+func (l *Log) Durable() uint64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.durable
+}
+
+// Root is the tree's root over all records.
+func (l *Log) Root() (format.Digest, error) { return l.RootAt(l.Size()) }
+
+// RootAt is the root over the first size records, from O(log size) stored hashes.
+func (l *Log) RootAt(size uint64) (format.Digest, error) {
+	if size > l.Size() || size > math.MaxInt64 {
+		return format.Digest{}, fmt.Errorf("%w: root at %d", ErrBeyond, size)
+	}
+	h, err := tlog.TreeHash(int64(size), l.tree)
+	return format.Digest(h), err
+}
+
+// HashReader reads the tree's stored hashes, for proofs.
+func (l *Log) HashReader() tlog.HashReader { return l.tree }
+
+// Close syncs what waits and ends the log. Only after nil is the stop clean.
+func (l *Log) Close() error {
+	err := l.Sync()
+	if err == nil {
+		err = l.tree.f.Sync()
+	}
+	if err != nil {
+		return errors.Join(err, l.tree.f.Close(), l.files.Abandon())
+	}
+	err = errors.Join(l.tree.f.Close(), l.files.Close(l.size))
+	l.failed = fmt.Errorf("history: %w", os.ErrClosed)
+	return err
+}

@@ -1,0 +1,285 @@
+package history
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/sago-worm/sago/store/format"
+	"github.com/sago-worm/sago/store/segment/series"
+)
+
+// frameSize is what precedes each record: its length and a checksum.
+const frameSize = 8
+
+// readAhead is how much of a file a scan reads at once, in bytes.
+const readAhead = 256 << 10
+
+// appendFrame appends a record as the file stores it: its length, CRC-32C over
+// length and bytes, its bytes.
+func appendFrame(b, encoded []byte) []byte {
+	at := len(b)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(encoded)))
+	b = append(b, encoded...)
+	sum := format.Checksum(b[at:])
+	b = append(b, 0, 0, 0, 0)
+	copy(b[at+frameSize:], b[at+4:]) // the bytes move behind the checksum
+	binary.BigEndian.PutUint32(b[at+4:], sum)
+	return b
+}
+
+// frames reads the records of one file in order.
+type frames struct {
+	files  *series.Series
+	number uint64
+	good   int64
+	off    int64 // of the next frame
+	r      *bufio.Reader
+	buf    [4 + format.MaxRecord]byte
+}
+
+func newFrames(files *series.Series, f series.File, off int64, ahead int) *frames {
+	return &frames{files: files, number: f.Number, good: f.Good, off: off,
+		r: bufio.NewReaderSize(files.Section(f.Number, off, f.Good), ahead)}
+}
+
+// length reads the head of the next frame: the length of its record and its sum.
+func (f *frames) length() (n int, sum uint32, err error) {
+	var head [frameSize]byte
+	if _, err := io.ReadFull(f.r, head[:]); err != nil {
+		return 0, 0, err
+	}
+	copy(f.buf[:4], head[:4])
+	size := binary.BigEndian.Uint32(head[:])
+	if size == 0 || size > format.MaxRecord || int64(size) > f.good-f.off-frameSize {
+		return 0, 0, fmt.Errorf("%w: length %d", format.ErrMalformed, size)
+	}
+	return int(size), binary.BigEndian.Uint32(head[4:]), nil
+}
+
+// next returns the next record, valid until the next call.
+func (f *frames) next() ([]byte, error) {
+	n, sum, err := f.length()
+	if err != nil {
+		return nil, err
+	}
+	framed := f.buf[:4+n]
+	if _, err := io.ReadFull(f.r, framed[4:]); err != nil {
+		return nil, err
+	}
+	if format.Checksum(framed) != sum {
+		return nil, fmt.Errorf("%w: checksum", format.ErrMalformed)
+	}
+	f.off += int64(frameSize + n)
+	return framed[4:], nil
+}
+
+// skip passes one record without looking at it.
+func (f *frames) skip() error {
+	n, _, err := f.length()
+	if err != nil {
+		return err
+	}
+	_, err = f.r.Discard(n)
+	f.off += int64(frameSize + n)
+	return err
+}
+
+func (f *frames) damage(off int64, seq uint64, err error) error {
+	return f.files.Damage(f.number, off, recordName(seq), err)
+}
+
+// isTorn tells bytes that an interrupted write may leave from a medium that cannot
+// be read, which is damage wherever it is.
+func isTorn(err error) bool {
+	return errors.Is(err, format.ErrMalformed) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
+}
+
+// load reads every file, and returns where the newest one's last good record ends.
+func (l *Log) load(clean bool, each func(uint64, []byte) error) (int64, error) {
+	var good int64
+	newest, _ := l.files.Newest()
+	for _, f := range l.files.Files() {
+		if f.First != l.size {
+			return 0, l.files.Damage(f.Number, 0, recordName(l.size),
+				fmt.Errorf("%w: the file begins with %d", ErrSequence, f.First))
+		}
+		var err error
+		if good, err = l.loadFile(f, f.Number == newest.Number && !clean, each); err != nil {
+			return 0, err
+		}
+	}
+	return good, nil
+}
+
+func (l *Log) loadFile(f series.File, torn bool, each func(uint64, []byte) error) (int64, error) {
+	r := newFrames(l.files, f, format.FileHeaderSize, readAhead)
+	for r.off < f.Good {
+		at := r.off
+		encoded, err := r.next()
+		if err != nil {
+			if torn && isTorn(err) {
+				return at, nil
+			}
+			return 0, r.damage(at, l.size, err)
+		}
+		// Its checksum is good, so it was written like this: never a torn tail.
+		if err := checkRecord(encoded, l.size); err != nil {
+			return 0, r.damage(at, l.size, err)
+		}
+		if each != nil {
+			if err := each(l.size, encoded); err != nil {
+				return 0, err
+			}
+		}
+		l.tree.add(tlog.Hash(format.LeafHash(encoded)))
+		if len(l.tree.pending) >= settleEvery {
+			if err := l.tree.settle(); err != nil {
+				return 0, err
+			}
+		}
+		l.note(spot{l.size, f.Number, at})
+		l.size++
+	}
+	return r.off, nil
+}
+
+// Read returns the record seq, checked against its checksum, its own sequence and
+// its leaf hash. What differs is a *format.DamageError.
+func (l *Log) Read(seq uint64) ([]byte, error) {
+	l.mu.RLock()
+	if seq >= l.size {
+		defer l.mu.RUnlock()
+		return nil, fmt.Errorf("%w: %s of %d", ErrBeyond, recordName(seq), l.size)
+	}
+	if seq >= l.durable {
+		defer l.mu.RUnlock()
+		return bytes.Clone(l.tail[seq-l.durable]), nil
+	}
+	at := l.before(seq)
+	l.mu.RUnlock()
+	f, ok := l.files.File(at.file)
+	if !ok {
+		return nil, l.files.Damage(at.file, -1, "file", io.ErrUnexpectedEOF)
+	}
+	r := newFrames(l.files, f, at.offset, 16<<10)
+	for n := at.seq; n < seq; n++ {
+		if err := r.skip(); err != nil {
+			return nil, r.damage(r.off, seq, err)
+		}
+	}
+	off := r.off
+	encoded, err := r.next()
+	if err == nil {
+		err = l.checkLeaf(seq, encoded)
+	}
+	if err != nil {
+		return nil, r.damage(off, seq, err)
+	}
+	return bytes.Clone(encoded), nil
+}
+
+// checkLeaf compares a record read again with what the tree was built from.
+func (l *Log) checkLeaf(seq uint64, encoded []byte) error {
+	if err := checkRecord(encoded, seq); err != nil {
+		return err
+	}
+	leaf, err := l.tree.leaf(seq)
+	if err != nil {
+		return err
+	}
+	if leaf != format.LeafHash(encoded) {
+		return fmt.Errorf("%w: the record does not have its leaf hash", format.ErrMalformed)
+	}
+	return nil
+}
+
+// Range calls fn with the records from (included) to to (not included) in order;
+// the bytes are valid during the call. An error from fn ends it.
+func (l *Log) Range(ctx context.Context, from, to uint64, fn func(seq uint64, encoded []byte) error) error {
+	if from > to || to > l.Size() {
+		return fmt.Errorf("%w: records %d to %d of %d", ErrBeyond, from, to, l.Size())
+	}
+	check := func(seq uint64, encoded []byte) error { return checkRecord(encoded, seq) }
+	seq, err := l.scan(ctx, from, min(to, l.Durable()), check, fn)
+	if err != nil {
+		return err
+	}
+	for ; seq < to; seq++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		encoded, err := l.Read(seq)
+		if err != nil {
+			return err
+		}
+		if err := fn(seq, encoded); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Verify reads the durable records from (included) to to (not included) again and
+// compares each with its leaf hash. The first that differs is its error, a
+// *format.DamageError.
+func (l *Log) Verify(ctx context.Context, from, to uint64) error {
+	_, err := l.scan(ctx, from, min(to, l.Durable()), l.checkLeaf, func(uint64, []byte) error { return nil })
+	return err
+}
+
+// scan reads durable records in order and returns where it ended. What check
+// refuses is damage; an error of fn ends it as it is.
+func (l *Log) scan(ctx context.Context, from, to uint64, check, fn func(uint64, []byte) error) (uint64, error) {
+	if from >= to {
+		return from, nil
+	}
+	l.mu.RLock()
+	at := l.before(from)
+	l.mu.RUnlock()
+	seq := at.seq
+	for _, f := range l.files.Files() {
+		if f.Number < at.file {
+			continue
+		}
+		off := int64(format.FileHeaderSize)
+		if f.Number == at.file {
+			off = at.offset
+		}
+		r := newFrames(l.files, f, off, readAhead)
+		for ; r.off < r.good && seq < to; seq++ {
+			if err := ctx.Err(); err != nil {
+				return seq, err
+			}
+			if err := r.visit(seq, seq >= from, check, fn); err != nil {
+				return seq, err
+			}
+		}
+	}
+	return seq, nil
+}
+
+// visit passes the next record, or checks it and hands it to fn.
+func (f *frames) visit(seq uint64, wanted bool, check, fn func(uint64, []byte) error) error {
+	at := f.off
+	if !wanted {
+		if err := f.skip(); err != nil {
+			return f.damage(at, seq, err)
+		}
+		return nil
+	}
+	encoded, err := f.next()
+	if err == nil {
+		err = check(seq, encoded)
+	}
+	if err != nil {
+		return f.damage(at, seq, err)
+	}
+	return fn(seq, encoded)
+}

@@ -1,0 +1,167 @@
+package history
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/sago-worm/sago/internal/durable"
+	"github.com/sago-worm/sago/store/format"
+)
+
+// treeName is the tree file's name in the data directory: the hashes of the RFC
+// 6962 tree, 32 bytes each, in the order of tlog.StoredHashIndex.
+const treeName = "history.tree"
+
+// settleEvery is how many hashes are compared with the file at once.
+const settleEvery = 2048
+
+// tree is the Merkle tree over the records. add, flush and the settle methods are
+// the writer's; ReadHashes is safe beside them.
+type tree struct {
+	f        *os.File
+	clean    bool
+	onDamage func(*format.DamageError)
+
+	size  uint64        // leaves
+	right [64]tlog.Hash // by level, the newest complete subtree that may become a left child
+
+	mu      sync.RWMutex
+	base    int64       // hashes in the file
+	pending []tlog.Hash // those after base
+}
+
+func openTree(o Options) (*tree, error) {
+	path := filepath.Join(o.Dir, treeName)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = durable.CreateExclusive(path, os.O_RDWR, 0o640)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &tree{f: f, clean: o.Clean, onDamage: o.OnDamage}, nil
+}
+
+// add appends the hashes that the leaf completes.
+func (t *tree) add(leaf tlog.Hash) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.pending = append(t.pending, leaf)
+	level, h := 0, leaf
+	for n := t.size; n&1 == 1; n >>= 1 {
+		h = tlog.NodeHash(t.right[level], h)
+		t.pending = append(t.pending, h)
+		level++
+	}
+	t.right[level] = h
+	t.size++
+}
+
+func encodeHashes(hashes []tlog.Hash) []byte {
+	b := make([]byte, 0, len(hashes)*tlog.HashSize)
+	for _, h := range hashes {
+		b = append(b, h[:]...)
+	}
+	return b
+}
+
+// flush writes what is pending. It is not synced: what a power cut takes is
+// computed again from the records.
+func (t *tree) flush() error {
+	if _, err := t.f.WriteAt(encodeHashes(t.pending), t.base*tlog.HashSize); err != nil {
+		return err
+	}
+	t.flushed()
+	return nil
+}
+
+func (t *tree) flushed() {
+	t.mu.Lock()
+	t.base += int64(len(t.pending))
+	t.pending = t.pending[:0]
+	t.mu.Unlock()
+}
+
+// settle compares what is pending, computed from the records, with the file, and
+// writes it where the file differs.
+func (t *tree) settle() error {
+	want := encodeHashes(t.pending)
+	have := make([]byte, len(want))
+	n, err := t.f.ReadAt(have, t.base*tlog.HashSize)
+	if err != nil && !errors.Is(err, io.EOF) {
+		n = 0 // cannot be read: written again
+	}
+	if string(have[:n]) == string(want) {
+		t.flushed()
+		return nil
+	}
+	t.report(want, have[:n])
+	return t.flush()
+}
+
+// report names the first hash that is in the file and not the one that belongs
+// there. Zeros after an unclean stop were never written.
+func (t *tree) report(want, have []byte) {
+	for at := 0; at+tlog.HashSize <= len(have) && t.onDamage != nil; at += tlog.HashSize {
+		h := tlog.Hash(have[at:][:tlog.HashSize])
+		if h == tlog.Hash(want[at:][:tlog.HashSize]) || !t.clean && h == (tlog.Hash{}) {
+			continue
+		}
+		index := t.base + int64(at/tlog.HashSize)
+		level, n := tlog.SplitStoredHashIndex(index)
+		t.onDamage(&format.DamageError{File: treeName, Offset: index * tlog.HashSize, What: fmt.Sprintf("hash %d of level %d", n, level),
+			Err: errors.New("not what the records give; rewritten")})
+		return
+	}
+}
+
+// settleEnd settles the rest and ends the file there. It reports whether the file
+// had a hash beyond, which it then keeps.
+func (t *tree) settleEnd() (lost bool, err error) {
+	if err := t.settle(); err != nil {
+		return false, err
+	}
+	var next tlog.Hash
+	end := t.base * tlog.HashSize
+	if _, err := t.f.ReadAt(next[:], end); err == nil && next != (tlog.Hash{}) {
+		return true, nil
+	}
+	return false, t.f.Truncate(end)
+}
+
+// ReadHashes returns stored hashes by tlog's indexes; it makes a tree a
+// tlog.HashReader.
+func (t *tree) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	out := make([]tlog.Hash, len(indexes))
+	for i, index := range indexes {
+		if k := index - t.base; k >= 0 {
+			if k >= int64(len(t.pending)) {
+				return nil, fmt.Errorf("%w: stored hash %d", ErrBeyond, index)
+			}
+			out[i] = t.pending[k]
+			continue
+		}
+		if _, err := t.f.ReadAt(out[i][:], index*tlog.HashSize); err != nil {
+			return nil, &format.DamageError{File: treeName, Offset: index * tlog.HashSize, What: "stored hash", Err: err}
+		}
+	}
+	return out, nil
+}
+
+// leaf returns one record's leaf hash.
+func (t *tree) leaf(seq uint64) (format.Digest, error) {
+	h, err := t.ReadHashes([]int64{tlog.StoredHashIndex(0, int64(seq))})
+	if err != nil {
+		return format.Digest{}, err
+	}
+	return format.Digest(h[0]), nil
+}

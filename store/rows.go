@@ -1,0 +1,106 @@
+package store
+
+import (
+	"fmt"
+
+	"github.com/sago-worm/sago/store/format"
+	"github.com/sago-worm/sago/store/index"
+)
+
+// Lookups of single rows. They answer nil for a row that is not there, and an
+// error only for damage or a row that does not decode: both halt an Apply.
+
+func lookup[T any](m *Machine, t index.Table, key []byte, decode func([]byte) (T, error)) (*T, error) {
+	v, err := m.idx.Get(t, key)
+	if err != nil || v == nil {
+		return nil, err
+	}
+	row, err := decode(v)
+	if err != nil {
+		return nil, fmt.Errorf("table %d: %w", t, err)
+	}
+	return &row, nil
+}
+
+func (m *Machine) bundle(k format.BundleKey) (*format.BundleRow, error) {
+	return lookup(m, tBundle, k.Encode(), format.DecodeBundleRow)
+}
+
+func (m *Machine) erasure(store uint64) (*format.ErasureRow, error) {
+	return lookup(m, tErasure, key64(store), format.DecodeErasureRow)
+}
+
+func (m *Machine) person(id uint64) (*format.Person, error) {
+	return lookup(m, tPerson, key64(id), format.DecodePerson)
+}
+
+func (m *Machine) definition(institution uint32, bundleID string) (*format.Definition, error) {
+	return lookup(m, tDefinition, definitionKey(institution, bundleID), format.DecodeDefinition)
+}
+
+func (m *Machine) block(id format.ID) (*format.BlockRow, error) {
+	return lookup(m, tBlock, id[:], format.DecodeBlockRow)
+}
+
+func (m *Machine) epoch(institution, epoch uint32) (*format.EpochRow, error) {
+	return lookup(m, tEpoch, epochKey(institution, epoch), format.DecodeEpochRow)
+}
+
+func (m *Machine) institution(number uint32) (format.InstitutionRow, error) {
+	row, err := lookup(m, tInstitution, key32(number), format.DecodeInstitutionRow)
+	if err != nil {
+		return format.InstitutionRow{}, err
+	}
+	if row == nil {
+		return format.InstitutionRow{}, fmt.Errorf("no institution %d", number)
+	}
+	return *row, nil
+}
+
+// due lists at most limit bundles whose end the clock has reached, oldest first.
+func (m *Machine) due(limit int) ([]format.BundleKey, error) {
+	if m.clock.Now == 0 || limit <= 0 {
+		return nil, nil
+	}
+	var keys []format.BundleKey
+	err := m.idx.Ascend(tExpiry, nil, key64(uint64(m.clock.Now)+1), func(_, value []byte) (bool, error) {
+		k, err := format.DecodeBundleKey(value)
+		keys = append(keys, k)
+		return len(keys) < limit, err
+	})
+	return keys, err
+}
+
+// load fills the caches from the index.
+func (m *Machine) load() error {
+	m.members, m.marks = map[uint32]format.MemberRow{}, map[uint64]format.Checkpoint{}
+	row := func(name string, decode func([]byte) error) error {
+		v, err := m.idx.Get(tMeta, []byte(name))
+		if err != nil || v == nil {
+			return err
+		}
+		return decode(v)
+	}
+	steps := []struct {
+		name   string
+		decode func([]byte) error
+	}{
+		{metaCeremony, func(v []byte) (err error) { m.ceremony, err = decodeCeremonyRow(v); return err }},
+		{metaPolicy, func(v []byte) (err error) { m.policy, err = format.DecodePolicy(v); return err }},
+		{metaClock, func(v []byte) (err error) { m.clock, err = format.DecodeClockRow(v); return err }},
+		{metaCheckpoint, func(v []byte) (err error) { m.checkpoint, err = format.DecodeCheckpointEffect(v); return err }},
+	}
+	for _, s := range steps {
+		if err := row(s.name, s.decode); err != nil {
+			return fmt.Errorf("state row %q: %w", s.name, err)
+		}
+	}
+	if m.ceremony != nil && m.ceremony.digest != m.own.ceremony {
+		return fmt.Errorf("the data directory began with another ceremony")
+	}
+	return m.idx.Ascend(tMember, nil, nil, func(_, v []byte) (bool, error) {
+		row, err := format.DecodeMemberRow(v)
+		m.members[row.Number] = row
+		return true, err
+	})
+}

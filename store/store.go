@@ -1,0 +1,301 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/sago-worm/sago/internal/durable"
+	"github.com/sago-worm/sago/store/custodian"
+	"github.com/sago-worm/sago/store/format"
+	"github.com/sago-worm/sago/store/history"
+	"github.com/sago-worm/sago/store/index"
+	"github.com/sago-worm/sago/store/keyring"
+	"github.com/sago-worm/sago/store/segment"
+)
+
+// Options say what a Store opens.
+type Options struct {
+	Dir  string // the data directory
+	Root keyring.RootKey
+	// FirstLogged is the least index that the raft log can still replay; 1 for a
+	// log that is whole. Records of the last entry in the history are decided
+	// again when the log replays that entry.
+	FirstLogged uint64
+	// Probe looks at the index file in a child process; nil: in this one.
+	Probe func(path string) error
+	// OnDamage is told of damage that a start found and could go on from.
+	OnDamage func(*format.DamageError)
+	// Notify is told of each record as it is folded; it must not block.
+	Notify func(format.Action)
+}
+
+// FlushEvery is how often what was applied goes to the index file.
+const FlushEvery = 200 * time.Millisecond
+
+// maxPending is how many rows may wait for the index before Apply waits for it.
+const maxPending = 256 << 10
+
+// Store is one node's durable state: the Machine and the rooms below it.
+type Store struct {
+	*Machine
+	manifest  Manifest
+	dir       string
+	custodian *custodian.Local
+	segments  *segment.Store
+	keys      *keyring.Ring
+	idx       *index.DB
+	onDamage  func(*format.DamageError)
+
+	ranges   sync.Mutex // held from a chunk's append to its range rows
+	flushing sync.Mutex // one flush at a time
+}
+
+// Open opens a data directory: it checks every file that it will use again,
+// rebuilds what is derived, and leaves the Machine where the index was. Damage
+// that it cannot go on from is a *format.DamageError: the node then rejoins as a
+// new incarnation.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	m, err := ReadManifest(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if o.OnDamage == nil {
+		o.OnDamage = func(*format.DamageError) {}
+	}
+	clean, err := takeCleanMark(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{manifest: m, dir: o.Dir, onDamage: o.OnDamage}
+	if err := s.openRooms(ctx, o, clean); err != nil {
+		return nil, errors.Join(err, s.closeRooms())
+	}
+	return s, nil
+}
+
+func takeCleanMark(dir string) (bool, error) {
+	path := filepath.Join(dir, cleanFile)
+	if _, err := os.Stat(path); err != nil {
+		return false, nil
+	}
+	return true, durable.Remove(path)
+}
+
+func (s *Store) openRooms(ctx context.Context, o Options, clean bool) error {
+	m := s.manifest
+	var err error
+	if s.custodian, err = custodian.NewLocal(o.Dir, custodian.Options{Judge: warrantJudge{s}}); err != nil {
+		return fmt.Errorf("custodian: %w", err)
+	}
+	if s.keys, err = keyring.Open(o.Dir, o.Root, m.Cluster, s.custodian); err != nil {
+		return err
+	}
+	log, err := history.Open(history.Options{Dir: o.Dir, Files: s.custodian, Cluster: m.Cluster, Incarnation: m.Incarnation,
+		Clean: clean, OnDamage: o.OnDamage}, nil)
+	if err != nil {
+		return err
+	}
+	s.Machine = &Machine{own: identity{cluster: m.Cluster, ceremony: m.Ceremony}, log: log, notify: o.Notify}
+	meta, err := s.openIndex(ctx, o)
+	if err != nil {
+		return err
+	}
+	from := segment.Position{File: meta.Segment.File, Offset: meta.Segment.Offset}
+	s.segments, err = segment.Open(segment.Options{Dir: o.Dir, Files: s.custodian, Cluster: m.Cluster, Incarnation: m.Incarnation,
+		Clean: clean, OnDamage: o.OnDamage}, from, s.addRange)
+	if err != nil {
+		return err
+	}
+	if err := s.load(); err != nil {
+		return err
+	}
+	return s.recall(ctx, o, meta)
+}
+
+// openIndex opens the index and checks every row. One that is damaged, foreign
+// or ahead of the history is thrown away and built again.
+func (s *Store) openIndex(ctx context.Context, o Options) (index.Meta, error) {
+	path := filepath.Join(o.Dir, indexFile)
+	opts := index.Options{Cluster: s.manifest.Cluster, Incarnation: s.manifest.Incarnation, Tables: allTables(), Probe: o.Probe}
+	db, meta, err := index.Open(path, opts)
+	if err == nil {
+		if err = db.VerifyAll(ctx); err == nil && meta.History > s.log.Size() {
+			return meta, errors.Join(db.Close(), &format.DamageError{File: "history", Offset: -1,
+				What: fmt.Sprintf("the index knows %d records, the history holds %d", meta.History, s.log.Size())})
+		}
+		if err != nil {
+			err = errors.Join(err, db.Close())
+		}
+	}
+	var damage *format.DamageError
+	switch {
+	case err == nil:
+	case errors.As(err, &damage), errors.Is(err, index.ErrForeign), errors.Is(err, index.ErrTables):
+		if damage == nil {
+			damage = &format.DamageError{File: indexFile, Offset: -1, What: "index", Err: err}
+		}
+		o.OnDamage(damage)
+		if err := s.custodian.RemoveIndex(path); err != nil {
+			return meta, err
+		}
+		if db, meta, err = index.Open(path, opts); err != nil {
+			return meta, err
+		}
+	default:
+		return meta, err
+	}
+	s.idx, s.Machine.idx = db, db
+	return meta, nil
+}
+
+// recall brings the Machine to where the index stood and the window with it; an
+// index that was thrown away is built again from the history. The records of the
+// newest entry are left to the log where it still holds that entry: the history
+// may hold only some of them.
+func (s *Store) recall(ctx context.Context, o Options, meta index.Meta) error {
+	m := s.Machine
+	m.applied, m.next, m.state = meta.Applied, meta.History, meta.StateHash
+	if meta.History > 0 || meta.Applied > 0 || m.log.Size() == 0 {
+		return m.refillWindow(ctx)
+	}
+	size := m.log.Size()
+	last, _, err := m.Record(size - 1)
+	if err != nil {
+		return err
+	}
+	if last.Entry >= o.FirstLogged {
+		for size > 0 {
+			rec, _, err := m.Record(size - 1)
+			if err != nil {
+				return err
+			}
+			if rec.Entry != last.Entry {
+				break
+			}
+			size--
+		}
+	}
+	if err := m.rebuild(ctx, 0, size); err != nil {
+		return &format.DamageError{File: "history", Offset: -1, What: "rebuild of the index", Err: err}
+	}
+	if last.Entry >= o.FirstLogged {
+		m.applied = last.Entry - 1
+	}
+	return s.Flush()
+}
+
+// refillWindow reads back the operations that may still be repeated.
+func (m *Machine) refillWindow(ctx context.Context) error {
+	from := m.next
+	for from > 0 {
+		rec, _, err := m.Record(from - 1)
+		if err != nil {
+			return err
+		}
+		if rec.Entry+Window < m.applied {
+			break
+		}
+		from--
+	}
+	return m.log.Range(ctx, from, m.next, func(_ uint64, encoded []byte) error {
+		rec, err := format.DecodeRecord(encoded)
+		if err != nil {
+			return err
+		}
+		m.window.remember(&rec, format.LeafHash(encoded))
+		return nil
+	})
+}
+
+// Manifest answers whose data this is.
+func (s *Store) Manifest() Manifest { return s.manifest }
+
+// Protection says which of the operating system's protections are active.
+func (s *Store) Protection() custodian.Protection { return s.custodian.Protection() }
+
+// Backlogged reports whether the index has fallen so far behind that the caller
+// should wait for Flush before it applies more.
+func (s *Store) Backlogged() bool { return s.idx.Pending() > maxPending }
+
+// Flush makes what has been applied durable outside the raft log: the history
+// is synced, then the index with its applied index. After it, the log up to that
+// index is no longer needed.
+func (s *Store) Flush() error {
+	s.flushing.Lock()
+	defer s.flushing.Unlock()
+	s.ranges.Lock()
+	s.mu.Lock()
+	meta := index.Meta{Applied: s.applied, History: s.next, StateHash: s.state}
+	pos := s.segments.Position()
+	meta.Segment.File, meta.Segment.Offset = pos.File, pos.Offset
+	failed := s.failed
+	batch := s.idx.Rotate(meta)
+	s.mu.Unlock()
+	s.ranges.Unlock()
+	if failed != nil {
+		return failed // rows of a half-applied entry stay out of the file
+	}
+	if err := s.log.Sync(); err != nil {
+		return fmt.Errorf("history: %w", err)
+	}
+	if err := s.idx.Commit(batch); err != nil {
+		return fmt.Errorf("index: %w", err)
+	}
+	return nil
+}
+
+// RunFlush flushes until ctx ends; an error is the end of this node.
+func (s *Store) RunFlush(ctx context.Context) error {
+	tick := time.NewTicker(FlushEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if s.idx.Pending() == 0 {
+				continue
+			}
+			if err := s.Flush(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// DurableSize is how many history records are on disk.
+func (s *Store) DurableSize() uint64 { return s.log.Durable() }
+
+// SyncHistory makes every record so far durable.
+func (s *Store) SyncHistory() error { return s.log.Sync() }
+
+// Close flushes and closes everything and leaves the mark of a clean stop.
+func (s *Store) Close() error {
+	err := s.Flush()
+	if err = errors.Join(err, s.closeRooms()); err != nil {
+		return err
+	}
+	return durable.WriteFile(filepath.Join(s.dir, cleanFile), nil, 0o600)
+}
+
+// Abandon closes the files without flushing: for a node that has failed.
+func (s *Store) Abandon() error { return s.closeRooms() }
+
+func (s *Store) closeRooms() error {
+	var errs []error
+	if s.segments != nil {
+		errs = append(errs, s.segments.Close())
+	}
+	if s.Machine != nil && s.log != nil {
+		errs = append(errs, s.log.Close())
+	}
+	if s.idx != nil {
+		errs = append(errs, s.idx.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,94 @@
+package store
+
+import (
+	"encoding/binary"
+
+	"github.com/sago-worm/sago/store/format"
+	"github.com/sago-worm/sago/store/index"
+)
+
+// The index's tables (docs/formats/state-rows.md). Those up to lastLogical are
+// state: a function of the history, in the running hash. The others are this
+// node's own.
+const (
+	tMeta          index.Table = 1  // name -> single rows: ceremony, policy, clock, checkpoint, authority/N
+	tBundle        index.Table = 2  // BundleKey -> BundleRow
+	tExpiry        index.Table = 3  // end || STORE sequence -> BundleKey
+	tWaiting       index.Table = 4  // STORE sequence -> open round || BundleKey
+	tErasure       index.Table = 5  // STORE sequence -> ErasureRow
+	tMember        index.Table = 6  // number -> MemberRow
+	tPerson        index.Table = 7  // id -> Person
+	tIdentity      index.Table = 8  // identity -> id
+	tInstitution   index.Table = 9  // number -> InstitutionRow
+	tDefinition    index.Table = 10 // institution || bundle ID -> Definition
+	tEpoch         index.Table = 11 // institution || epoch -> EpochRow
+	tBlock         index.Table = 12 // block id -> BlockRow
+	tSubject       index.Table = 13 // institution || subject || STORE sequence -> BundleKey
+	tUse           index.Table = 14 // institution || subject || USE sequence -> nothing
+	tOwnHistory    index.Table = 15 // institution || own sequence -> sequence
+	tTransaction   index.Table = 16 // institution || transaction || sequence -> nothing
+	tRetire        index.Table = 17 // block id -> sequence of the KEY record
+	tDeadSlot      index.Table = 18 // slot -> nothing: its bundle expired
+	lastLogical                = tDeadSlot
+	tRange         index.Table = 50 // slot || chunk || file || offset -> length || digest
+	metaCeremony               = "ceremony"
+	metaPolicy                 = "policy"
+	metaClock                  = "clock"
+	metaCheckpoint             = "checkpoint"
+	metaAuthority              = "authority/"
+)
+
+func allTables() []index.Table {
+	t := make([]index.Table, 0, lastLogical+1)
+	for i := tMeta; i <= lastLogical; i++ {
+		t = append(t, i)
+	}
+	return append(t, tRange)
+}
+
+func key32(v uint32) []byte { return binary.BigEndian.AppendUint32(nil, v) }
+func key64(v uint64) []byte { return binary.BigEndian.AppendUint64(nil, v) }
+
+func cat(parts ...[]byte) []byte {
+	var out []byte
+	for _, p := range parts {
+		out = append(out, p...)
+	}
+	return out
+}
+
+func expiryKey(end int64, store uint64) []byte { return cat(key64(uint64(end)), key64(store)) }
+
+func definitionKey(institution uint32, bundleID string) []byte {
+	return cat(key32(institution), []byte(bundleID))
+}
+
+func epochKey(institution, epoch uint32) []byte { return cat(key32(institution), key32(epoch)) }
+
+func subjectKey(institution uint32, subject format.Digest) []byte {
+	return cat(key32(institution), subject[:])
+}
+
+func transactionKey(institution uint32, transaction string) []byte {
+	var w format.Writer
+	w.U32(institution)
+	w.Str(transaction)
+	return w.Bytes()
+}
+
+func slotKey(s format.Slot) []byte {
+	var w format.Writer
+	w.Slot(s)
+	return w.Bytes()
+}
+
+// after is the first key behind every key that starts with prefix.
+func after(prefix []byte) []byte {
+	end := append([]byte(nil), prefix...)
+	for i := len(end) - 1; i >= 0; i-- {
+		if end[i]++; end[i] != 0 {
+			return end[:i+1]
+		}
+	}
+	return nil
+}
