@@ -119,15 +119,8 @@ func (t *turn) decideClock() error {
 		return refuse(format.ReasonInvalid, err.Error())
 	}
 	for _, v := range e.Votes {
-		m, ok := t.members[v.Voter]
-		if !ok || m.Current != v.Incarnation {
-			return refuse(format.ReasonMember, fmt.Sprintf("vote of node %d in an incarnation that is no voter", v.Voter))
-		}
-		if v.Commit < m.Commit || v.Size < m.Size {
-			return refuse(format.ReasonMember, fmt.Sprintf("node %d offers less than it had: its data directory is an old copy", v.Voter))
-		}
-		if !verifyNode(m, v.Message(t.own.cluster), v.Signature) {
-			return refuse(format.ReasonSignature, fmt.Sprintf("vote of node %d", v.Voter))
+		if err := t.checkVote(v); err != nil {
+			return err
 		}
 	}
 	next, tick, err := t.quorumClock().Advance(t.voters(), votesOf(e.Votes), clockPolicy(t.policy))
@@ -136,6 +129,22 @@ func (t *turn) decideClock() error {
 	}
 	e.Now, e.Start, e.Floor = int64(next.Now), int64(tick.Start), int64(next.Floor)
 	return t.write(draft{action: format.ActClock, effect: e})
+}
+
+// checkVote refuses a vote that is not a present voter's own, or of one that has
+// less than it had.
+func (m *Machine) checkVote(v format.SignedVote) error {
+	row, ok := m.members[v.Voter]
+	if !ok || row.Current != v.Incarnation {
+		return refuse(format.ReasonMember, fmt.Sprintf("vote of node %d in an incarnation that is no voter", v.Voter))
+	}
+	if v.Commit < row.Commit || v.Size < row.Size {
+		return refuse(format.ReasonMember, fmt.Sprintf("node %d offers less than it had: its data directory is an old copy", v.Voter))
+	}
+	if !verifyNode(row, v.Message(m.own.cluster), v.Signature) {
+		return refuse(format.ReasonSignature, fmt.Sprintf("vote of node %d", v.Voter))
+	}
+	return nil
 }
 
 // decideSweep expires what the clock has passed, oldest deadline first.

@@ -21,6 +21,9 @@ func (m *Machine) fold(rec *format.Record, leaf format.Digest) error {
 		return err
 	}
 	m.next = rec.Sequence + 1
+	if rec.Action != format.ActClock && rec.Action != format.ActCheckpoint {
+		m.covering = m.next
+	}
 	m.window.remember(rec, leaf)
 	if m.notify != nil {
 		m.notify(rec.Action)

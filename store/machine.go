@@ -45,6 +45,9 @@ type Machine struct {
 	applied uint64
 	next    uint64        // sequence of the next record
 	state   format.Digest // running hash of every logical change
+	// covering is the size up to which a checkpoint has something to cover; after
+	// a start, everything there is.
+	covering uint64
 
 	// Caches of single rows, always equal to the index's.
 	ceremony   *ceremonyRow
@@ -111,7 +114,7 @@ func (m *Machine) applyOp(op *Op, entry uint64) (Result, error) {
 	if known, ok := m.window.find(op.ID, entry); ok {
 		return known, nil
 	}
-	t := &turn{Machine: m, op: op, entry: entry, out: Result{ID: op.ID, Outcome: Accepted, Clock: m.clock.Now}}
+	t := &turn{Machine: m, op: op, entry: entry, out: Result{ID: op.ID, Outcome: Accepted, Clock: m.clock.Now, Entry: entry}}
 	err := t.decide()
 	var no *refusal
 	if errors.As(err, &no) {

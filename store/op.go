@@ -78,6 +78,7 @@ type Result struct {
 	Leaf     format.Digest
 	Clock    int64 // quorum clock at Apply, microseconds
 	Recorded bool  // whether Sequence and Leaf are of a record
+	Entry    uint64
 	// Bundle is the bundle's row after the operation, for STORE, READ, SHOW,
 	// VERIFY, USE and Exists.
 	Bundle *format.BundleRow

@@ -92,6 +92,9 @@ func (s *Store) openRooms(ctx context.Context, o Options, clean bool) error {
 	if s.custodian, err = custodian.NewLocal(o.Dir, custodian.Options{Judge: warrantJudge{s}}); err != nil {
 		return fmt.Errorf("custodian: %w", err)
 	}
+	if err := s.reassert(); err != nil {
+		return err
+	}
 	if s.keys, err = keyring.Open(o.Dir, o.Root, m.Cluster, s.custodian); err != nil {
 		return err
 	}
@@ -114,7 +117,27 @@ func (s *Store) openRooms(ctx context.Context, o Options, clean bool) error {
 	if err := s.load(); err != nil {
 		return err
 	}
-	return s.recall(ctx, o, meta)
+	if err := s.recall(ctx, o, meta); err != nil {
+		return err
+	}
+	return s.holdAgainstCheckpoint()
+}
+
+// holdAgainstCheckpoint compares the history with the newest checkpoint that a
+// majority signed: records altered together with their checksums are found here.
+func (s *Store) holdAgainstCheckpoint() error {
+	c := s.checkpoint.Checkpoint
+	if c.Size == 0 {
+		return nil
+	}
+	root, err := s.log.RootAt(c.Size)
+	if err != nil {
+		return err
+	}
+	if root != c.Root {
+		return &format.DamageError{File: "history", Offset: -1, What: fmt.Sprintf("the first %d records do not have the root that a majority signed", c.Size)}
+	}
+	return nil
 }
 
 // openIndex opens the index and checks every row. One that is damaged, foreign
@@ -159,7 +182,7 @@ func (s *Store) openIndex(ctx context.Context, o Options) (index.Meta, error) {
 // may hold only some of them.
 func (s *Store) recall(ctx context.Context, o Options, meta index.Meta) error {
 	m := s.Machine
-	m.applied, m.next, m.state = meta.Applied, meta.History, meta.StateHash
+	m.applied, m.next, m.state, m.covering = meta.Applied, meta.History, meta.StateHash, meta.History
 	if meta.History > 0 || meta.Applied > 0 || m.log.Size() == 0 {
 		return m.refillWindow(ctx)
 	}
@@ -235,12 +258,13 @@ func (s *Store) Flush() error {
 	meta.Segment.File, meta.Segment.Offset = pos.File, pos.Offset
 	failed := s.failed
 	batch := s.idx.Rotate(meta)
+	err := s.log.Sync()
 	s.mu.Unlock()
 	s.ranges.Unlock()
 	if failed != nil {
 		return failed // rows of a half-applied entry stay out of the file
 	}
-	if err := s.log.Sync(); err != nil {
+	if err != nil {
 		return fmt.Errorf("history: %w", err)
 	}
 	if err := s.idx.Commit(batch); err != nil {
@@ -272,7 +296,23 @@ func (s *Store) RunFlush(ctx context.Context) error {
 func (s *Store) DurableSize() uint64 { return s.log.Durable() }
 
 // SyncHistory makes every record so far durable.
-func (s *Store) SyncHistory() error { return s.log.Sync() }
+func (s *Store) SyncHistory() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.log.Sync()
+}
+
+// ErrFull is returned when there is no room for payload.
+var ErrFull = segment.ErrFull
+
+// CheckIndexFile and CheckLogFile read a bbolt file without mapping it: what a
+// start runs before bbolt opens the file.
+func CheckIndexFile(path string) error { return index.CheckFile(path) }
+
+// CheckLogFile checks the pages of a raft log; its rows are their owner's.
+func CheckLogFile(path string) error {
+	return index.CheckPages(path, func(_, _, _ []byte) error { return nil })
+}
 
 // Close flushes and closes everything and leaves the mark of a clean stop.
 func (s *Store) Close() error {

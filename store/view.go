@@ -347,3 +347,28 @@ func (m *Machine) Due(horizon int64) (due, wanted bool, err error) {
 	}
 	return due, wanted || waiting != nil, nil
 }
+
+// ChooseVotes picks, for a clock entry, the largest group of votes that agree
+// and would be taken; none when no majority does.
+func (m *Machine) ChooseVotes(votes []format.SignedVote) []format.SignedVote {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	var sound []format.SignedVote
+	for _, v := range votes {
+		if m.checkVote(v) == nil {
+			sound = append(sound, v)
+		}
+	}
+	chosen := m.quorumClock().Choose(m.voters(), votesOf(sound), clockPolicy(m.policy))
+	return slices.DeleteFunc(sound, func(v format.SignedVote) bool {
+		return !slices.ContainsFunc(chosen, func(c retention.Vote) bool { return c.Voter == v.Voter })
+	})
+}
+
+// Uncovered reports whether the history holds, beyond the newest checkpoint, a
+// record other than CLOCK and CHECKPOINT.
+func (m *Machine) Uncovered() bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.covering > m.checkpoint.Checkpoint.Size
+}

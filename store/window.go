@@ -51,7 +51,7 @@ func (w *window) remember(rec *format.Record, leaf format.Digest) {
 	if rec.Ordinal != 0 {
 		return
 	}
-	r := Result{ID: rec.Operation, Outcome: Accepted, Sequence: rec.Sequence, Leaf: leaf, Clock: rec.Clock, Recorded: true}
+	r := Result{ID: rec.Operation, Outcome: Accepted, Sequence: rec.Sequence, Leaf: leaf, Clock: rec.Clock, Recorded: true, Entry: rec.Entry}
 	if rec.Action == format.ActDeny {
 		r.Outcome, r.Reason = Refused, rec.Result
 	}

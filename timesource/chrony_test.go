@@ -13,7 +13,7 @@ import (
 
 func chronyClock(t *testing.T, policy Policy, ends []Endpoint) *NTP {
 	t.Helper()
-	opts := fastOptions(time.Now().Add(-fortnite))
+	opts := fastOptions(time.Now().Add(-fortnight))
 	clock, err := New(policy, ends, opts)
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func TestRealServerSymmetricKeys(t *testing.T) {
 				t.Fatalf("query: %v", err)
 			}
 			if c.ok {
-				s, err := m.interval(time.Now().Add(-fortnite).UnixMicro(), 200, limit)
+				s, err := m.interval(time.Now().Add(-fortnight).UnixMicro(), 200, limit)
 				if now := time.Now(); err != nil || s.latest().Before(now.Add(-2*time.Second)) || s.earliest().After(now) {
 					t.Errorf("interval %v..%v: %v", s.earliest(), s.latest(), err)
 				}

@@ -60,7 +60,8 @@ type Report struct {
 	ClosedNetwork bool   // fewer sources or operators than the rules ask, by an act
 	MinSources    int
 	Majority      int    // sources that must agree
-	Jumps         uint64 // jumps refused since start
+	JumpRefused   bool   // the sources agree, now, on a time that the interval excludes
+	Jumps         uint64 // such events since start
 	Sources       []SourceReport
 }
 

@@ -58,7 +58,7 @@ func (c *core) setPolicy(policy Policy) {
 // source's earlier one: the server speaks and must not be used.
 func (c *core) answered(i int, m sample, now stamp, floor int64) error {
 	s := &c.sources[i]
-	if _, err := m.interval(floor, c.policy.DriftPPM, c.policy.MaxRootDistance); err != nil {
+	if _, err := m.at(now, floor, c.policy.DriftPPM, c.policy.MaxRootDistance); err != nil {
 		c.missed(i, err, now, floor)
 		return err
 	}
@@ -161,8 +161,7 @@ func (c *core) sourceReports(at stamp, floor int64) []SourceReport {
 		}
 		if s.sample != nil {
 			r.Stratum = s.sample.header.stratum()
-			if got, err := s.sample.interval(floor, c.policy.DriftPPM, c.policy.MaxRootDistance); err == nil {
-				moved := got.after(s.sample.got, at, c.policy.DriftPPM)
+			if moved, err := s.sample.at(at, floor, c.policy.DriftPPM, c.policy.MaxRootDistance); err == nil {
 				r.Earliest, r.Latest = moved.earliest(), moved.latest()
 				r.Falseticker = !s.selected && (c.agreed || c.inJump)
 			}

@@ -88,7 +88,7 @@ func TestP07_RestartReacquiresUnderTheSameBoot(t *testing.T) {
 
 func TestP09_NeverBelowTheFloor(t *testing.T) {
 	w := newWorld(t, fourSources())
-	w.poll(-2*fortnite-time.Hour*24*365, -2*fortnite, -2*fortnite, -2*fortnite)
+	w.poll(-2*fortnight-time.Hour*24*365, -2*fortnight, -2*fortnight, -2*fortnight)
 	w.want(Unsynchronized)
 	for _, s := range w.core.sources {
 		if !strings.Contains(s.reason, "below the floor") {
@@ -97,6 +97,20 @@ func TestP09_NeverBelowTheFloor(t *testing.T) {
 	}
 	w.poll(0, 0, 0)
 	w.want(Synchronized)
+}
+
+// The floor may be the cluster's clock, close below true time: a sample from before
+// it is not below it, for it has moved on as well.
+func TestFloorThatFollowsTrueTime(t *testing.T) {
+	w := newWorld(t, fourSources())
+	for range 10 {
+		w.floor = w.truth()
+		w.poll(0, 0, 0, 0)
+		w.pass(64 * time.Second)
+		w.floor = w.truth()
+		w.core.reselect(w.now, w.floor.UnixMicro())
+		w.want(Synchronized)
+	}
 }
 
 // A leap second that the sources step is a jump of one second; the widening

@@ -25,4 +25,6 @@
 //
 // A restarted process acquires anew, without the interval it had: what restarts
 // and lies together could gain is bounded by the cluster's quorum clock, not here.
+// It is also the remedy for a node whose first selection was a lie, and which
+// refuses the truth as a jump ever since.
 package timesource

@@ -118,7 +118,7 @@ func FuzzAnswer(f *testing.F) {
 		_ = checkNTSAnswer(b)
 		m := sample{header: header(b[:headerSize]), got: stamp{boot: trip, raw: trip}}
 		floor %= maxMicros
-		s, err := m.interval(floor, 200, limit)
+		s, err := m.at(m.got, floor, 200, limit)
 		if err == nil && (s.hi < s.lo || s.hi < floor || s.width() > 3*limit) {
 			t.Fatalf("took %v above the floor %d", s, floor)
 		}

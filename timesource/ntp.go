@@ -14,7 +14,8 @@ import (
 type Options struct {
 	// Floor is the least possible time: the last trusted time or the build date,
 	// whichever is later. Required. It judges certificates and eras and refuses
-	// sources below it. It must be safe for concurrent use.
+	// sources below it; while it is ahead of true time, no honest source counts.
+	// It must be safe for concurrent use.
 	Floor func() time.Time
 	// MinPoll and MaxPoll bound the poll interval: default 2 s after a start,
 	// doubling to 64 s. KoD RATE may raise it to sixteen times MaxPoll.
@@ -248,7 +249,8 @@ func (n *NTP) paced(p *poller, interval time.Duration) {
 	}
 }
 
-// Now returns the node's interval. It fails with ErrPolicyMismatch, with ErrNoTime
+// Now returns the node's interval, in every status: whether one that is
+// Unsynchronized (too wide) or at Fault may vote is the caller's rule. It fails with ErrPolicyMismatch, with ErrNoTime
 // before the first selection, or with the kernel's error.
 func (n *NTP) Now() (Reading, error) {
 	reading, _, err := n.read()
@@ -285,7 +287,7 @@ func (n *NTP) Report() Report {
 	return Report{
 		Reading: reading, Reason: reason,
 		ClosedNetwork: n.core.policy.ClosedNetwork, MinSources: n.core.policy.MinSources,
-		Majority: n.core.policy.majority(), Jumps: n.core.jumps,
+		Majority: n.core.policy.majority(), JumpRefused: n.core.inJump && !n.core.agreed, Jumps: n.core.jumps,
 		Sources: n.core.sourceReports(stamp{boot: reading.Boot.Reading, raw: reading.Boot.Raw}, floor),
 	}
 }

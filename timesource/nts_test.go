@@ -239,6 +239,14 @@ func TestNTSHostilePacketsAreRefused(t *testing.T) {
 			t.Errorf("%s was accepted", name)
 		}
 	}
+	for _, sizes := range [][2]byte{{0, 16}, {11, 16}, {17, 16}, {16, 0}, {16, 15}, {16, 200}} {
+		h := answerAt(newYear)
+		packet := append(h[:], field(fieldUniqueID, make([]byte, 32))...)
+		packet = append(packet, field(fieldAuthenticator, append([]byte{0, sizes[0], 0, sizes[1]}, make([]byte, 32)...))...)
+		if err := checkNTSAnswer(packet); err == nil {
+			t.Errorf("nonce of %d, ciphertext of %d passed", sizes[0], sizes[1])
+		}
+	}
 	r.set(nil, func(b []byte) []byte { return b[:20] })
 	if _, err := c.query(t.Context()); err == nil {
 		t.Error("half a header was accepted")

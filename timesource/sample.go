@@ -49,10 +49,26 @@ type sample struct {
 	sent, got stamp
 }
 
+// at judges the sample and returns the span in which true time is at a stamp after
+// it. A span that lies wholly below floor, the least possible time by then, is
+// refused.
+func (s *sample) at(now stamp, floor, ppm int64, limit time.Duration) (span, error) {
+	got, err := s.interval(floor, ppm, limit)
+	if err != nil {
+		return span{}, err
+	}
+	moved := got.after(s.got, now, ppm)
+	if moved.hi < floor {
+		return span{}, refusef("server time %s is below the floor %s",
+			moved.latest().Format(time.RFC3339), time.UnixMicro(floor).UTC().Format(time.RFC3339))
+	}
+	return moved, nil
+}
+
 // interval judges the sample alone and returns the span in which true time was at
 // the stamp got. The era of the server's 32-bit seconds (they wrap in 2036) is
-// the one that brings them nearest to floor, the least possible time.
-func (s *sample) interval(floor int64, ppm int64, limit time.Duration) (span, error) {
+// the one that brings them nearest to pivot.
+func (s *sample) interval(pivot, ppm int64, limit time.Duration) (span, error) {
 	h := &s.header
 	if h.leap() == 3 {
 		return span{}, refusef("server says that it is not synchronized")
@@ -78,13 +94,8 @@ func (s *sample) interval(floor int64, ppm int64, limit time.Duration) (span, er
 	if distance := time.Duration(trip/2 + root); distance > limit {
 		return span{}, refusef("root distance %v exceeds %v", distance.Round(time.Millisecond), limit)
 	}
-	at := ntpMicros(h.transmitted(), floor)
-	result := span{lo: at + floorMicros(-root), hi: at + 1 + ceilMicros(trip+root)}
-	if result.hi < floor {
-		return span{}, refusef("server time %s is below the floor %s",
-			result.latest().Format(time.RFC3339), time.UnixMicro(floor).UTC().Format(time.RFC3339))
-	}
-	return result, nil
+	at := ntpMicros(h.transmitted(), pivot)
+	return span{lo: at + floorMicros(-root), hi: at + 1 + ceilMicros(trip+root)}, nil
 }
 
 // checkReference refuses a server that has not been set for 36 hours (2^17 s, the

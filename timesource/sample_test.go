@@ -14,7 +14,7 @@ const limit = 1500 * time.Millisecond
 
 func judge(h header, floor time.Time) (span, error) {
 	m := sample{header: h, sent: stamp{1000, 1000}, got: stamp{2_001_000, 2_001_000}}
-	return m.interval(floor.UnixMicro(), 200, limit)
+	return m.at(m.got, floor.UnixMicro(), 200, limit)
 }
 
 func TestP09_ErasAreJudgedByTheFloor(t *testing.T) {
@@ -72,7 +72,7 @@ func TestP09_RefusedAnswers(t *testing.T) {
 	} {
 		h := answerAt(newYear)
 		c.change(&h)
-		if _, err := judge(h, newYear.Add(-fortnite)); err == nil || !strings.Contains(err.Error(), c.reason) {
+		if _, err := judge(h, newYear.Add(-fortnight)); err == nil || !strings.Contains(err.Error(), c.reason) {
 			t.Errorf("%s: %v, want %q", name, err, c.reason)
 		}
 	}
@@ -105,7 +105,7 @@ func TestSampleIntervalHoldsTruth(t *testing.T) {
 		binary.BigEndian.PutUint32(h[8:], uint32((dispersion<<16+time.Second-1)/time.Second))
 		trip := int64(there + inside + back)
 		m := sample{header: h, got: stamp{boot: trip + trip*slew/1_000_000, raw: trip}}
-		s, err := m.interval(newYear.Add(-fortnite).UnixMicro(), 200, 10*time.Second)
+		s, err := m.interval(newYear.Add(-fortnight).UnixMicro(), 200, 10*time.Second)
 		if err != nil {
 			r.Fatal(err)
 		}

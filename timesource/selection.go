@@ -106,11 +106,11 @@ func (s *selection) decide() error {
 		if e.sample == nil || s.at.before(e.sample.got) {
 			continue
 		}
-		got, err := e.sample.interval(s.floor, s.ppm, s.limit)
+		moved, err := e.sample.at(s.at, s.floor, s.ppm, s.limit)
 		if err != nil {
 			continue
 		}
-		e.usable, e.span = true, got.after(e.sample.got, s.at, s.ppm)
+		e.usable, e.span = true, moved
 		spans = append(spans, e.span)
 	}
 	hull, selected, err := intersect(spans, len(s.entries), s.majority)

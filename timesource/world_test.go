@@ -10,8 +10,8 @@ import (
 )
 
 var (
-	newYear  = time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
-	fortnite = 14 * 24 * time.Hour
+	newYear   = time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+	fortnight = 14 * 24 * time.Hour
 )
 
 // answerAt is an honest header that says the given time.
@@ -54,7 +54,7 @@ func newWorld(t testing.TB, policy Policy) *world {
 	start := stamp{boot: int64(time.Hour), raw: int64(50 * time.Minute)}
 	return &world{
 		TB: t, core: newCore(policy.withDefaults(), [16]byte{1}, start, 10*time.Minute), now: start,
-		true0: newYear, trip: 2 * time.Millisecond, floor: newYear.Add(-fortnite),
+		true0: newYear, trip: 2 * time.Millisecond, floor: newYear.Add(-fortnight),
 	}
 }
 

@@ -39,9 +39,8 @@ var messages = map[string]message{
 	"EXPIRED":   {"보유기간이 끝나 읽을 수 없습니다. 묶음정보는 파기되었거나 곧 파기됩니다", "its retention has ended and it can no longer be read; it is erased or about to be"},
 
 	// Try again.
-	"UNAVAILABLE":     {"노드에 닿을 수 없습니다. 잠시 뒤 다시 하십시오", "no node can be reached; try again later"},
+	"UNAVAILABLE":     {"노드에, 또는 노드 과반수에 닿을 수 없습니다. 기록할 수 없는 일은 하지 않습니다. 잠시 뒤 다시 하십시오", "no node, or no majority of them, can be reached; what cannot be recorded is not done; try again later"},
 	"NOT_READY":       {"클러스터가 준비되지 않았습니다. 잠시 뒤 다시 하십시오", "the cluster is not ready; try again later"},
-	"NO_QUORUM":       {"노드 과반수에 닿을 수 없어 기록할 수 없습니다. 기록할 수 없는 일은 하지 않습니다", "no majority of nodes is within reach, so nothing can be recorded; what cannot be recorded is not done"},
 	"TIMEOUT":         {"시간 안에 끝나지 않았습니다. 다시 하거나 --timeout을 늘리십시오", "it did not end in time; try again or give a longer --timeout"},
 	"RATE_LIMITED":    {"요청이 너무 많습니다. 잠시 뒤 다시 하십시오", "too many requests; try again later"},
 	"EXHAUSTED":       {"서버의 한도에 이르렀습니다. 잠시 뒤 다시 하십시오", "a limit of the server is reached; try again later"},
@@ -52,7 +51,7 @@ var messages = map[string]message{
 
 	// Integrity.
 	"INTEGRITY":        {"확인되지 않는 응답입니다. 쓰지 말고 감사자에게 알리십시오", "what was answered does not verify; do not use it, and tell the auditor"},
-	"DAMAGED":          {"저장된 자료의 손상이 발견되었습니다. 감사자에게 알리십시오", "stored data is damaged; tell the auditor"},
+	"DAMAGE":           {"저장된 자료의 손상이 발견되었습니다. 감사자에게 알리십시오", "stored data is damaged; tell the auditor"},
 	"UNTRUSTED_SERVER": {"이 클러스터의 서버가 아닙니다. 주소와 컨텍스트를 확인하십시오", "the server is not one of this cluster; check the address and the context"},
 
 	// Other.

@@ -41,7 +41,9 @@ func (s *session) with(do func(*client.Client) error) (err error) {
 }
 
 // answer prints a command's result: as JSON, or as the text says.
-func (s *session) answer(result any, text func(*page)) error { return s.answerTo(s.stdout, result, text) }
+func (s *session) answer(result any, text func(*page)) error {
+	return s.answerTo(s.stdout, result, text)
+}
 
 func (s *session) answerTo(w io.Writer, result any, text func(*page)) error {
 	if s.json {

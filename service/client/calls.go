@@ -1,9 +1,9 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"iter"
-	"slices"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
@@ -69,7 +69,7 @@ func (c *Client) ClusterStatus(ctx context.Context) (*sagov1.ClusterServiceStatu
 func (c *Client) Bundles(ctx context.Context, req *sagov1.ListRequest) iter.Seq2[*sagov1.Bundle, error] {
 	req = proto.CloneOf(req)
 	return pages(req.Limit, func(limit uint32, token string) ([]*sagov1.Bundle, string, error) {
-		req.Limit, req.PageToken = limit, cmpOr(token, req.PageToken)
+		req.Limit, req.PageToken = limit, cmp.Or(token, req.PageToken)
 		resp, err := c.List(ctx, req)
 		return resp.GetBundles(), resp.GetNextPageToken(), err
 	})
@@ -80,17 +80,10 @@ func (c *Client) Bundles(ctx context.Context, req *sagov1.ListRequest) iter.Seq2
 func (c *Client) Uses(ctx context.Context, req *sagov1.UsageServiceListRequest) iter.Seq2[*sagov1.Use, error] {
 	req = proto.CloneOf(req)
 	return pages(req.Limit, func(limit uint32, token string) ([]*sagov1.Use, string, error) {
-		req.Limit, req.PageToken = limit, cmpOr(token, req.PageToken)
+		req.Limit, req.PageToken = limit, cmp.Or(token, req.PageToken)
 		resp, err := c.ListUses(ctx, req)
 		return resp.GetUses(), resp.GetNextPageToken(), err
 	})
-}
-
-func cmpOr(token, first string) string {
-	if token != "" {
-		return token
-	}
-	return first
 }
 
 // pageSize is how many rows a page is asked for.
@@ -118,11 +111,15 @@ func pages[T any](limit uint32, ask func(limit uint32, token string) ([]T, strin
 				rows = rows[:min(len(rows), int(left))]
 				left -= uint32(len(rows))
 			}
-			if !slices.ContainsFunc(rows, func(r T) bool { return !yield(r, nil) }) && next != "" && (limit == 0 || left > 0) {
-				token = next
-				continue
+			for _, r := range rows {
+				if !yield(r, nil) {
+					return
+				}
 			}
-			return
+			if next == "" || (limit != 0 && left == 0) {
+				return
+			}
+			token = next
 		}
 	}
 }

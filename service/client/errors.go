@@ -51,7 +51,7 @@ var codeReasons = map[codes.Code]string{
 	codes.NotFound: "NOT_FOUND", codes.AlreadyExists: "CONFLICT", codes.PermissionDenied: "NOT_PERMITTED",
 	codes.ResourceExhausted: "EXHAUSTED", codes.FailedPrecondition: "STATE", codes.Aborted: "ABORTED",
 	codes.OutOfRange: "INVALID", codes.Unimplemented: "UNIMPLEMENTED", codes.Unavailable: "UNAVAILABLE",
-	codes.DataLoss: "DAMAGED", codes.Unauthenticated: "UNAUTHENTICATED",
+	codes.DataLoss: "DAMAGE", codes.Unauthenticated: "UNAUTHENTICATED",
 }
 
 // ReasonOf returns the REASON_CODE of an error of this package: "" for nil, and

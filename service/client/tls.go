@@ -50,10 +50,10 @@ func verifyServer(roots *x509.CertPool, chain []*x509.Certificate) error {
 	for _, c := range chain[1:] {
 		between.AddCert(undated(c))
 	}
-	_, err := undated(leaf).Verify(x509.VerifyOptions{
+	_, err := leaf.Verify(x509.VerifyOptions{
 		Roots:         roots,
 		Intermediates: between,
-		CurrentTime:   leaf.NotBefore, // any instant does: no date in the chain binds
+		CurrentTime:   leaf.NotBefore, // within the leaf's own dates; all above it is undated
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	})
 	if err != nil {

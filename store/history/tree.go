@@ -122,18 +122,16 @@ func (t *tree) report(want, have []byte) {
 	}
 }
 
-// settleEnd settles the rest and ends the file there. It reports whether the file
-// had a hash beyond, which it then keeps.
+// settleEnd settles the rest and reports whether the file has a leaf hash beyond:
+// that of a record which was on disk and is not there any more. Anything less
+// (zeros, a part of a hash) is left to be written over.
 func (t *tree) settleEnd() (lost bool, err error) {
 	if err := t.settle(); err != nil {
 		return false, err
 	}
 	var next tlog.Hash
-	end := t.base * tlog.HashSize
-	if _, err := t.f.ReadAt(next[:], end); err == nil && next != (tlog.Hash{}) {
-		return true, nil
-	}
-	return false, t.f.Truncate(end)
+	_, err = t.f.ReadAt(next[:], t.base*tlog.HashSize)
+	return err == nil && next != (tlog.Hash{}), nil
 }
 
 // ReadHashes returns stored hashes by tlog's indexes; it makes a tree a

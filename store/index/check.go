@@ -31,6 +31,36 @@ func CheckFile(path string) error {
 	return checkPages(filepath.Base(path), f, st.Size())
 }
 
+// CheckPages reads a whole bbolt file that nobody writes in the same way, and
+// tells row of each key and value in each top-level bucket: for a file whose rows
+// are another package's. Such a file may keep no free list; then pages that
+// nothing reaches are not judged.
+func CheckPages(path string, row func(bucket, key, value []byte) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close() // opened for reading: nothing to lose
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	c := &checker{file: filepath.Base(path), r: f, row: row}
+	root, freelist, err := c.metas(st.Size())
+	if err != nil {
+		return err
+	}
+	if freelist != noFreelist {
+		if err := c.free(freelist); err != nil {
+			return err
+		}
+	}
+	return c.tree(root, nil, nil, 0, c.bucket)
+}
+
+// noFreelist stands for the free list of a file that does not keep one.
+const noFreelist = ^uint64(0)
+
 // The layout of bbolt's version 2, in the machine's byte order.
 const (
 	boltMagic      = 0xED0CDAED
@@ -61,6 +91,7 @@ type checker struct {
 	high     uint64 // pages in use are below it
 	met      []bool // by page: reached or free
 	audit    *audit
+	row      func(bucket, key, value []byte) error // instead of audit, in another package's file
 }
 
 // run is a page with its overflow pages.
@@ -262,20 +293,29 @@ func (c *checker) leaf(p run, lo, hi []byte, fn leafFunc) error {
 	return nil
 }
 
+// rowOf is what takes the rows of a table.
+func (c *checker) rowOf(name []byte) leafFunc {
+	if c.audit != nil {
+		c.audit.table(Table(name[0]))
+	}
+	return func(page uint64, flags uint32, key, stored []byte) error {
+		switch {
+		case flags != leafRow:
+			return c.damage(page, "row flags")
+		case c.audit != nil:
+			return c.audit.row(Table(name[0]), key, stored)
+		}
+		return c.row(name, key, stored)
+	}
+}
+
 // bucket takes an element of the root: a table, on pages of its own or inside
 // the element.
 func (c *checker) bucket(page uint64, flags uint32, name, value []byte) error {
-	if flags != leafBucket || len(name) != 1 || len(value) < bucketHeader || native.Uint64(value[8:]) != 0 {
+	if flags != leafBucket || len(value) < bucketHeader || c.row == nil && (len(name) != 1 || native.Uint64(value[8:]) != 0) {
 		return c.damage(page, "table entry")
 	}
-	t := Table(name[0])
-	c.audit.table(t)
-	row := func(page uint64, flags uint32, key, stored []byte) error {
-		if flags != leafRow {
-			return c.damage(page, "row flags")
-		}
-		return c.audit.row(t, key, stored)
-	}
+	row := c.rowOf(name)
 	if root := native.Uint64(value); root != 0 {
 		return c.tree(root, nil, nil, 0, row)
 	}

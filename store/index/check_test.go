@@ -89,6 +89,9 @@ func TestP45_EveryFlippedByteIsFoundOrHarmless(t *testing.T) {
 		if free[at/os.Getpagesize()] && at%97 != 0 {
 			continue // nothing is there to be changed; a sample is enough
 		}
+		if slack(clean, at) && at%13 != 0 {
+			continue
+		}
 		if _, err := f.WriteAt([]byte{clean[at] ^ mask[at%3]}, int64(at)); err != nil {
 			t.Fatal(err)
 		}
@@ -109,6 +112,12 @@ func TestP45_EveryFlippedByteIsFoundOrHarmless(t *testing.T) {
 	if found < len(want)*100 {
 		t.Fatalf("only %d found", found)
 	}
+}
+
+// slack says that a byte lies in a wide run of zeros, which no field is.
+func slack(b []byte, at int) bool {
+	around := b[max(0, at-40):min(len(b), at+40)]
+	return bytes.Equal(around, make([]byte, len(around)))
 }
 
 // flipped returns the damage that Open names; without one it insists that nothing

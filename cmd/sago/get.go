@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
+	"github.com/sago-worm/sago/service/client"
+)
+
+type getCmd struct {
+	number
+	who
+	To string `short:"o" help:"${help_to}" default:"-" placeholder:"FILE"`
+}
+
+// readJSON is the answer of a get.
+type readJSON struct {
+	Transaction     string         `json:"transaction"`
+	Part            uint32         `json:"part"`
+	Fingerprint     string         `json:"fingerprint"`
+	Size            uint64         `json:"size"`
+	Documents       []documentJSON `json:"documents"`
+	HistorySequence uint64         `json:"history_sequence"`
+	LeafHash        string         `json:"leaf_hash"`
+}
+
+// Run reads a bundle.
+func (c *getCmd) Run(s *session) error {
+	who, err := c.message()
+	if err != nil {
+		return err
+	}
+	req := &sagov1.GetRequest{Transaction: c.Transaction, Part: c.Part, Who: who}
+	return s.with(func(cl *client.Client) error {
+		if c.To == "-" {
+			return c.toStdout(s, cl, req)
+		}
+		return c.toFiles(s, cl, req)
+	})
+}
+
+// toStdout holds the documents back in memory until they verified: a reader of
+// the pipe cannot take anything back, and a file beside would be a trace.
+func (c *getCmd) toStdout(s *session, cl *client.Client, req *sagov1.GetRequest) error {
+	header, documents, err := cl.GetBytes(s.ctx, req)
+	if err != nil {
+		return err
+	}
+	for _, d := range documents {
+		if _, err := s.stdout.Write(d); err != nil {
+			return err
+		}
+	}
+	return c.report(s, s.stderr, header, nil)
+}
+
+func (c *getCmd) toFiles(s *session, cl *client.Client, req *sagov1.GetRequest) error {
+	target := &target{path: c.To}
+	defer target.discard()
+	bar := s.progress(0)
+	header, err := cl.Get(s.ctx, req, func(h *sagov1.GetHeader) ([]io.Writer, error) {
+		bar = s.progress(int64(h.GetSize()))
+		writers, err := target.begin(h.GetDocuments())
+		for i := range writers {
+			writers[i] = bar.writer(writers[i])
+		}
+		return writers, err
+	})
+	bar.end()
+	if err != nil {
+		return err
+	}
+	names, err := target.finish()
+	if err != nil {
+		return err
+	}
+	return c.report(s, s.stdout, header, names)
+}
+
+func (c *getCmd) report(s *session, w io.Writer, h *sagov1.GetHeader, names []string) error {
+	result := readJSON{
+		Transaction: c.Transaction, Part: c.Part, Fingerprint: h.GetFingerprint(), Size: h.GetSize(),
+		Documents: toDocuments(h.GetDocuments()), HistorySequence: h.GetHistorySequence(), LeafHash: hexOf(h.GetLeafHash()),
+	}
+	for i := range names {
+		result.Documents[i].File = names[i]
+	}
+	return s.answerTo(w, result, func(p *page) {
+		p.line("읽고 확인했습니다: "+c.Transaction, "read and verified: "+c.Transaction)
+		p.pair("지문", "fingerprint", h.GetFingerprint())
+		p.pair("크기(바이트)", "size (bytes)", h.GetSize())
+		p.pair("이력 일련번호", "history sequence", h.GetHistorySequence())
+		for _, d := range result.Documents {
+			p.pair("문서", "document", fmt.Sprintf("%s (%s) %s", d.Name, d.MediaType, d.File))
+		}
+	})
+}

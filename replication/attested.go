@@ -1,0 +1,127 @@
+package replication
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/sago-worm/sago/internal/durable"
+	"github.com/sago-worm/sago/store/format"
+)
+
+// attested is what a node keeps beside its key, outside the data directory: the
+// greatest values that its incarnation durably had. A data directory that holds
+// less is an old copy, and gives its incarnation up.
+type attested struct {
+	Incarnation string `json:"incarnation"`
+	Commit      uint64 `json:"commit"`
+	Term        uint64 `json:"term"`
+	Size        uint64 `json:"history"`
+	// CleanLast is the last log index at a clean stop, 0 while the node runs: a
+	// tail that is missing then is not a tail that never was.
+	CleanLast uint64 `json:"clean_last,omitempty"`
+	// GivenUp says why the incarnation may not be used again; empty while it may.
+	GivenUp string `json:"given_up,omitempty"`
+}
+
+// attestor writes the file. A record is never ahead of what is durable inside.
+type attestor struct {
+	path string
+	mu   sync.Mutex
+	have attested
+}
+
+func openAttestor(dir string) (*attestor, error) {
+	a := &attestor{path: filepath.Join(dir, attestedFile)}
+	raw, err := os.ReadFile(a.path)
+	if errors.Is(err, os.ErrNotExist) {
+		return a, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	body, sum, _ := strings.Cut(string(raw), "\n")
+	want := sha256.Sum256([]byte(body))
+	if strings.TrimSpace(sum) != hex.EncodeToString(want[:]) {
+		return nil, &format.DamageError{File: a.path, Offset: -1, What: "attested values"}
+	}
+	if err := json.Unmarshal([]byte(body), &a.have); err != nil {
+		return nil, &format.DamageError{File: a.path, Offset: -1, What: "attested values", Err: err}
+	}
+	return a, nil
+}
+
+func (a *attestor) write(v attested) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(body)
+	if err := durable.WriteFile(a.path, []byte(string(body)+"\n"+hex.EncodeToString(sum[:])+"\n"), 0o600); err != nil {
+		return fmt.Errorf("attested values: %w", err)
+	}
+	a.have = v
+	return nil
+}
+
+// begin starts the account of a new incarnation.
+func (a *attestor) begin(incarnation format.ID) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.write(attested{Incarnation: hex.EncodeToString(incarnation[:])})
+}
+
+// raise records greater values; equal or lesser ones write nothing.
+func (a *attestor) raise(commit, term, size uint64) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	v := a.have
+	v.Commit, v.Term, v.Size = max(v.Commit, commit), max(v.Term, term), max(v.Size, size)
+	if v == a.have {
+		return nil
+	}
+	return a.write(v)
+}
+
+// stopped records the last log index of a clean stop.
+func (a *attestor) stopped(last uint64) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	v := a.have
+	v.CleanLast = last
+	return a.write(v)
+}
+
+// giveUp records that the incarnation may not be used again.
+func (a *attestor) giveUp(why string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	v := a.have
+	v.GivenUp = why
+	return a.write(v)
+}
+
+// check says why an incarnation that durably has the given values may not go on;
+// nil when it may.
+func (a *attestor) check(incarnation format.ID, last, term, size uint64) error {
+	switch {
+	case a.have.Incarnation == "":
+		return nil // never started: the directory was prepared by the ceremony
+	case a.have.Incarnation != hex.EncodeToString(incarnation[:]):
+		return fmt.Errorf("the data directory is incarnation %x, this node's is %s", incarnation[:], a.have.Incarnation)
+	case a.have.GivenUp != "":
+		return fmt.Errorf("given up: %s", a.have.GivenUp)
+	case a.have.CleanLast != 0 && last != a.have.CleanLast:
+		return fmt.Errorf("the log ends at %d, at the clean stop it ended at %d", last, a.have.CleanLast)
+	case last < a.have.Commit || term < a.have.Term || size < a.have.Size:
+		return fmt.Errorf("it holds log %d, term %d, history %d and once held %d, %d, %d: an old copy",
+			last, term, size, a.have.Commit, a.have.Term, a.have.Size)
+	}
+	return nil
+}

@@ -1,0 +1,84 @@
+package replication
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+
+	"github.com/sago-worm/sago/store"
+	"github.com/sago-worm/sago/store/format"
+)
+
+// Config is what a node is started with.
+type Config struct {
+	Name string
+	// DataDir is the node's data; KeyDir its keys and attested values, outside it.
+	DataDir, KeyDir string
+	// Listener is the node port.
+	Listener net.Listener
+	// Peers says where the other nodes are reached, by name.
+	Peers map[string]string
+	// Ceremony is the signed act that the cluster begins with. Every node accepts
+	// this one and no other.
+	Ceremony format.SignedAct
+	Time     TimeSource
+	Log      *slog.Logger
+	Version  string
+	// Probe looks at a bbolt file in a child process before this one maps it; nil:
+	// in this process.
+	Probe func(path string) error
+	// Timing is for tests; zero is the production default.
+	Timing Timing
+}
+
+// TimeSource answers what this node knows of true time.
+type TimeSource interface {
+	Now() (Interval, error)
+}
+
+// Interval contains true time at a reading of this machine's boot clock.
+type Interval struct {
+	Earliest, Latest int64 // microseconds
+	BootID           format.ID
+	BootReading      int64 // nanoseconds
+	Evidence         format.Digest
+	// Votes says whether the node may vote on it: not when it has no time.
+	Votes bool
+}
+
+// start is what follows from the ceremony for one node.
+type start struct {
+	act      format.Act
+	ceremony format.Ceremony
+	digest   format.Digest
+	node     format.CeremonyNode
+}
+
+func readStart(c Config) (start, error) {
+	var s start
+	var err error
+	if s.ceremony, err = store.CheckCeremony(c.Ceremony); err != nil {
+		return s, err
+	}
+	if s.act, err = format.DecodeAct(c.Ceremony.Document); err != nil {
+		return s, err
+	}
+	s.digest = sha256.Sum256(c.Ceremony.Document)
+	i := slices.IndexFunc(s.ceremony.Nodes, func(n format.CeremonyNode) bool { return n.Name == c.Name })
+	if i < 0 {
+		return s, fmt.Errorf("the ceremony lists no node %q", c.Name)
+	}
+	s.node = s.ceremony.Nodes[i]
+	return s, nil
+}
+
+// rows is the member table as the ceremony gives it, before the first entry.
+func (s start) rows() []format.MemberRow {
+	out := make([]format.MemberRow, len(s.ceremony.Nodes))
+	for i, n := range s.ceremony.Nodes {
+		out[i] = format.MemberRow{Number: n.Number, Name: n.Name, PublicKey: n.PublicKey, Current: n.Incarnation}
+	}
+	return out
+}

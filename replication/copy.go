@@ -1,0 +1,188 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/sago-worm/sago/internal/durable"
+	nodev1 "github.com/sago-worm/sago/proto/sago/node/v1"
+	"github.com/sago-worm/sago/store"
+	"github.com/sago-worm/sago/store/format"
+)
+
+// Catch-up is out of band: a node whose log begins behind what it has copies the
+// history up to a checkpoint that a majority signed, rebuilds its state from it
+// with the everyday code, fetches keys and payload, and goes on with the log.
+
+// copyBatch is how many records travel in one message at most.
+const copyBatch = 500
+
+// copyState makes this node whole again, or returns an error to try again.
+func (n *Node) copyState(ctx context.Context) error {
+	target := max(n.fsm.target.Load(), n.raft.AppliedIndex())
+	c, err := n.askCheckpoint(ctx, target)
+	if err != nil {
+		return fmt.Errorf("copying: %w", err)
+	}
+	n.log.Info("copying state from a peer", "entry", c.Entry, "records", c.Size, "have", n.store.CopiedSize())
+	if err := n.copyHistory(ctx, c); err != nil {
+		return fmt.Errorf("copying: %w", err)
+	}
+	n.applying.Lock()
+	err = n.store.Adopt(ctx, c)
+	n.applying.Unlock()
+	if err != nil {
+		if errors.Is(err, store.ErrCopyDiffers) || errors.Is(err, store.ErrDiverged) {
+			// What this node had is not a beginning of the majority's history.
+			n.fail(fmt.Errorf("%w: %w", store.ErrDiverged, err))
+		}
+		return fmt.Errorf("copying: %w", err)
+	}
+	for {
+		if err := n.fetchBlocks(ctx); err != nil {
+			return fmt.Errorf("copying: %w", err)
+		}
+		whole, err := n.whole(ctx)
+		if err != nil {
+			return fmt.Errorf("copying: %w", err)
+		}
+		if whole {
+			break
+		}
+	}
+	return n.endCopy()
+}
+
+// askCheckpoint asks the leader for a checkpoint at or behind an entry and checks
+// that a majority of the nodes signed it.
+func (n *Node) askCheckpoint(ctx context.Context, entry uint64) (format.Checkpoint, error) {
+	var errs []error
+	for _, m := range n.others() {
+		c, err := n.peers.get(m.Name)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		r, err := c.Checkpoint(ctx, &nodev1.CheckpointRequest{Entry: entry})
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		e, err := format.DecodeCheckpointEffect(r.Effect)
+		if err == nil {
+			err = n.checkForeign(e, entry)
+		}
+		if err == nil {
+			return e.Checkpoint, nil
+		}
+		errs = append(errs, err)
+	}
+	return format.Checkpoint{}, fmt.Errorf("no checkpoint at or behind entry %d: %w", entry, errors.Join(errs...))
+}
+
+// checkForeign checks a checkpoint against node keys: this node's member table
+// may be old, so incarnations are not held against it, but keys are.
+func (n *Node) checkForeign(e format.CheckpointEffect, entry uint64) error {
+	if e.Checkpoint.Cluster != n.own.cluster || e.Checkpoint.Entry < entry {
+		return errors.New("a checkpoint of another cluster or an earlier entry")
+	}
+	members, text := n.members(), []byte(e.Checkpoint.Text())
+	signed := map[uint32]bool{}
+	for _, s := range e.Signatures {
+		for _, m := range members {
+			if m.Number == s.Node && store.VerifyNode(m, text, s.Signature) {
+				signed[s.Node] = true
+			}
+		}
+	}
+	if len(signed) < len(members)/2+1 {
+		return fmt.Errorf("a checkpoint signed by %d of %d nodes", len(signed), len(members))
+	}
+	return nil
+}
+
+// copyHistory fetches the records that this node lacks up to the checkpoint.
+func (n *Node) copyHistory(ctx context.Context, c format.Checkpoint) error {
+	var errs []error
+	for _, m := range n.others() {
+		if n.store.CopiedSize() >= c.Size {
+			return nil
+		}
+		if err := n.copyFrom(ctx, m.Name, c.Size); err != nil {
+			errs = append(errs, fmt.Errorf("node %s: %w", m.Name, err))
+		}
+	}
+	if n.store.CopiedSize() < c.Size {
+		return fmt.Errorf("history: %w", errors.Join(errs...))
+	}
+	return nil
+}
+
+func (n *Node) copyFrom(ctx context.Context, name string, size uint64) error {
+	client, err := n.peers.get(name)
+	if err != nil {
+		return err
+	}
+	from := n.store.CopiedSize()
+	stream, err := client.CopyHistory(ctx, &nodev1.CopyHistoryRequest{From: from, To: size})
+	if err != nil {
+		return err
+	}
+	for {
+		r, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if r.First != n.store.CopiedSize() {
+			return fmt.Errorf("sends record %d where %d belongs", r.First, n.store.CopiedSize())
+		}
+		for _, encoded := range r.Records {
+			if err := n.store.Copy(encoded); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// endCopy applies what the log delivered meanwhile and goes back to the everyday
+// path. The log was not cut past it: a copying node takes no snapshot.
+func (n *Node) endCopy() error {
+	n.applying.Lock()
+	defer n.applying.Unlock()
+	for {
+		next := n.store.Summary().Applied + 1
+		if next > n.fsm.target.Load() {
+			break
+		}
+		var l raft.Log
+		if err := n.logs.GetLog(next, &l); err != nil {
+			return fmt.Errorf("entry %d, delivered while copying: %w", next, err)
+		}
+		if l.Type != raft.LogCommand {
+			n.store.Skip(next)
+			continue
+		}
+		if err := n.applyLog(&l); err != nil {
+			n.fail(err)
+			return err
+		}
+	}
+	if err := n.store.Flush(); err != nil {
+		n.fail(err)
+		return err
+	}
+	if err := durable.Remove(filepath.Join(n.cfg.DataDir, copyingFile)); err != nil {
+		return err
+	}
+	n.fsm.copying.Store(false)
+	n.log.Info("state is whole again", "applied", n.store.Summary().Applied)
+	return nil
+}

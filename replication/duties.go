@@ -1,0 +1,145 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sago-worm/sago/store"
+	"github.com/sago-worm/sago/store/format"
+)
+
+// What every node does for itself: join, copy, keep in keys, destroy what is
+// due, and report its start.
+
+// erasureLimit is how many bundles one attestation names at most.
+const erasureLimit = 400
+
+// serveDuties runs this node's own duties until ctx ends.
+func (n *Node) serveDuties(ctx context.Context) {
+	d := &duties{node: n}
+	tick := time.NewTicker(n.timing.Duties)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if n.failed() != nil {
+			return
+		}
+		if err := d.round(ctx); err != nil && ctx.Err() == nil {
+			n.log.Warn("node's duty", "error", err)
+		}
+	}
+}
+
+type duties struct {
+	node    *Node
+	started bool // NODE_START is recorded
+	retired bool // blocks of earlier starts are retired
+	cleared bool // data directories put aside are destroyed
+}
+
+func (d *duties) round(ctx context.Context) error {
+	n := d.node
+	if n.fsm.copying.Load() {
+		return n.copyState(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	member, voter := n.ownRow()
+	if !voter {
+		return n.join(ctx, member)
+	}
+	addr, _ := n.raft.LeaderWithID()
+	if addr == "" || !n.store.Summary().Begun {
+		return nil
+	}
+	var errs []error
+	if n.supply.low() {
+		errs = append(errs, n.supply.refill(ctx))
+	}
+	errs = append(errs, n.fetchBlocks(ctx), n.destroyDue(ctx), n.writeDown())
+	if !d.started && n.supply.ready() {
+		e := format.NodeStartEffect{Node: n.own.number, Incarnation: n.own.incarnation, BootID: n.bootID(), Version: n.cfg.Version}
+		_, err := n.duty(ctx, store.KindNodeStart, format.EncodeEffect(e))
+		d.started = err == nil
+		errs = append(errs, err)
+	}
+	if !d.retired {
+		err := n.retireOthers(ctx)
+		d.retired = err == nil
+		errs = append(errs, err)
+	}
+	if !d.cleared {
+		err := n.clearAside()
+		d.cleared = err == nil
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (n *Node) bootID() format.ID {
+	t, err := n.cfg.Time.Now()
+	if err != nil {
+		return format.ID{}
+	}
+	return t.BootID
+}
+
+// ownRow is this node's row, and whether this incarnation votes.
+func (n *Node) ownRow() (format.MemberRow, bool) {
+	for _, m := range n.members() {
+		if m.Number == n.own.number {
+			return m, m.Current == n.own.incarnation
+		}
+	}
+	return format.MemberRow{}, false
+}
+
+// writeDown keeps the values outside the data directory near what is durable.
+func (n *Node) writeDown() error {
+	_, _, err := n.durable()
+	return err
+}
+
+// destroyDue destroys on this node what a checkpoint covers and attests it.
+func (n *Node) destroyDue(ctx context.Context) error {
+	size := n.store.Summary().Checkpoint.Checkpoint.Size
+	bundles, err := n.store.PendingErasures(n.own.number, size, erasureLimit)
+	if err != nil {
+		return err
+	}
+	blocks, err := n.store.PendingBlocks(n.own.number, size)
+	if err != nil {
+		return err
+	}
+	if len(bundles)+len(blocks) == 0 {
+		return nil
+	}
+	blocks = blocks[:min(len(blocks), 64)]
+	if err := n.store.Destroy(ctx, bundles, blocks); err != nil {
+		return fmt.Errorf("destroying: %w", err)
+	}
+	e := format.AttestEffect{Node: n.own.number, Incarnation: n.own.incarnation}
+	for _, b := range bundles {
+		e.Bundles = append(e.Bundles, b.Store)
+	}
+	for _, b := range blocks {
+		e.Blocks = append(e.Blocks, b.ID)
+	}
+	if e.Signature, err = n.keys.sign(e.Message(n.own.cluster)); err != nil {
+		return err
+	}
+	if _, err := n.duty(ctx, store.KindAttest, format.EncodeEffect(e)); err != nil {
+		return fmt.Errorf("attesting: %w", err)
+	}
+	return nil
+}
+
+// clearAside destroys data directories that were put aside: this incarnation is
+// whole and votes, so they are nobody's last copy.
+func (n *Node) clearAside() error { return n.store.DestroyAside(goneSuffix) }

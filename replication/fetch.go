@@ -1,0 +1,218 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	nodev1 "github.com/sago-worm/sago/proto/sago/node/v1"
+	"github.com/sago-worm/sago/store"
+	"github.com/sago-worm/sago/store/format"
+)
+
+// What this node lacks, or holds damaged, comes from the peers: payload checked
+// by its digest, keys by the mutual authentication of the connection.
+
+// others lists the other nodes.
+func (n *Node) others() []format.MemberRow {
+	var out []format.MemberRow
+	for _, m := range n.members() {
+		if m.Number != n.own.number {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// fetchBlocks installs announced key blocks that are not here.
+func (n *Node) fetchBlocks(ctx context.Context) error {
+	ids, err := n.store.BlockIDs()
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if !n.store.HasBlock(id) {
+			if err := n.fetchBlock(ctx, id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// fetchBlock installs one block, put together from what the peers have: a slot
+// that is damaged on one comes from another.
+func (n *Node) fetchBlock(ctx context.Context, id format.ID) error {
+	b := store.KeyBlock{ID: id}
+	var missing map[uint32]bool
+	var errs []error
+	for _, m := range n.others() {
+		part, bad, err := n.askBlock(ctx, m.Name, id)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if b.Keys == nil {
+			b, missing = part, bad
+		} else {
+			fillBlock(&b, missing, part, bad)
+		}
+		for i := range missing {
+			if lives, err := n.store.SlotLives(format.Slot{Block: id, Index: i}); err == nil && !lives {
+				delete(missing, i) // InstallBlock clears it
+			}
+		}
+		if len(missing) == 0 {
+			defer b.Wipe()
+			return n.store.InstallBlock(b)
+		}
+	}
+	return fmt.Errorf("key block %x: no peer has it whole: %w", id[:4], errors.Join(errs...))
+}
+
+func fillBlock(b *store.KeyBlock, missing map[uint32]bool, part store.KeyBlock, bad map[uint32]bool) {
+	for i := range missing {
+		if !bad[i] && int(i) < len(part.Keys) && !part.Erased[i] {
+			b.Keys[i], b.Erased[i] = part.Keys[i], false
+			delete(missing, i)
+		}
+	}
+}
+
+// askBlock asks one peer. A slot that is erased there but lives in this node's
+// state is missing, not erased.
+func (n *Node) askBlock(ctx context.Context, name string, id format.ID) (store.KeyBlock, map[uint32]bool, error) {
+	b := store.KeyBlock{ID: id}
+	c, err := n.peers.get(name)
+	if err != nil {
+		return b, nil, err
+	}
+	r, err := c.GetBlock(ctx, &nodev1.GetBlockRequest{Id: id[:]})
+	if err != nil {
+		return b, nil, fmt.Errorf("node %s: %w", name, err)
+	}
+	if len(r.Keys) == 0 || len(r.Keys) != len(r.Erased) {
+		return b, nil, fmt.Errorf("node %s: malformed key block", name)
+	}
+	b.Owner, b.Keys, b.Erased = r.Owner, make([][32]byte, len(r.Keys)), r.Erased
+	bad := map[uint32]bool{}
+	for i, k := range r.Keys {
+		if len(k) == 32 {
+			copy(b.Keys[i][:], k)
+			clear(k)
+			continue
+		}
+		lives, err := n.store.SlotLives(format.Slot{Block: id, Index: uint32(i)})
+		if err != nil {
+			return b, nil, err
+		}
+		if lives || !b.Erased[i] {
+			bad[uint32(i)] = true
+		}
+	}
+	return b, bad, nil
+}
+
+// ChunkHeaders answers a bundle's chunk headers, from here or from a peer.
+func (n *Node) ChunkHeaders(ctx context.Context, row *format.BundleRow) ([]format.ChunkHeader, error) {
+	h, err := n.store.BundleChunks(row)
+	if err == nil || !errors.Is(err, store.ErrMissing) {
+		return h, err
+	}
+	errs := []error{err}
+	for _, m := range n.others() {
+		chunks, err := n.askChunks(ctx, m.Name, row.Slot, true)
+		if err == nil {
+			headers := make([]format.ChunkHeader, len(chunks))
+			for i, c := range chunks {
+				headers[i] = c.ChunkHeader
+			}
+			if h, err = store.ChooseChunks(row, headers); err == nil {
+				n.heal.bundle(row)
+				return h, nil
+			}
+		}
+		errs = append(errs, err)
+	}
+	return nil, &format.DamageError{File: "segments", Offset: -1, What: fmt.Sprintf("payload of the bundle stored by record %d", row.Store), Err: errors.Join(errs...)}
+}
+
+// askChunks asks one peer for a slot's chunks, or their headers.
+func (n *Node) askChunks(ctx context.Context, name string, slot format.Slot, headersOnly bool) ([]format.Chunk, error) {
+	c, err := n.peers.get(name)
+	if err != nil {
+		return nil, err
+	}
+	s, err := c.GetChunks(ctx, &nodev1.GetChunksRequest{Block: slot.Block[:], Slot: slot.Index, HeadersOnly: headersOnly})
+	if err != nil {
+		return nil, err
+	}
+	var out []format.Chunk
+	for {
+		r, err := s.Recv()
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("node %s: %w", name, err)
+		}
+		h, err := format.DecodeChunkHeader(r.Header)
+		if err != nil || h.Slot != slot {
+			return nil, fmt.Errorf("node %s: malformed chunk", name)
+		}
+		if headersOnly {
+			out = append(out, format.Chunk{ChunkHeader: h})
+			continue
+		}
+		got := format.NewChunk(slot, h.Chunk, r.Sealed)
+		if got.Digest != h.Digest {
+			continue // damaged there as well
+		}
+		out = append(out, got)
+	}
+}
+
+// FetchChunk answers a sealed chunk: the local copy, or a peer's when the local
+// one is damaged or missing, which is then healed.
+func (n *Node) FetchChunk(ctx context.Context, row *format.BundleRow, h format.ChunkHeader) ([]byte, error) {
+	c, err := n.store.Chunk(h)
+	if err == nil {
+		return c.Sealed, nil
+	}
+	n.foundPayload(row, err)
+	errs := []error{err}
+	for _, m := range n.others() {
+		chunks, err := n.askChunks(ctx, m.Name, h.Slot, false)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		for _, got := range chunks {
+			if got.ChunkHeader == h {
+				n.heal.bundle(row)
+				return got.Sealed, nil
+			}
+		}
+	}
+	return nil, &format.DamageError{File: "segments", Offset: -1,
+		What: fmt.Sprintf("chunk %d of the bundle stored by record %d", h.Chunk, row.Store), Err: errors.Join(errs...)}
+}
+
+// fetchBundle makes a bundle's payload whole on this node.
+func (n *Node) fetchBundle(ctx context.Context, row *format.BundleRow) error {
+	errs := []error{}
+	for _, m := range n.others() {
+		chunks, err := n.askChunks(ctx, m.Name, row.Slot, false)
+		if err == nil {
+			err = n.store.AppendChunks(chunks)
+		}
+		if err == nil {
+			if err = n.store.Holding(ctx, row); err == nil {
+				return nil
+			}
+		}
+		errs = append(errs, err)
+	}
+	return fmt.Errorf("payload of the bundle stored by record %d: no peer has it whole: %w", row.Store, errors.Join(errs...))
+}

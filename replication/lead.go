@@ -1,0 +1,369 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	nodev1 "github.com/sago-worm/sago/proto/sago/node/v1"
+	"github.com/sago-worm/sago/retention"
+	"github.com/sago-worm/sago/store"
+	"github.com/sago-worm/sago/store/format"
+)
+
+// What the leader of the day does. Every step is begun from replicated rows, so
+// the next leader goes on where this one stopped; a step that fails is tried
+// again at the next round.
+
+// sweepLimit is how many bundles one sweep expires at most: their records and
+// rows are one Apply.
+const sweepLimit = 500
+
+// lead runs the leader's duties while this node leads, until ctx ends.
+func (n *Node) lead(ctx context.Context) {
+	var last time.Time // of the last tick, on this process's monotonic clock
+	tick := time.NewTicker(n.timing.Duties)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-n.wake:
+			// Rows changed: look at once, but not more often than ten times a second.
+			select {
+			case <-time.After(n.timing.Duties / 2):
+			case <-ctx.Done():
+				return
+			}
+		}
+		if n.failed() != nil || n.raft.State() != raft.Leader || n.fsm.copying.Load() {
+			continue
+		}
+		if err := n.leadOnce(ctx, &last); err != nil && ctx.Err() == nil {
+			n.log.Warn("leader's duty", "error", err)
+		}
+	}
+}
+
+func (n *Node) leadOnce(ctx context.Context, last *time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	s := n.store.Summary()
+	if !s.Begun {
+		_, err := n.duty(ctx, store.KindCeremony, n.cfg.Ceremony.Encode())
+		return err
+	}
+	var errs []error
+	errs = append(errs, n.settleMembers(ctx), n.openEpochs(ctx, s))
+	due, wanted, err := n.store.Due(n.timing.TickBusy.Microseconds() * 2)
+	errs = append(errs, err)
+	every := n.timing.TickIdle
+	if wanted || s.Clock.Now == 0 {
+		every = n.timing.TickBusy
+	}
+	if last.IsZero() || time.Since(*last) >= every {
+		if err := n.tick(ctx, s); err != nil {
+			errs = append(errs, fmt.Errorf("clock: %w", err))
+		}
+		*last = time.Now()
+		due, _, err = n.store.Due(0)
+		errs = append(errs, err)
+	}
+	if due {
+		errs = append(errs, n.sweep(ctx))
+	}
+	errs = append(errs, n.keepCheckpoints(ctx))
+	return errors.Join(errs...)
+}
+
+// duty proposes an operation of the cluster's own and waits for it.
+func (n *Node) duty(ctx context.Context, kind store.Kind, body []byte) (store.Result, error) {
+	r, err := n.Submit(ctx, store.Op{Kind: kind, Body: body})
+	if err == nil && r.Outcome == store.Refused {
+		err = fmt.Errorf("refused: %s: %s", r.Reason, r.Why)
+	}
+	return r, err
+}
+
+func (n *Node) sweep(ctx context.Context) error {
+	for {
+		var w format.Writer
+		w.U32(sweepLimit)
+		if _, err := n.duty(ctx, store.KindSweep, w.Bytes()); err != nil {
+			return fmt.Errorf("sweep: %w", err)
+		}
+		due, _, err := n.store.Due(0)
+		if err != nil || !due {
+			return err
+		}
+	}
+}
+
+// tick gathers votes and proposes a clock entry.
+func (n *Node) tick(ctx context.Context, s store.Summary) error {
+	round := s.Clock.Round
+	members := n.store.Members()
+	type answer struct {
+		vote format.SignedVote
+		err  error
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	answers := make(chan answer, len(members))
+	for _, m := range members {
+		go func() {
+			v, err := n.voteOf(ctx, m, round)
+			answers <- answer{v, err}
+		}()
+	}
+	var votes []format.SignedVote
+	var errs []error
+	for range members {
+		a := <-answers
+		if a.err != nil {
+			errs = append(errs, a.err)
+			continue
+		}
+		votes = append(votes, a.vote)
+	}
+	chosen := n.store.ChooseVotes(votes)
+	if len(chosen) == 0 {
+		return fmt.Errorf("no agreeing majority of votes for round %d: %w", round, errors.Join(errs...))
+	}
+	_, err := n.duty(ctx, store.KindClock, format.EncodeEffect(format.ClockEffect{Votes: chosen}))
+	return err
+}
+
+func (n *Node) voteOf(ctx context.Context, m format.MemberRow, round uint64) (format.SignedVote, error) {
+	if m.Number == n.own.number {
+		return n.vote(round)
+	}
+	c, err := n.peers.get(m.Name)
+	if err != nil {
+		return format.SignedVote{}, err
+	}
+	r, err := c.Vote(ctx, &nodev1.VoteRequest{Round: round})
+	if err != nil {
+		return format.SignedVote{}, fmt.Errorf("node %s: %w", m.Name, err)
+	}
+	e, err := format.DecodeClockEffect(r.Vote)
+	if err != nil || len(e.Votes) != 1 || e.Votes[0].Voter != m.Number {
+		return format.SignedVote{}, fmt.Errorf("node %s answers no vote of its own", m.Name)
+	}
+	return e.Votes[0], nil
+}
+
+// errNoVote says why a node does not vote.
+var errNoVote = errors.New("does not vote")
+
+// vote is this node's signed word about time.
+func (n *Node) vote(round uint64) (format.SignedVote, error) {
+	if n.failed() != nil || n.fsm.copying.Load() {
+		return format.SignedVote{}, fmt.Errorf("%w: its state is not whole", errNoVote)
+	}
+	t, err := n.cfg.Time.Now()
+	if err != nil {
+		return format.SignedVote{}, fmt.Errorf("%w: %w", errNoVote, err)
+	}
+	if !t.Votes {
+		return format.SignedVote{}, fmt.Errorf("%w: it has no trusted time", errNoVote)
+	}
+	commit, size, err := n.durable()
+	if err != nil {
+		return format.SignedVote{}, err
+	}
+	v := format.SignedVote{Voter: n.own.number, Incarnation: n.own.incarnation, Round: round, Earliest: t.Earliest, Latest: t.Latest,
+		BootID: t.BootID, BootReading: t.BootReading, Evidence: t.Evidence, Commit: commit, Size: size}
+	v.Signature, err = n.keys.sign(v.Message(n.own.cluster))
+	return v, err
+}
+
+// durable is what this incarnation durably has, written down outside the data
+// directory before anybody is told.
+func (n *Node) durable() (commit, size uint64, err error) {
+	last, err := n.logs.LastIndex()
+	if err != nil {
+		return 0, 0, err
+	}
+	commit, size = min(n.raft.CommitIndex(), last), n.store.DurableSize()
+	return commit, size, n.attestor.raise(commit, 0, size)
+}
+
+// keepCheckpoints takes a checkpoint when a destruction waits for one, or when
+// the policy's interval has passed with something to cover.
+func (n *Node) keepCheckpoints(ctx context.Context) error {
+	s := n.store.Summary()
+	backlog, err := n.store.ErasureBacklog()
+	if err != nil {
+		return err
+	}
+	since := s.Clock.Now - s.Checkpoint.Checkpoint.Clock
+	stale := s.Clock.Now != 0 && since >= s.Policy.CheckpointEvery && n.store.Uncovered()
+	if !backlog && !stale {
+		return nil
+	}
+	_, err = n.takeCheckpoint(ctx)
+	return err
+}
+
+// takeCheckpoint marks an entry, gathers signatures of a majority and proposes
+// the CHECKPOINT record.
+func (n *Node) takeCheckpoint(ctx context.Context) (format.CheckpointEffect, error) {
+	var e format.CheckpointEffect
+	entry, err := n.mark(ctx)
+	if err != nil {
+		return e, err
+	}
+	mine, ok := n.store.Mark(entry)
+	if !ok {
+		return e, fmt.Errorf("entry %d is no mark", entry)
+	}
+	e.Checkpoint = mine
+	text := mine.Text()
+	members := n.store.Members()
+	type answer struct {
+		sig format.NodeSignature
+		err error
+	}
+	sctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	answers := make(chan answer, len(members))
+	for _, m := range members {
+		go func() {
+			s, err := n.signatureOf(sctx, m, entry, text)
+			answers <- answer{s, err}
+		}()
+	}
+	var errs []error
+	signed := map[uint32]format.NodeSignature{}
+	need := len(members)/2 + 1
+	for range members {
+		a := <-answers
+		if a.err != nil {
+			errs = append(errs, a.err)
+			continue
+		}
+		if signed[a.sig.Node] = a.sig; len(signed) == need {
+			break
+		}
+	}
+	if len(signed) < need {
+		return e, fmt.Errorf("checkpoint at entry %d: %d of %d signatures: %w", entry, len(signed), need, errors.Join(errs...))
+	}
+	for _, m := range members {
+		if s, ok := signed[m.Number]; ok {
+			e.Signatures = append(e.Signatures, s)
+		}
+	}
+	_, err = n.duty(ctx, store.KindCheckpoint, format.EncodeEffect(e))
+	return e, err
+}
+
+// mark proposes a MARK and answers its entry.
+func (n *Node) mark(ctx context.Context) (uint64, error) {
+	r, err := n.duty(ctx, store.KindMark, nil)
+	return r.Entry, err
+}
+
+func (n *Node) signatureOf(ctx context.Context, m format.MemberRow, entry uint64, text string) (format.NodeSignature, error) {
+	if m.Number == n.own.number {
+		return n.signMark(ctx, entry, text)
+	}
+	c, err := n.peers.get(m.Name)
+	if err != nil {
+		return format.NodeSignature{}, err
+	}
+	r, err := c.Sign(ctx, &nodev1.SignRequest{Entry: entry, Text: text})
+	if err != nil {
+		return format.NodeSignature{}, fmt.Errorf("node %s: %w", m.Name, err)
+	}
+	s := format.NodeSignature{Node: m.Number, Signature: r.Signature}
+	if len(r.Incarnation) != len(s.Incarnation) {
+		return s, fmt.Errorf("node %s: no incarnation", m.Name)
+	}
+	copy(s.Incarnation[:], r.Incarnation)
+	return s, nil
+}
+
+// signMark signs what this node itself computed at a MARK, once that history is
+// on disk, and only if it is what is asked for.
+func (n *Node) signMark(ctx context.Context, entry uint64, text string) (format.NodeSignature, error) {
+	var s format.NodeSignature
+	if n.failed() != nil || n.fsm.copying.Load() {
+		return s, errors.New("does not sign: its state is not whole")
+	}
+	mine, err := n.awaitMark(ctx, entry)
+	if err != nil {
+		return s, err
+	}
+	if mine.Text() != text {
+		return s, fmt.Errorf("does not sign: computed another state at entry %d", entry)
+	}
+	if err := n.store.SyncHistory(); err != nil {
+		n.fail(err)
+		return s, err
+	}
+	sig, err := n.keys.sign([]byte(text))
+	return format.NodeSignature{Node: n.own.number, Incarnation: n.own.incarnation, Signature: sig}, err
+}
+
+// awaitMark waits until this node has applied a MARK entry.
+func (n *Node) awaitMark(ctx context.Context, entry uint64) (format.Checkpoint, error) {
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		if c, ok := n.store.Mark(entry); ok {
+			return c, nil
+		}
+		if n.store.Summary().Applied >= entry {
+			return format.Checkpoint{}, fmt.Errorf("knows no mark at entry %d", entry)
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return format.Checkpoint{}, ctx.Err()
+		}
+	}
+}
+
+// openEpochs gives every institution its history keys of the present quarter.
+func (n *Node) openEpochs(ctx context.Context, s store.Summary) error {
+	if !n.supply.ready() {
+		return nil
+	}
+	epoch := EpochAt(max(s.Clock.Now, s.Ceremony))
+	institutions, err := n.store.Institutions()
+	if err != nil {
+		return err
+	}
+	for _, i := range institutions {
+		if i.Epoch >= epoch {
+			continue
+		}
+		e := format.KeyEffect{Verb: format.KeyEpoch, Institution: i.Number, Epoch: epoch}
+		slots := []*format.Slot{&e.Use, &e.Other}
+		if i.Epoch == 0 {
+			slots = append(slots, &e.Subject)
+		}
+		for _, slot := range slots {
+			if *slot, err = n.Slot(ctx); err != nil {
+				return err
+			}
+		}
+		if _, err := n.duty(ctx, store.KindKey, format.EncodeEffect(e)); err != nil {
+			return fmt.Errorf("keys of institution %d: %w", i.Number, err)
+		}
+	}
+	return nil
+}
+
+// EpochAt is the number of the quarter that an instant (microseconds) lies in:
+// four times the year plus the quarter from 0.
+func EpochAt(us int64) uint32 {
+	t := retention.Instant(us).Time()
+	return uint32(t.Year()*4 + (int(t.Month())-1)/3)
+}

@@ -1,0 +1,303 @@
+package replication
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"google.golang.org/grpc"
+
+	"github.com/sago-worm/sago/store"
+	"github.com/sago-worm/sago/store/format"
+)
+
+// Node is one running node of a cluster.
+type Node struct {
+	cfg    Config
+	log    *slog.Logger
+	start  start
+	keys   Keys
+	own    identityOf
+	timing Timing
+
+	attestor *attestor
+	store    *store.Store
+	logs     *logStore
+	files    *logFile
+	raft     *raft.Raft
+	fsm      *fsm
+	mesh     *mesh
+	peers    *peerClients
+	server   *grpc.Server
+	proposer *proposer
+	supply   *keySupply
+
+	applying sync.Mutex // held while an entry or a copy changes the Machine
+	failure  atomic.Pointer[error]
+	ended    chan struct{}
+	wake     chan struct{} // something was recorded that a duty may wait for
+	heal     *healer
+	// startDamage is what the start found, until the healer takes it.
+	startDamage []*format.DamageError
+	startID     format.ID // of this process start
+
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+// Timing holds the intervals that tests shorten. Zero values take the defaults.
+type Timing struct {
+	Heartbeat, Election, Lease time.Duration
+	// TickIdle and TickBusy are the intervals between clock entries.
+	TickIdle, TickBusy time.Duration
+	// Duties is how often a node looks after what it has to do.
+	Duties time.Duration
+	// SnapshotThreshold and TrailingLogs are raft's.
+	SnapshotThreshold, TrailingLogs uint64
+	SnapshotInterval                time.Duration
+	// BlockSlots is the size of a key block.
+	BlockSlots int
+}
+
+func (t Timing) withDefaults() Timing {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	def(&t.Heartbeat, time.Second)
+	def(&t.Election, time.Second)
+	def(&t.Lease, 500*time.Millisecond)
+	def(&t.TickIdle, time.Minute)
+	def(&t.TickBusy, time.Second)
+	def(&t.Duties, 200*time.Millisecond)
+	def(&t.SnapshotInterval, 30*time.Second)
+	if t.SnapshotThreshold == 0 {
+		t.SnapshotThreshold = 8192
+	}
+	if t.TrailingLogs == 0 {
+		t.TrailingLogs = 10240
+	}
+	if t.BlockSlots == 0 {
+		t.BlockSlots = 4096
+	}
+	return t
+}
+
+// Open opens a node's data and starts it. Data that cannot be used again — an
+// old copy, another incarnation's, damaged beyond what can be rebuilt here — is
+// put aside and the node rejoins as a new incarnation. Data of another cluster
+// is refused.
+func Open(ctx context.Context, c Config) (*Node, error) {
+	n := &Node{cfg: c, log: c.Log, timing: c.Timing.withDefaults(), ended: make(chan struct{}), wake: make(chan struct{}, 1), startID: randomID()}
+	var err error
+	if n.start, err = readStart(c); err != nil {
+		return nil, err
+	}
+	if n.keys, err = LoadKeys(c.KeyDir); err != nil {
+		return nil, err
+	}
+	if n.attestor, err = openAttestor(c.KeyDir); err != nil {
+		return nil, err
+	}
+	if err := n.openData(ctx); err != nil {
+		return nil, err
+	}
+	if err := n.openNetwork(); err != nil {
+		return nil, errors.Join(err, n.store.Abandon(), n.files.Close())
+	}
+	if err := n.openRaft(); err != nil {
+		return nil, errors.Join(err, n.mesh.Close(), n.store.Abandon(), n.files.Close())
+	}
+	n.run()
+	return n, nil
+}
+
+func randomID() (id format.ID) {
+	// crypto/rand.Read never fails.
+	_, _ = rand.Read(id[:])
+	return id
+}
+
+// NewID draws a random operation id.
+func (n *Node) NewID() format.ID { return randomID() }
+
+func (n *Node) openNetwork() error {
+	var err error
+	if n.mesh, err = newMesh(n.own, n, n.keys, n.cfg.Listener, n.log); err != nil {
+		return err
+	}
+	n.peers = &peerClients{mesh: n.mesh, conns: map[string]*grpc.ClientConn{}}
+	n.server = grpc.NewServer(grpc.Creds(meshCredentials{n.mesh}), grpc.UnaryInterceptor(n.mesh.unary), grpc.StreamInterceptor(n.mesh.stream),
+		grpc.MaxRecvMsgSize(maxNodeMessage), grpc.MaxSendMsgSize(maxNodeMessage))
+	registerNodeService(n.server, n)
+	n.proposer = newProposer(n.propose)
+	n.supply = &keySupply{node: n}
+	n.heal = &healer{node: n}
+	return nil
+}
+
+func (n *Node) openRaft() error {
+	n.fsm = &fsm{node: n}
+	copying, err := n.copyPending()
+	if err != nil {
+		return err
+	}
+	n.fsm.copying.Store(copying)
+	c := raft.DefaultConfig()
+	c.LocalID = raft.ServerID(serverID(n.own.name, n.own.incarnation))
+	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = n.timing.Heartbeat, n.timing.Election, n.timing.Lease
+	c.SnapshotThreshold, c.SnapshotInterval, c.TrailingLogs = n.timing.SnapshotThreshold, n.timing.SnapshotInterval, n.timing.TrailingLogs
+	c.BatchApplyCh, c.NoSnapshotRestoreOnStart, c.ShutdownOnRemove = true, true, false
+	c.Logger = raftLogger(n.log)
+	snapshots := &markerStore{dir: n.cfg.DataDir}
+	transport := &payloadTransport{logs: n.logs, NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: n.mesh, MaxPool: 3, Timeout: 10 * time.Second, Logger: c.Logger})}
+	if n.files.fresh && n.own.incarnation == n.start.node.Incarnation {
+		if err := raft.BootstrapCluster(c, n.logs, n.files.stable, snapshots, transport, n.start.configuration()); err != nil {
+			return fmt.Errorf("raft: beginning: %w", err)
+		}
+	}
+	n.raft, err = raft.NewRaft(c, n.fsm, n.logs, n.files.stable, snapshots, transport)
+	if err != nil {
+		return fmt.Errorf("raft: %w", err)
+	}
+	return nil
+}
+
+// configuration is raft's first: the ceremony's nodes, all voters.
+func (s start) configuration() raft.Configuration {
+	var c raft.Configuration
+	for _, n := range s.ceremony.Nodes {
+		id := serverID(n.Name, n.Incarnation)
+		c.Servers = append(c.Servers, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(id), Address: raft.ServerAddress(id)})
+	}
+	return c
+}
+
+// run starts the node's goroutines; Close ends them.
+func (n *Node) run() {
+	ctx, cancel := context.WithCancel(context.Background())
+	n.cancel = cancel
+	n.reportStart()
+	spawn := func(f func(context.Context)) {
+		n.wg.Add(1)
+		go func() {
+			defer n.wg.Done()
+			f(ctx)
+		}()
+	}
+	spawn(func(context.Context) {
+		if err := n.server.Serve(grpcListener{n.mesh}); err != nil && ctx.Err() == nil {
+			n.fail(fmt.Errorf("node API: %w", err))
+		}
+	})
+	spawn(func(ctx context.Context) {
+		if err := n.store.RunFlush(ctx); err != nil {
+			n.fail(err)
+		}
+	})
+	spawn(n.proposer.run)
+	spawn(n.lead)
+	spawn(n.serveDuties)
+	spawn(n.heal.run)
+}
+
+// Submit hands an operation to the proposer and waits for this node's own Apply
+// of it. Id, front, built-at and the node's own interval are filled in.
+func (n *Node) Submit(ctx context.Context, op store.Op, chunks ...format.Chunk) (store.Result, error) {
+	if err := n.failed(); err != nil {
+		return store.Result{}, fmt.Errorf("%w: this node has stopped: %w", ErrUnavailable, err)
+	}
+	if op.ID == (format.ID{}) {
+		op.ID = randomID()
+	}
+	op.Front = n.own.number
+	op.BuiltAt = n.store.Summary().Applied
+	if t, err := n.cfg.Time.Now(); err == nil {
+		op.FrontEarliest, op.FrontLatest = t.Earliest, t.Latest
+	}
+	return n.proposer.submit(ctx, op, chunks)
+}
+
+// Store is the node's Reader and Sealer.
+func (n *Node) Store() *store.Store { return n.store }
+
+// Name and Number are the node's in the member table.
+func (n *Node) Name() string { return n.own.name }
+
+// Number is the node's number in the member table.
+func (n *Node) Number() uint32 { return n.own.number }
+
+// Ended is closed when the node has stopped by itself; Failure says why.
+func (n *Node) Ended() <-chan struct{} { return n.ended }
+
+// Failure answers what ended the node, or nil.
+func (n *Node) Failure() error { return n.failed() }
+
+// Ready reports whether the node can record: it has a leader, its state is
+// whole, and it has keys to seal with.
+func (n *Node) Ready() bool {
+	addr, _ := n.raft.LeaderWithID()
+	return n.failed() == nil && addr != "" && !n.fsm.copying.Load() && n.supply.ready() && n.epochsReady()
+}
+
+// Close hands leadership on, stops the node and leaves a clean data directory.
+func (n *Node) Close() error {
+	if n.raft.State() == raft.Leader && len(n.start.ceremony.Nodes) > 1 {
+		// A follower takes over at once rather than after a timeout; if none can,
+		// stopping goes on.
+		_ = n.raft.LeadershipTransfer().Error()
+	}
+	n.cancel()
+	n.server.Stop()
+	errs := []error{n.raft.Shutdown().Error(), n.mesh.Close()}
+	n.wg.Wait()
+	n.mesh.wg.Wait()
+	errs = append(errs, n.peers.close())
+	if n.failed() != nil {
+		errs = append(errs, n.store.Abandon(), n.files.Close())
+		return errors.Join(append(errs, n.failed())...)
+	}
+	size := n.store.DurableSize()
+	if err := n.store.Close(); err != nil {
+		return errors.Join(append(errs, err, n.files.Close())...)
+	}
+	last, err := n.lastIndex()
+	if err == nil {
+		err = errors.Join(n.attestor.raise(min(n.raft.CommitIndex(), last), 0, size), n.attestor.stopped(last))
+	}
+	return errors.Join(append(errs, err, n.files.Close())...)
+}
+
+// members, address and hello make Node the mesh's directory.
+func (n *Node) members() []format.MemberRow {
+	if n.store != nil {
+		if rows := n.store.Members(); len(rows) > 0 {
+			return rows
+		}
+	}
+	return n.start.rows()
+}
+
+func (n *Node) address(name string) (string, bool) {
+	if name == n.own.name {
+		return n.cfg.Listener.Addr().String(), true
+	}
+	a, ok := n.cfg.Peers[name]
+	return a, ok
+}
+
+func (n *Node) hello(to format.ID) hello {
+	last, err := n.logs.LastIndex()
+	if err != nil {
+		last = 0 // offers nothing: peers refuse
+	}
+	return hello{Cluster: n.own.cluster, From: n.own.incarnation, To: to, Log: last, Size: n.store.DurableSize(), Member: n.own.number}
+}

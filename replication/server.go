@@ -1,0 +1,221 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/raft"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	nodev1 "github.com/sago-worm/sago/proto/sago/node/v1"
+	"github.com/sago-worm/sago/store"
+	"github.com/sago-worm/sago/store/format"
+)
+
+// nodeService answers the other nodes.
+type nodeService struct {
+	nodev1.UnimplementedNodeServiceServer
+	node *Node
+}
+
+func registerNodeService(s *grpc.Server, n *Node) {
+	nodev1.RegisterNodeServiceServer(s, &nodeService{node: n})
+}
+
+func answer(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errNotLeader), errors.Is(err, raft.ErrNotLeader), errors.Is(err, errNoVote), errors.Is(err, ErrUnavailable):
+		return status.Error(codes.Unavailable, err.Error())
+	}
+	return status.Error(codes.Internal, err.Error())
+}
+
+func idOf(b []byte) (format.ID, error) {
+	var id format.ID
+	if len(b) != len(id) {
+		return id, status.Error(codes.InvalidArgument, "malformed id")
+	}
+	return format.ID(b), nil
+}
+
+// Propose appends a batch, if this node leads.
+func (s *nodeService) Propose(_ context.Context, r *nodev1.ProposeRequest) (*nodev1.ProposeResponse, error) {
+	if s.node.raft.State() != raft.Leader {
+		return nil, answer(errNotLeader)
+	}
+	// A batch that does not decode would halt every node: it is refused here.
+	if _, err := decodeEntry(0, r.Batch); err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	if _, err := format.DecodeChunks(r.Chunks); err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	return &nodev1.ProposeResponse{}, answer(s.node.append(r.Batch, r.Chunks))
+}
+
+// Vote answers this node's word about time.
+func (s *nodeService) Vote(_ context.Context, r *nodev1.VoteRequest) (*nodev1.VoteResponse, error) {
+	v, err := s.node.vote(r.Round)
+	if err != nil {
+		return nil, answer(err)
+	}
+	return &nodev1.VoteResponse{Vote: format.EncodeEffect(format.ClockEffect{Votes: []format.SignedVote{v}})}, nil
+}
+
+// Sign answers this node's signature over a checkpoint that it computed itself.
+func (s *nodeService) Sign(ctx context.Context, r *nodev1.SignRequest) (*nodev1.SignResponse, error) {
+	sig, err := s.node.signMark(ctx, r.Entry, r.Text)
+	if err != nil {
+		return nil, answer(err)
+	}
+	return &nodev1.SignResponse{Signature: sig.Signature, Incarnation: sig.Incarnation[:]}, nil
+}
+
+// PutBlock makes a key block durable.
+func (s *nodeService) PutBlock(ctx context.Context, r *nodev1.PutBlockRequest) (*nodev1.PutBlockResponse, error) {
+	c, ok := ctx.Value(callerKey{}).(caller)
+	if !ok || c.member.Number != r.Owner {
+		return nil, status.Error(codes.PermissionDenied, "a node sends its own blocks")
+	}
+	id, err := idOf(r.Id)
+	if err != nil {
+		return nil, err
+	}
+	b := store.KeyBlock{ID: id, Owner: r.Owner, Keys: make([][32]byte, len(r.Keys)), Erased: make([]bool, len(r.Keys))}
+	defer b.Wipe()
+	for i, k := range r.Keys {
+		if len(k) != 32 {
+			return nil, status.Error(codes.InvalidArgument, "malformed key")
+		}
+		copy(b.Keys[i][:], k)
+		clear(k)
+	}
+	return &nodev1.PutBlockResponse{}, answer(s.node.store.InstallBlock(b))
+}
+
+// GetBlock answers a key block.
+func (s *nodeService) GetBlock(_ context.Context, r *nodev1.GetBlockRequest) (*nodev1.GetBlockResponse, error) {
+	id, err := idOf(r.Id)
+	if err != nil {
+		return nil, err
+	}
+	b, damaged, err := s.node.store.ExportBlock(id)
+	if err != nil {
+		return nil, answer(err)
+	}
+	out := &nodev1.GetBlockResponse{Owner: b.Owner, Keys: make([][]byte, len(b.Keys)), Erased: b.Erased}
+	for i := range b.Keys {
+		if !b.Erased[i] && !damaged[uint32(i)] {
+			out.Keys[i] = b.Keys[i][:]
+		}
+	}
+	return out, nil
+}
+
+// GetChunks answers what this node holds under a slot.
+func (s *nodeService) GetChunks(r *nodev1.GetChunksRequest, stream grpc.ServerStreamingServer[nodev1.GetChunksResponse]) error {
+	id, err := idOf(r.Block)
+	if err != nil {
+		return err
+	}
+	headers, err := s.node.store.Chunks(format.Slot{Block: id, Index: r.Slot})
+	if err != nil {
+		return answer(err)
+	}
+	for _, h := range headers {
+		m := &nodev1.GetChunksResponse{Header: h.Encode()}
+		if !r.HeadersOnly {
+			c, err := s.node.store.Chunk(h)
+			if err != nil {
+				continue // damaged here as well, or erased
+			}
+			m.Sealed = c.Sealed
+		}
+		if err := stream.Send(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CopyHistory streams records.
+func (s *nodeService) CopyHistory(r *nodev1.CopyHistoryRequest, stream grpc.ServerStreamingServer[nodev1.CopyHistoryResponse]) error {
+	if s.node.failed() != nil || s.node.fsm.copying.Load() || r.To > s.node.store.Summary().Size {
+		return status.Error(codes.Unavailable, "does not have that history")
+	}
+	m := &nodev1.CopyHistoryResponse{First: r.From}
+	err := s.node.store.History(stream.Context(), r.From, r.To, func(sequence uint64, encoded []byte) error {
+		m.Records = append(m.Records, append([]byte(nil), encoded...))
+		if len(m.Records) < copyBatch {
+			return nil
+		}
+		err := stream.Send(m)
+		m = &nodev1.CopyHistoryResponse{First: sequence + 1}
+		return err
+	})
+	if err == nil && len(m.Records) > 0 {
+		err = stream.Send(m)
+	}
+	return err
+}
+
+// Checkpoint takes a checkpoint at or behind an entry, if this node leads.
+func (s *nodeService) Checkpoint(ctx context.Context, r *nodev1.CheckpointRequest) (*nodev1.CheckpointResponse, error) {
+	if s.node.raft.State() != raft.Leader {
+		return nil, answer(errNotLeader)
+	}
+	e := s.node.store.Summary().Checkpoint
+	if e.Checkpoint.Entry < r.Entry {
+		var err error
+		if e, err = s.node.takeCheckpoint(ctx); err != nil {
+			return nil, answer(err)
+		}
+	}
+	return &nodev1.CheckpointResponse{Effect: format.EncodeEffect(e)}, nil
+}
+
+// Join takes an incarnation in, if this node leads.
+func (s *nodeService) Join(ctx context.Context, r *nodev1.JoinRequest) (*nodev1.JoinResponse, error) {
+	c, ok := ctx.Value(callerKey{}).(caller)
+	if !ok {
+		return nil, status.Error(codes.Unauthenticated, "no caller")
+	}
+	state, err := s.node.accept(ctx, c, r)
+	if err != nil {
+		return nil, answer(err)
+	}
+	return &nodev1.JoinResponse{State: uint32(state)}, nil
+}
+
+// Status answers what `cluster status` shows of this node.
+func (s *nodeService) Status(context.Context, *nodev1.StatusRequest) (*nodev1.StatusResponse, error) {
+	st := s.node.self()
+	return &nodev1.StatusResponse{Number: st.Number, Incarnation: s.node.own.incarnation[:], State: st.State, Term: s.node.raft.CurrentTerm(),
+		Applied: st.Applied, HistorySize: st.HistorySize, HistoryRoot: st.Root[:], StateHash: st.StateHash[:], Protection: st.Protection,
+		Detail: st.Detail, Leader: s.node.leaderName()}, nil
+}
+
+// Verify checks all files of this node.
+func (s *nodeService) Verify(ctx context.Context, r *nodev1.VerifyRequest) (*nodev1.VerifyResponse, error) {
+	v, err := s.node.verifySelf(ctx)
+	if err != nil {
+		return nil, answer(err)
+	}
+	out := &nodev1.VerifyResponse{HistorySize: v.Size, Root: v.Root[:], Chunks: v.Chunks, KeySlots: v.Keys, Rows: v.Rows}
+	for _, d := range v.Damage {
+		out.Damage = append(out.Damage, d.Error())
+	}
+	if r.Size > 0 && r.Size <= v.Size {
+		root, err := s.node.store.RootAt(r.Size)
+		if err != nil {
+			return nil, answer(fmt.Errorf("root: %w", err))
+		}
+		out.RootAtSize = root[:]
+	}
+	return out, nil
+}

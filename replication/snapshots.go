@@ -1,0 +1,113 @@
+package replication
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/sago-worm/sago/internal/durable"
+	"github.com/sago-worm/sago/store/format"
+)
+
+// snapshotFile holds the newest snapshot's marker: where the log may be cut, and
+// the configuration there. Snapshots are by reference: the state is in the store.
+const snapshotFile = "SNAPSHOT"
+
+// markerStore is raft's snapshot store. It keeps one marker, with a checksum.
+type markerStore struct{ dir string }
+
+type marker struct {
+	Version            raft.SnapshotVersion
+	Index, Term        uint64
+	Configuration      []byte
+	ConfigurationIndex uint64
+}
+
+// read answers the newest marker; nil when there is none yet.
+func (s *markerStore) read() (*marker, error) {
+	raw, err := os.ReadFile(filepath.Join(s.dir, snapshotFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	damage := func(err error) error {
+		return &format.DamageError{File: snapshotFile, Offset: -1, What: "snapshot marker", Err: err}
+	}
+	if len(raw) < sumSize {
+		return nil, damage(nil)
+	}
+	body, sum := raw[:len(raw)-sumSize], raw[len(raw)-sumSize:]
+	if want := sha256.Sum256(body); !bytes.Equal(want[:], sum) {
+		return nil, damage(errors.New("checksum"))
+	}
+	var m marker
+	if err := json.Unmarshal(body, &m); err != nil {
+		return nil, damage(err)
+	}
+	return &m, nil
+}
+
+func (s *markerStore) write(m marker) error {
+	body, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(body)
+	return durable.WriteFile(filepath.Join(s.dir, snapshotFile), append(body, sum[:]...), 0o600)
+}
+
+func (m marker) meta() *raft.SnapshotMeta {
+	return &raft.SnapshotMeta{Version: m.Version, ID: fmt.Sprintf("%d-%d", m.Term, m.Index), Index: m.Index, Term: m.Term,
+		Configuration: raft.DecodeConfiguration(m.Configuration), ConfigurationIndex: m.ConfigurationIndex}
+}
+
+// Create begins a snapshot; the sink's Close writes its marker.
+func (s *markerStore) Create(v raft.SnapshotVersion, index, term uint64, c raft.Configuration, ci uint64, _ raft.Transport) (raft.SnapshotSink, error) {
+	return &markerSink{store: s, marker: marker{v, index, term, raft.EncodeConfiguration(c), ci}}, nil
+}
+
+// List answers the newest snapshot.
+func (s *markerStore) List() ([]*raft.SnapshotMeta, error) {
+	m, err := s.read()
+	if err != nil || m == nil {
+		return nil, err
+	}
+	return []*raft.SnapshotMeta{m.meta()}, nil
+}
+
+// Open answers the newest snapshot's marker; its content is empty.
+func (s *markerStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	m, err := s.read()
+	if err != nil {
+		return nil, nil, err
+	}
+	if m == nil || m.meta().ID != id {
+		return nil, nil, fmt.Errorf("no snapshot %s", id)
+	}
+	return m.meta(), io.NopCloser(bytes.NewReader(nil)), nil
+}
+
+type markerSink struct {
+	store     *markerStore
+	marker    marker
+	cancelled bool
+}
+
+func (s *markerSink) ID() string                  { return s.marker.meta().ID }
+func (s *markerSink) Write(p []byte) (int, error) { return len(p), nil }
+func (s *markerSink) Cancel() error               { s.cancelled = true; return nil }
+func (s *markerSink) Close() error {
+	if s.cancelled {
+		return nil
+	}
+	return s.store.write(s.marker)
+}

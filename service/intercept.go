@@ -1,0 +1,153 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	"github.com/sago-worm/sago/access"
+	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
+	"github.com/sago-worm/sago/store/format"
+)
+
+// method is what a call asks for: the verb that access decides on, and the
+// action that a DENY record of it names.
+type method struct {
+	verb   access.Verb
+	action format.Action
+	// within bounds the call.
+	within time.Duration
+	// unrecorded calls are answered by a node that is cut off, so a record of
+	// their denial is tried and not waited on for the answer.
+	unrecorded bool
+}
+
+// methodOf knows every call of the API. One that is not here is denied.
+func methodOf(full string) (method, bool) {
+	switch full {
+	case sagov1.BundleService_Put_FullMethodName:
+		return method{access.VerbPut, format.ActStore, callWithin, false}, true
+	case sagov1.BundleService_PutStream_FullMethodName:
+		return method{access.VerbPut, format.ActStore, streamWithin, false}, true
+	case sagov1.BundleService_Get_FullMethodName:
+		return method{access.VerbGet, format.ActRead, streamWithin, false}, true
+	case sagov1.BundleService_Show_FullMethodName:
+		return method{access.VerbShow, format.ActShow, callWithin, false}, true
+	case sagov1.BundleService_List_FullMethodName:
+		return method{access.VerbList, format.ActList, callWithin, false}, true
+	case sagov1.BundleService_Verify_FullMethodName:
+		return method{access.VerbVerify, format.ActVerify, streamWithin, false}, true
+	case sagov1.UsageService_Record_FullMethodName:
+		return method{access.VerbUse, format.ActUse, callWithin, false}, true
+	case sagov1.UsageService_List_FullMethodName:
+		return method{access.VerbUsageList, format.ActList, callWithin, false}, true
+	case sagov1.HistoryService_List_FullMethodName:
+		return method{access.VerbHistoryList, format.ActList, callWithin, false}, true
+	case sagov1.HistoryService_Show_FullMethodName:
+		return method{access.VerbHistoryShow, format.ActShow, callWithin, false}, true
+	case sagov1.HistoryService_Verify_FullMethodName:
+		return method{access.VerbHistoryVerify, format.ActVerify, streamWithin, false}, true
+	case sagov1.ClockService_Status_FullMethodName:
+		return method{access.VerbClockStatus, format.ActClock, callWithin, true}, true
+	case sagov1.ClusterService_Status_FullMethodName:
+		return method{access.VerbClusterStatus, format.ActState, callWithin, true}, true
+	case sagov1.ClusterService_Verify_FullMethodName:
+		return method{access.VerbClusterVerify, format.ActVerify, streamWithin, true}, true
+	}
+	return method{}, false
+}
+
+// isPlain reports whether a call is gRPC's own (health, reflection): for
+// everybody with a certificate of the cluster, and without a record.
+func isPlain(full string) bool { return strings.HasPrefix(full, "/grpc.") }
+
+// unary is the one way into every unary call.
+func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (answer any, err error) {
+	defer s.rescue(info.FullMethod, &err)
+	ctx, cancel, err := s.admit(ctx, info.FullMethod, req)
+	if err != nil {
+		return nil, s.answer(ctx, info.FullMethod, err)
+	}
+	defer cancel()
+	answer, err = handler(ctx, req)
+	if err != nil {
+		return nil, s.answer(ctx, info.FullMethod, err)
+	}
+	return answer, nil
+}
+
+// stream is the one way into every streamed call.
+func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+	defer s.rescue(info.FullMethod, &err)
+	ctx, cancel, err := s.admit(ss.Context(), info.FullMethod, nil)
+	if err != nil {
+		return s.answer(ctx, info.FullMethod, err)
+	}
+	defer cancel()
+	if err := handler(srv, &admitted{ss, ctx}); err != nil {
+		return s.answer(ctx, info.FullMethod, err)
+	}
+	return nil
+}
+
+// admitted is a stream whose context knows the caller.
+type admitted struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+// Context implements grpc.ServerStream.
+func (a *admitted) Context() context.Context { return a.ctx }
+
+// admit finds out who calls, holds them to their rate and asks access. The
+// context is never nil.
+func (s *Server) admit(ctx context.Context, full string, req any) (context.Context, context.CancelFunc, error) {
+	cert, origin, err := certificateOf(ctx)
+	if err != nil {
+		return ctx, nil, err
+	}
+	c := newCaller(cert, origin)
+	if !s.rates.allow(c.identity) {
+		return ctx, nil, refusal(format.ReasonRate, "too many calls at once by this principal")
+	}
+	ctx = context.WithValue(ctx, callerKey{}, c)
+	if isPlain(full) {
+		return ctx, func() {}, nil
+	}
+	m, known := methodOf(full)
+	if !known {
+		return ctx, nil, refusal(format.ReasonNotPermitted, "no rule says who may call this")
+	}
+	if err := s.enrolled(c, cert); err != nil {
+		return ctx, nil, s.denied(ctx, c, m, nil, err)
+	}
+	if err := access.Decide(c.Principal, m.verb); err != nil {
+		return ctx, nil, s.denied(ctx, c, m, req, notPermitted(err))
+	}
+	ctx, cancel := context.WithTimeout(ctx, m.within)
+	return ctx, cancel, nil
+}
+
+// rescue turns a panic into an answer. Its value may hold anything, so the log
+// names its type and the place alone.
+func (s *Server) rescue(full string, err *error) {
+	if r := recover(); r != nil {
+		s.log.Error("panic in a call", "method", full, "type", fmt.Sprintf("%T", r), "stack", string(debug.Stack()))
+		*err = (&problem{reason: reasonInternal, code: codes.Internal}).status("en").Err()
+	}
+}
+
+// answer is the one place where errors become what the caller sees. What is not
+// the caller's own fault is logged.
+func (s *Server) answer(ctx context.Context, full string, err error) error {
+	p := problemOf(err)
+	if p.code == codes.Internal || p.code == codes.DataLoss || p.reason == reasonUnavailable || p.reason == reasonStorageFull {
+		s.log.Warn("call failed", "method", full, "reason", p.reason, "error", p.logged())
+	}
+	return p.status(language(ctx)).Err()
+}

@@ -1,0 +1,105 @@
+package service
+
+import (
+	"context"
+	"slices"
+	"strconv"
+
+	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
+	"github.com/sago-worm/sago/retention"
+	"github.com/sago-worm/sago/store"
+	"github.com/sago-worm/sago/store/format"
+)
+
+func number(n uint64) string { return strconv.FormatUint(n, 10) }
+
+// Show implements sagov1.BundleServiceServer. It answers for what has expired or
+// was erased as well.
+func (s *bundleServer) Show(ctx context.Context, req *sagov1.ShowRequest) (*sagov1.ShowResponse, error) {
+	c := callerOf(ctx)
+	key, err := bundleKey(c, req.GetTransaction(), req.GetPart())
+	if err != nil {
+		return nil, err
+	}
+	detail := c.detail()
+	if detail.Purpose = req.GetPurpose(); !printable(detail.Purpose, maxPurpose) {
+		return nil, invalid(format.ReasonInvalid, "a purpose has at most %d bytes without control characters", maxPurpose)
+	}
+	result, err := s.about(ctx, store.Op{Kind: store.KindShow}, key, format.ActShow, format.DetailOther, detail)
+	if err != nil {
+		return nil, err
+	}
+	row := result.Bundle
+	b, err := s.bundle(key, row)
+	if err != nil {
+		return nil, err
+	}
+	if !s.ended(row) {
+		if open, err := s.open(ctx, key, row); err == nil {
+			d := open.Description
+			b.RetentionBasis, b.Documents, b.Receipt.Fingerprint = d.Basis, documentsOf(d), fingerprintText(d.Fingerprint)
+		} else if p := problemOf(err); p.reason != reasonDamage && p.reason != format.ReasonExpired.String() {
+			return nil, err
+		}
+	}
+	b.Replicas = s.replicas(row)
+	return &sagov1.ShowResponse{Bundle: b}, nil
+}
+
+// bundle is what the state and the STORE record say of a bundle.
+func (s *Server) bundle(key format.BundleKey, row *format.BundleRow) (*sagov1.Bundle, error) {
+	rec, encoded, err := s.node.Store().Record(row.Store)
+	if err != nil {
+		return nil, err
+	}
+	receipt, err := s.receipt(key, row, format.LeafHash(encoded))
+	if err != nil {
+		return nil, err
+	}
+	b := &sagov1.Bundle{
+		Receipt: receipt, State: s.stateOf(row), BundleId: row.Definition, RetentionRule: row.Retention.Rule,
+		BasisKind: retention.BasisKind(row.Retention.Basis).String(),
+	}
+	if receipt.GetRetentionState() == "set" {
+		b.Deadline = receipt.GetRetainUntil()
+	}
+	for _, h := range row.Retention.Holds {
+		b.Holds = append(b.Holds, "hold/"+number(h.ID))
+	}
+	// The basis can name a case, so it is sealed; where its key is gone it stays unsaid.
+	if d, err := s.node.Store().OpenDetail(&rec); err == nil {
+		b.RetentionBasis = d.Basis
+	}
+	return b, nil
+}
+
+func (s *Server) stateOf(row *format.BundleRow) string {
+	switch {
+	case row.Erase != 0:
+		return "erased"
+	case s.ended(row):
+		return "expired"
+	}
+	return "active"
+}
+
+// replicas says for each node whether it holds the bundle or, once it is to be
+// erased, whether the node has attested that.
+func (s *Server) replicas(row *format.BundleRow) []*sagov1.Replica {
+	var out []*sagov1.Replica
+	for _, m := range s.node.Store().Members() {
+		r := &sagov1.Replica{Node: m.Name, State: "stored"}
+		switch {
+		case slices.Contains(row.Attested, m.Number):
+			r.State = "erased"
+		case row.Expire != 0:
+			r.State = "pending"
+		case m.Number == s.node.Number():
+			if _, err := s.node.Store().BundleChunks(row); err != nil {
+				r.State = "damaged"
+			}
+		}
+		out = append(out, r)
+	}
+	return out
+}

@@ -1,0 +1,327 @@
+package custodian
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sago-worm/sago/retention"
+	"github.com/sago-worm/sago/store/format"
+	"github.com/sago-worm/sago/store/keyring"
+)
+
+var (
+	// ErrWarrant is returned for a warrant that does not allow what is asked.
+	ErrWarrant = errors.New("no warrant for this destruction")
+	// ErrRange is returned for a range that is not inside a file's records.
+	ErrRange = errors.New("range is not inside the file's records")
+	// ErrNotEmpty is returned for the removal of a file that still holds something.
+	ErrNotEmpty = errors.New("file is not empty")
+)
+
+// zeroChunk is how much is zeroed, or looked at, in one call, in bytes.
+const zeroChunk = 1 << 20
+
+// Warrant is what a destruction is done under (소거 근거).
+type Warrant struct {
+	Permit     retention.Permit
+	Decision   []byte // the encoded decision record (EXPIRE and its like)
+	Size       uint64 // of the history that the checkpoint covers
+	Checkpoint []byte // with the cosignatures of a majority
+}
+
+// Judge checks that a warrant's decision record is for bundle and stands under a
+// checkpoint that a majority cosigned. It MUST NOT answer nil when in doubt.
+type Judge interface {
+	Judge(w Warrant, bundle uint64) error
+	// JudgeUnused is Judge for slots of a retired key block that no record named:
+	// the decision is the KEY record that retired it.
+	JudgeUnused(w Warrant, slots []format.Slot) error
+}
+
+// Range is a stretch of a sealed file, in bytes.
+type Range struct {
+	File   string
+	Offset int64
+	Length int64
+}
+
+// Work is what there is of one bundle on this node, or of a retired block's
+// unused slots.
+type Work struct {
+	Bundle uint64 // sequence of its STORE record
+	Unused bool   // the slots are unused ones; Bundle says nothing
+	Slots  []format.Slot
+	Ranges []Range
+	// Remove names sealed files that hold no ciphertext once the ranges are gone.
+	Remove []string
+}
+
+// Order is one bundle's work and its warrant.
+type Order struct {
+	Warrant Warrant
+	Work    Work
+}
+
+// Done says what a destruction found and did, this time or an earlier one.
+type Done struct {
+	Slots, Ranges int
+	Bytes         int64
+	// Absent are files that are not here: nothing of them was left to destroy.
+	Absent []string
+	// NotPunched: the file system gave no blocks back; the bytes are zero.
+	NotPunched bool
+}
+
+// Destroy is DestroyAll of one order.
+func (l *Local) Destroy(ctx context.Context, w Warrant, work Work) (Done, error) {
+	return l.DestroyAll(ctx, []Order{{w, work}})
+}
+
+// DestroyAll overwrites the key slots of all orders, then zeroes their ranges, then
+// removes the files named, each file opened once. When it returns nil all of it is
+// on disk. If one order has no good warrant nothing is touched (ErrWarrant). A
+// range in a file that is not sealed is ErrNotSealed, after the slots are gone:
+// the caller seals the file and asks again. After any error or crash the same
+// orders may be given again, whole.
+func (l *Local) DestroyAll(ctx context.Context, orders []Order) (Done, error) {
+	works := make([]Work, len(orders))
+	for i, o := range orders {
+		if err := l.admit(o); err != nil {
+			return Done{}, fmt.Errorf("custodian: bundle %d: %w", o.Work.Bundle, err)
+		}
+		works[i] = o.Work
+	}
+	done, err := l.destroy(ctx, works)
+	if err != nil {
+		return done, fmt.Errorf("custodian: %w", err)
+	}
+	return done, nil
+}
+
+func (l *Local) admit(o Order) error {
+	if l.judge != nil && o.Work.Unused {
+		if err := l.judge.JudgeUnused(o.Warrant, o.Work.Slots); err != nil {
+			return fmt.Errorf("%w: %w", ErrWarrant, err)
+		}
+		return nil
+	}
+	if !o.Warrant.Permit.Covers(retention.RecordID(o.Work.Bundle)) {
+		return fmt.Errorf("%w: the permit is not for it", ErrWarrant)
+	}
+	if l.judge == nil {
+		return fmt.Errorf("%w: there is no judge", ErrWarrant)
+	}
+	if err := l.judge.Judge(o.Warrant, o.Work.Bundle); err != nil {
+		return fmt.Errorf("%w: %w", ErrWarrant, err)
+	}
+	return nil
+}
+
+// destroy is the one function that destroys: everything that overwrites slots,
+// zeroes, punches or unlinks is called from here.
+func (l *Local) destroy(ctx context.Context, works []Work) (Done, error) {
+	l.work.Lock()
+	defer l.work.Unlock()
+	var done Done
+	slots, ranges, removals := map[string][]uint32{}, map[string][]Range{}, map[string]bool{}
+	for _, w := range works {
+		for _, s := range w.Slots {
+			name := keyring.FileName(s.Block)
+			slots[name] = append(slots[name], s.Index)
+		}
+		for _, r := range w.Ranges {
+			if err := l.inside(r); err != nil {
+				return done, err
+			}
+			ranges[r.File] = append(ranges[r.File], r)
+		}
+		for _, name := range w.Remove {
+			removals[name] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(slots)) {
+		if err := l.orAbsent(&done, name, l.eraseSlots(ctx, &done, name, slots[name])); err != nil {
+			return done, err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(ranges)) {
+		if err := l.orAbsent(&done, name, l.eraseRanges(ctx, &done, name, ranges[name])); err != nil {
+			return done, err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(removals)) {
+		if err := l.orAbsent(&done, name, l.removeEmpty(name)); err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// inside refuses a malformed range before anything is touched. A missing file is
+// found later.
+func (l *Local) inside(r Range) error {
+	p, err := l.locate(r.File, dirSegments, dirHistory)
+	if err != nil {
+		return err
+	}
+	st, err := os.Stat(p)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if r.Offset < format.FileHeaderSize || r.Length < 1 || r.Length > st.Size() || r.Offset > st.Size()-r.Length {
+		return fmt.Errorf("%w: %d bytes at %d of %s, which has %d", ErrRange, r.Length, r.Offset, r.File, st.Size())
+	}
+	return nil
+}
+
+func (l *Local) orAbsent(done *Done, name string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		done.Absent = append(done.Absent, name)
+		return nil
+	}
+	return err
+}
+
+func (l *Local) eraseSlots(ctx context.Context, done *Done, name string, indexes []uint32) error {
+	p, err := l.locate(name, dirKeys)
+	if err != nil {
+		return err
+	}
+	st, err := os.Stat(p)
+	if err != nil {
+		return err
+	}
+	if last := slices.Max(indexes); keyring.SlotOffset(last)+keyring.SlotSize > st.Size() {
+		return fmt.Errorf("%w: slot %d of %s", ErrRange, last, name)
+	}
+	err = l.opened(p, flagImmutable, func(f *os.File) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		err := l.step("overwrite slots", func() error {
+			for _, i := range indexes {
+				if _, err := f.WriteAt(keyring.ErasedSlot(), keyring.SlotOffset(i)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return l.step("sync slots", func() error { return unix.Fdatasync(int(f.Fd())) })
+	})
+	if err != nil {
+		return fmt.Errorf("slots of %s: %w", name, err)
+	}
+	done.Slots += len(indexes)
+	return nil
+}
+
+// sealedFile returns the path of a file that is sealed and has no writer.
+func (l *Local) sealedFile(name string) (p string, err error) {
+	if p, err = l.locate(name, dirSegments, dirHistory); err != nil {
+		return "", err
+	}
+	f, err := os.Open(p)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if !l.isSealed(name) {
+		return "", fmt.Errorf("%s: %w", name, ErrNotSealed)
+	}
+	if err := l.proveNoWriter(f); err != nil {
+		return "", fmt.Errorf("%s: %w: %w", name, ErrNotSealed, err)
+	}
+	return p, nil
+}
+
+func (l *Local) eraseRanges(ctx context.Context, done *Done, name string, ranges []Range) error {
+	p, err := l.sealedFile(name)
+	if err != nil {
+		return err
+	}
+	err = l.opened(p, flagAppend|flagImmutable, func(f *os.File) error {
+		err := l.step("zero ranges", func() error {
+			for _, r := range ranges {
+				if err := zero(ctx, f, r.Offset, r.Length); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if err := l.step("sync zeros", func() error { return unix.Fdatasync(int(f.Fd())) }); err != nil {
+			return err
+		}
+		if err := l.step("punch ranges", func() error { return punch(done, f, ranges) }); err != nil {
+			return err
+		}
+		return l.step("sync holes", f.Sync)
+	})
+	if err != nil {
+		return fmt.Errorf("ranges of %s: %w", name, err)
+	}
+	done.Ranges += len(ranges)
+	for _, r := range ranges {
+		done.Bytes += r.Length
+	}
+	return nil
+}
+
+// zero overwrites what there is of a range. Holes are passed over: what was punched
+// before reads as zeros, and writing there again would need room that a full disk
+// does not have.
+func zero(ctx context.Context, f *os.File, offset, length int64) error {
+	zeros := make([]byte, min(length, zeroChunk))
+	for at, end := offset, offset+length; at < end; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		data, err := unix.Seek(int(f.Fd()), at, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) || data >= end {
+			return nil
+		}
+		if err != nil { // the file system does not tell: all of it is data
+			data = at
+		}
+		n := min(end-data, zeroChunk)
+		if hole, err := unix.Seek(int(f.Fd()), data, unix.SEEK_HOLE); err == nil && hole > data {
+			n = min(n, hole-data)
+		}
+		if _, err := f.WriteAt(zeros[:n], data); err != nil {
+			return err
+		}
+		at = data + n
+	}
+	return nil
+}
+
+// punch gives the blocks back, once the zeros are on disk: punching alone leaves
+// the old bytes on the device.
+func punch(done *Done, f *os.File, ranges []Range) error {
+	for _, r := range ranges {
+		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, r.Offset, r.Length)
+		if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+			done.NotPunched = true
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

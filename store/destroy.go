@@ -1,0 +1,154 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/sago-worm/sago/store/custodian"
+	"github.com/sago-worm/sago/store/format"
+)
+
+// warrantJudge judges warrants for the custodian in this process: the decision
+// record must stand in this node's own history, under the newest checkpoint that
+// a majority signed.
+type warrantJudge struct{ store *Store }
+
+// decision reads the record that a warrant names and checks that the checkpoint
+// covers it.
+func (j warrantJudge) decision(w custodian.Warrant) (format.Record, error) {
+	rec, err := format.DecodeRecord(w.Decision)
+	if err != nil {
+		return rec, err
+	}
+	e, err := format.DecodeCheckpointEffect(w.Checkpoint)
+	if err != nil {
+		return rec, err
+	}
+	m := j.store.Machine
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if err := m.verifyCheckpoint(e); err != nil {
+		return rec, err
+	}
+	if rec.Sequence >= e.Checkpoint.Size {
+		return rec, fmt.Errorf("the checkpoint of size %d does not cover record %d", e.Checkpoint.Size, rec.Sequence)
+	}
+	root, err := m.log.RootAt(e.Checkpoint.Size)
+	if err != nil {
+		return rec, err
+	}
+	if root != e.Checkpoint.Root {
+		return rec, errors.New("the checkpoint is not of this history")
+	}
+	return rec, m.log.Compare(rec.Sequence, w.Decision)
+}
+
+// Judge checks the decision to expire one bundle.
+func (j warrantJudge) Judge(w custodian.Warrant, bundle uint64) error {
+	rec, err := j.decision(w)
+	if err != nil {
+		return err
+	}
+	e, err := format.DecodeBundleRef(rec.Effect)
+	if err != nil || rec.Action != format.ActExpire || e.Store != bundle {
+		return fmt.Errorf("record %d does not decide that bundle %d expires", rec.Sequence, bundle)
+	}
+	return nil
+}
+
+// JudgeUnused checks the decision to retire a block, and that the slots are of it
+// and were named by no record.
+func (j warrantJudge) JudgeUnused(w custodian.Warrant, slots []format.Slot) error {
+	rec, err := j.decision(w)
+	if err != nil {
+		return err
+	}
+	e, err := format.DecodeKeyEffect(rec.Effect)
+	if err != nil || rec.Action != format.ActKey || e.Verb != format.KeyRetire {
+		return fmt.Errorf("record %d retires no block", rec.Sequence)
+	}
+	row, err := j.store.Block(e.Block)
+	if err != nil {
+		return err
+	}
+	for _, s := range slots {
+		if row == nil || s.Block != e.Block || row.Retired != rec.Sequence+1 || row.IsUsed(s.Index) {
+			return fmt.Errorf("slot %v is not an unused one of a block that record %d retires", s, rec.Sequence)
+		}
+	}
+	return nil
+}
+
+// Destroy destroys on this node what the pending rows name: keys first, then
+// payload. What is due in the active segment has its key destroyed at once, the
+// segment is rolled, then zeroed. It may be asked again after any failure.
+func (s *Store) Destroy(ctx context.Context, bundles []PendingErasure, blocks []PendingBlock) error {
+	checkpoint := format.EncodeEffect(s.Summary().Checkpoint)
+	var orders []custodian.Order
+	var gone []heldChunk
+	add := func(decision uint64, o custodian.Order) error {
+		encoded, err := s.log.Read(decision)
+		if err != nil {
+			return err
+		}
+		o.Warrant.Decision, o.Warrant.Checkpoint = encoded, checkpoint
+		for _, slot := range o.Work.Slots {
+			held, err := s.held(slotKey(slot))
+			if err != nil {
+				return err
+			}
+			gone = append(gone, held...)
+			for _, c := range held {
+				o.Work.Ranges = append(o.Work.Ranges, custodian.Range{File: s.segments.Name(c.File),
+					Offset: c.Offset + format.ChunkHeaderSize, Length: int64(c.Location.Length)})
+			}
+		}
+		orders = append(orders, o)
+		return nil
+	}
+	for _, b := range bundles {
+		o := custodian.Order{Warrant: custodian.Warrant{Permit: b.Permit}, Work: custodian.Work{Bundle: b.Store, Slots: []format.Slot{b.Slot}}}
+		if err := add(b.Decision, o); err != nil {
+			return err
+		}
+	}
+	for _, b := range blocks {
+		if err := add(b.Decision, custodian.Order{Work: custodian.Work{Unused: true, Slots: b.Unused}}); err != nil {
+			return err
+		}
+	}
+	if err := s.destroy(ctx, orders, gone); err != nil {
+		return err
+	}
+	for _, c := range gone {
+		s.idx.Delete(tRange, rangeKey(c.ChunkHeader, c.Location))
+	}
+	return nil
+}
+
+func (s *Store) destroy(ctx context.Context, orders []custodian.Order, gone []heldChunk) error {
+	if len(orders) == 0 {
+		return nil
+	}
+	_, err := s.custodian.DestroyAll(ctx, orders)
+	if !errors.Is(err, custodian.ErrNotSealed) {
+		return err
+	}
+	open := slices.ContainsFunc(gone, func(c heldChunk) bool { return !s.segments.Sealed(c.File) })
+	if open {
+		if err := s.roll(); err != nil {
+			return err
+		}
+	}
+	_, err = s.custodian.DestroyAll(ctx, orders)
+	return err
+}
+
+// roll seals the active segment, so that what is due in it can be zeroed.
+func (s *Store) roll() error {
+	s.ranges.Lock()
+	defer s.ranges.Unlock()
+	return s.segments.Roll()
+}

@@ -1,0 +1,184 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/sago-worm/sago/store/format"
+	"github.com/sago-worm/sago/store/keyring"
+	"github.com/sago-worm/sago/store/segment"
+)
+
+// Verification is what a check of all of a node's files found.
+type Verification struct {
+	Size               uint64 // history records
+	Root               format.Digest
+	Chunks, Keys, Rows uint64
+	Damage             []Finding
+}
+
+// Finding is one thing that is not what was written.
+type Finding struct {
+	format.DamageError
+	// Slot is what payload or key damage is about; zero for others.
+	Slot format.Slot
+	Kind format.DamageKind
+}
+
+// Verify reads everything that this node could use again: history against the
+// newest checkpoint, every row, every key slot, every chunk.
+func (s *Store) Verify(ctx context.Context) (Verification, error) {
+	v := Verification{Size: s.Summary().Size}
+	var err error
+	if v.Root, err = s.RootAt(v.Size); err != nil {
+		return v, err
+	}
+	found := func(err error, kind format.DamageKind, slot format.Slot) error {
+		var d *format.DamageError
+		if errors.As(err, &d) {
+			v.Damage = append(v.Damage, Finding{DamageError: *d, Kind: kind, Slot: slot})
+			return nil
+		}
+		return err
+	}
+	if err := found(s.verifyHistory(ctx), format.DamageHistory, format.Slot{}); err != nil {
+		return v, err
+	}
+	if err := s.Flush(); err != nil {
+		return v, err
+	}
+	if err := found(s.idx.VerifyAll(ctx), format.DamageIndex, format.Slot{}); err != nil {
+		return v, err
+	}
+	if err := s.verifyKeys(ctx, &v, found); err != nil {
+		return v, err
+	}
+	return v, s.verifyPayload(ctx, &v, found)
+}
+
+type finder func(err error, kind format.DamageKind, slot format.Slot) error
+
+func (s *Store) verifyHistory(ctx context.Context) error {
+	if err := s.log.Verify(ctx, 0, s.log.Durable()); err != nil {
+		return err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.holdAgainstCheckpoint()
+}
+
+func (s *Store) verifyKeys(ctx context.Context, v *Verification, found finder) error {
+	return s.keys.Verify(ctx, func(slot format.Slot, err error) error {
+		v.Keys++
+		if err == nil {
+			return nil
+		}
+		if slot.Index == keyring.HeaderSlot {
+			return found(err, format.DamageKey, slot)
+		}
+		lives, lerr := s.SlotLives(slot)
+		if lerr != nil {
+			return lerr
+		}
+		if errors.Is(err, keyring.ErrErased) && lives {
+			err = &format.DamageError{File: keyring.FileName(slot.Block), Offset: keyring.SlotOffset(slot.Index), What: "key slot " + slot.String(),
+				Err: errors.New("erased though nothing decided it")}
+		}
+		if !lives {
+			return nil // whatever stands there is to be destroyed, or has been
+		}
+		return found(err, format.DamageKey, slot)
+	})
+}
+
+// verifyPayload reads every range, and checks that every live bundle is whole.
+func (s *Store) verifyPayload(ctx context.Context, v *Verification, found finder) error {
+	held, err := s.held(nil)
+	if err != nil {
+		return err
+	}
+	for _, c := range held {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		v.Chunks++
+		_, err := s.segments.Read(c.Location, c.ChunkHeader)
+		if errors.Is(err, segment.ErrErased) {
+			lives, lerr := s.SlotLives(c.Slot)
+			if lerr != nil {
+				return lerr
+			}
+			if !lives {
+				continue
+			}
+			err = &format.DamageError{File: s.segments.Name(c.File), Offset: c.Offset, What: "chunk of slot " + c.Slot.String(), Err: err}
+		}
+		if err != nil {
+			if err := found(err, format.DamagePayload, c.Slot); err != nil {
+				return err
+			}
+		}
+	}
+	return s.eachLive(ctx, func(key format.BundleKey, row *format.BundleRow) error {
+		v.Rows++
+		if _, err := s.BundleChunks(row); err != nil {
+			d := &format.DamageError{File: "segments", Offset: -1, What: fmt.Sprintf("payload of the bundle stored by record %d", row.Store), Err: err}
+			return found(d, format.DamagePayload, row.Slot)
+		}
+		return nil
+	})
+}
+
+// eachLive tells each of every bundle that has not expired.
+func (s *Store) eachLive(ctx context.Context, each func(format.BundleKey, *format.BundleRow) error) error {
+	var keys [][]byte
+	if err := s.idx.Ascend(tBundle, nil, nil, func(k, _ []byte) (bool, error) {
+		keys = append(keys, bytes.Clone(k))
+		return true, ctx.Err()
+	}); err != nil {
+		return err
+	}
+	for _, raw := range keys {
+		key, err := format.DecodeBundleKey(raw)
+		if err != nil {
+			return err
+		}
+		row, err := s.Bundle(key)
+		if err != nil {
+			return err
+		}
+		if row == nil || row.Expire != 0 {
+			continue
+		}
+		if err := each(key, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Wanting lists what this node lacks of the live state: announced blocks it does
+// not have, and live bundles whose chunks are not all here.
+func (s *Store) Wanting(ctx context.Context) (blocks []format.ID, bundles []format.BundleRow, err error) {
+	ids, err := s.BlockIDs()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, id := range ids {
+		if !s.keys.Has(id) {
+			blocks = append(blocks, id)
+		}
+	}
+	err = s.eachLive(ctx, func(_ format.BundleKey, row *format.BundleRow) error {
+		if _, err := s.BundleChunks(row); err != nil {
+			if !errors.Is(err, ErrMissing) {
+				return err
+			}
+			bundles = append(bundles, *row)
+		}
+		return nil
+	})
+	return blocks, bundles, err
+}
