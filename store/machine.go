@@ -161,9 +161,12 @@ type draft struct {
 // the state. At a replay the history holds the record already, and it must be
 // the same, byte for byte.
 func (t *turn) write(d draft) error {
-	inst, err := t.institution(d.institution)
-	if err != nil {
-		return err
+	var inst format.InstitutionRow // the ceremony's record comes before any row
+	if t.ceremony != nil {
+		var err error
+		if inst, err = t.institution(d.institution); err != nil {
+			return err
+		}
 	}
 	rec := format.Record{
 		Sequence: t.next, Clock: t.clock.Now, FrontEarliest: t.op.FrontEarliest, FrontLatest: t.op.FrontLatest, Front: t.op.Front,

@@ -1,0 +1,330 @@
+package replication
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sago-worm/sago/access"
+	"github.com/sago-worm/sago/store"
+	"github.com/sago-worm/sago/store/custodian"
+	"github.com/sago-worm/sago/store/format"
+)
+
+// testBase is when the tests' time begins: nothing here depends on the date.
+var testBase = time.Date(2026, 3, 1, 3, 0, 0, 0, time.UTC).UnixMicro()
+
+// testTime is a time source on the boot clock, with an offset that tests move.
+type testTime struct {
+	mu     sync.Mutex
+	offset int64
+	silent bool
+	start  int64
+}
+
+func bootNanos() int64 {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		panic(err)
+	}
+	return ts.Nano()
+}
+
+func (t *testTime) Now() (Interval, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.silent {
+		return Interval{}, errors.New("no time")
+	}
+	b := bootNanos()
+	now := testBase + (b-t.start)/1000 + t.offset
+	return Interval{Earliest: now, Latest: now + 1000, BootID: format.ID{1}, BootReading: b, Votes: true}, nil
+}
+
+func (t *testTime) set(f func(*testTime)) { t.mu.Lock(); defer t.mu.Unlock(); f(t) }
+
+// testCluster is some nodes in this process, on real files and sockets.
+type testCluster struct {
+	t        *testing.T
+	dir      string
+	ceremony format.SignedAct
+	nodes    []*Node
+	times    []*testTime
+	addrs    map[string]string
+	timing   Timing
+}
+
+const (
+	testApp     = 1
+	testAuditor = 2
+)
+
+func newTestCluster(t *testing.T, size int) *testCluster {
+	t.Helper()
+	c := &testCluster{t: t, dir: t.TempDir(), nodes: make([]*Node, size), addrs: map[string]string{}}
+	t.Cleanup(func() {
+		c.closeAll()
+		if err := custodian.ClearTree(c.dir); err != nil {
+			t.Error(err)
+		}
+	})
+	c.timing = Timing{Heartbeat: 200 * time.Millisecond, Election: 200 * time.Millisecond, Lease: 100 * time.Millisecond,
+		Duties: 20 * time.Millisecond, TickBusy: 100 * time.Millisecond, TickIdle: time.Second, BlockSlots: 64, SnapshotInterval: time.Second}
+	cer := format.Ceremony{Time: testBase - 1_000_000, Institutions: []format.Institution{{Number: 1, Code: "demo"}},
+		Definitions: []format.Definition{{Institution: 1, BundleID: "MDS0000001", Version: 1}},
+		Policy: format.Policy{Version: 1, Slack: int64(time.Hour / time.Microsecond), Agreement: 10_000_000, MaxYears: 100, SweepWithin: 5_000_000,
+			Approvals: 2, CheckpointEvery: 60_000_000, HistoryYears: 3, ClosedNetwork: true}}
+	start := bootNanos()
+	for i := range size {
+		name := fmt.Sprintf("node%d", i+1)
+		keys, err := CreateKeys(c.keyDir(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pub, err := keys.PublicKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cer.Nodes = append(cer.Nodes, format.CeremonyNode{Number: uint32(i + 1), Name: name, Incarnation: randomID(), PublicKey: pub})
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.addrs[name] = l.Addr().String()
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		c.times = append(c.times, &testTime{start: start})
+	}
+	c.sign(cer)
+	return c
+}
+
+func (c *testCluster) sign(cer format.Ceremony) {
+	c.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	pub, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, p := range []struct {
+		id   uint64
+		role access.Role
+	}{{testApp, access.RoleApplication}, {testAuditor, access.RoleAuditor}} {
+		cer.Persons = append(cer.Persons, format.Person{ID: p.id, Role: uint8(p.role), Institution: 1, PublicKey: pub, Identity: format.Digest{byte(p.id)}})
+	}
+	act := format.Act{Cluster: randomID(), Kind: format.ActKindCeremony, Params: cer.Encode(), Nonce: randomID()}
+	doc := act.Encode()
+	sum := sha256.Sum256(doc)
+	sig, err := ecdsa.SignASN1(rand.Reader, key, sum[:])
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.ceremony = format.SignedAct{Document: doc, Signatures: []format.ActSignature{{Person: testApp, Signature: sig}}}
+}
+
+func (c *testCluster) dataDir(i int) string { return filepath.Join(c.dir, fmt.Sprintf("node%d", i+1), "data") }
+func (c *testCluster) keyDir(i int) string  { return filepath.Join(c.dir, fmt.Sprintf("node%d", i+1), "keys") }
+
+func (c *testCluster) startNode(i int) *Node {
+	c.t.Helper()
+	n, err := c.tryStart(i)
+	if err != nil {
+		c.t.Fatalf("node %d: %v", i+1, err)
+	}
+	return n
+}
+
+func (c *testCluster) tryStart(i int) (*Node, error) {
+	name := fmt.Sprintf("node%d", i+1)
+	l, err := net.Listen("tcp", c.addrs[name])
+	if err != nil {
+		return nil, err
+	}
+	level := slog.LevelError + 4
+	if os.Getenv("SAGO_TEST_LOG") != "" {
+		level = slog.LevelDebug
+	}
+	n, err := Open(context.Background(), Config{Name: name, DataDir: c.dataDir(i), KeyDir: c.keyDir(i), Listener: l, Peers: c.addrs,
+		Ceremony: c.ceremony, Time: c.times[i], Timing: c.timing, Version: "test",
+		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("node", name)})
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	c.nodes[i] = n
+	return n, nil
+}
+
+func (c *testCluster) startAll() {
+	c.t.Helper()
+	for i := range c.nodes {
+		c.startNode(i)
+	}
+	c.awaitReady()
+}
+
+func (c *testCluster) stop(i int) {
+	c.t.Helper()
+	if n := c.nodes[i]; n != nil {
+		c.nodes[i] = nil
+		if err := n.Close(); err != nil && n.Failure() == nil {
+			c.t.Errorf("closing node %d: %v", i+1, err)
+		}
+	}
+}
+
+func (c *testCluster) closeAll() {
+	for i := range c.nodes {
+		c.stop(i)
+	}
+}
+
+func (c *testCluster) await(what string, ok func() bool) {
+	c.t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			for i, n := range c.nodes {
+				if n != nil {
+					c.t.Logf("node %d: %+v", i+1, n.self())
+				}
+			}
+			c.t.Fatalf("waited in vain: %s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func (c *testCluster) awaitReady() {
+	c.t.Helper()
+	c.await("all nodes ready", func() bool {
+		for _, n := range c.nodes {
+			if n != nil && !n.Ready() {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func (c *testCluster) put(i int, transaction, rule string, content []byte) (store.Result, error) {
+	n := c.nodes[i]
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	slot, err := n.Slot(ctx)
+	if err != nil {
+		return store.Result{}, err
+	}
+	seal, err := n.Store().NewBundleSeal(slot, func(ch format.Chunk) error {
+		_, err := n.Submit(ctx, store.Op{Kind: store.KindChunk, Actor: testApp, Institution: 1}, ch)
+		return err
+	})
+	if err != nil {
+		return store.Result{}, err
+	}
+	if _, err := seal.Write(content); err != nil {
+		return store.Result{}, err
+	}
+	sum := format.Digest(sha256.Sum256(content))
+	last, e, err := seal.Finish(format.Description{Fingerprint: sum, Basis: "b", Documents: []format.Document{{Name: "d", Size: uint64(len(content)), Digest: sum}}})
+	if err != nil {
+		return store.Result{}, err
+	}
+	e.Definition, e.Rule, e.BasisKind = "MDS0000001", rule, 1
+	if e.Subject, err = n.Store().SubjectRef(1, "CI-1"); err != nil {
+		return store.Result{}, err
+	}
+	id := n.NewID()
+	epoch, detail, err := n.Store().SealDetail(1, format.DetailOther, id, format.Detail{Basis: "b"})
+	if err != nil {
+		return store.Result{}, err
+	}
+	return n.Submit(ctx, store.Op{Kind: store.KindStore, ID: id, Actor: testApp, Institution: 1, Transaction: transaction, Part: 1,
+		Body: format.EncodeEffect(e), DetailClass: format.DetailOther, DetailEpoch: epoch, Detail: detail}, last)
+}
+
+func (c *testCluster) mustPut(i int, transaction, rule string, content []byte) store.Result {
+	c.t.Helper()
+	r, err := c.put(i, transaction, rule, content)
+	if err != nil || r.Outcome != store.Accepted {
+		c.t.Fatalf("put %s: %v %+v", transaction, err, r)
+	}
+	return r
+}
+
+func key(transaction string) format.BundleKey {
+	return format.BundleKey{Institution: 1, Transaction: transaction, Part: 1}
+}
+
+// read commits a READ and then reads the bytes on that node.
+func (c *testCluster) read(i int, transaction string) ([]byte, error) {
+	n := c.nodes[i]
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	r, err := n.Submit(ctx, store.Op{Kind: store.KindRead, Actor: testApp, Institution: 1, Transaction: transaction, Part: 1,
+		Body: format.EncodeEffect(format.ReadEffect{Request: n.NewID()})})
+	if err != nil {
+		return nil, err
+	}
+	if r.Outcome != store.Accepted {
+		return nil, fmt.Errorf("refused: %s", r.Reason)
+	}
+	headers, err := n.ChunkHeaders(ctx, r.Bundle)
+	if err != nil {
+		return nil, err
+	}
+	b, err := n.Store().OpenBundle(r.Bundle, headers, func(h format.ChunkHeader) ([]byte, error) { return n.FetchChunk(ctx, r.Bundle, h) })
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	_, err = b.WriteTo(&out)
+	return out.Bytes(), err
+}
+
+func (c *testCluster) mustRead(i int, transaction string, want []byte) {
+	c.t.Helper()
+	got, err := c.read(i, transaction)
+	if err != nil || !bytes.Equal(got, want) {
+		c.t.Fatalf("read %s on node %d: %v, %d bytes where %d belong", transaction, i+1, err, len(got), len(want))
+	}
+}
+
+// awaitEqual waits until every running node has the same history and state.
+func (c *testCluster) awaitEqual() {
+	c.t.Helper()
+	c.await("equal roots and states", func() bool {
+		var first *NodeStatus
+		for _, n := range c.nodes {
+			if n == nil {
+				continue
+			}
+			s := n.self()
+			if first == nil {
+				first = &s
+			}
+			if s.Root != first.Root || s.StateHash != first.StateHash || s.HistorySize != first.HistorySize {
+				return false
+			}
+		}
+		return true
+	})
+}
