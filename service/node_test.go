@@ -29,6 +29,7 @@ type oneNode struct {
 	key   *ecdsa.PrivateKey
 	block store.KeyBlock
 	inc   format.ID
+	dir   string
 
 	down  atomic.Bool // nobody answers
 	ready atomic.Bool
@@ -106,7 +107,8 @@ func newNode(t *testing.T, people pki) *oneNode {
 
 func (n *oneNode) open(act format.Act, signed format.SignedAct) {
 	n.t.Helper()
-	dir := n.t.TempDir()
+	n.dir = n.t.TempDir()
+	dir := n.dir
 	n.t.Cleanup(func() {
 		if err := custodian.ClearTree(dir); err != nil {
 			n.t.Error(err)
