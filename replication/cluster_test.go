@@ -141,8 +141,12 @@ func (c *testCluster) sign(cer format.Ceremony) {
 	c.ceremony = format.SignedAct{Document: doc, Signatures: []format.ActSignature{{Person: testApp, Signature: sig}}}
 }
 
-func (c *testCluster) dataDir(i int) string { return filepath.Join(c.dir, fmt.Sprintf("node%d", i+1), "data") }
-func (c *testCluster) keyDir(i int) string  { return filepath.Join(c.dir, fmt.Sprintf("node%d", i+1), "keys") }
+func (c *testCluster) dataDir(i int) string {
+	return filepath.Join(c.dir, fmt.Sprintf("node%d", i+1), "data")
+}
+func (c *testCluster) keyDir(i int) string {
+	return filepath.Join(c.dir, fmt.Sprintf("node%d", i+1), "keys")
+}
 
 func (c *testCluster) startNode(i int) *Node {
 	c.t.Helper()

@@ -27,11 +27,11 @@ func (n *Node) copyState(ctx context.Context) error {
 	target := max(n.fsm.target.Load(), n.raft.AppliedIndex())
 	c, err := n.askCheckpoint(ctx, target)
 	if err != nil {
-		return fmt.Errorf("copying: %w", err)
+		return err
 	}
 	n.log.Info("copying state from a peer", "entry", c.Entry, "records", c.Size, "have", n.store.CopiedSize())
 	if err := n.copyHistory(ctx, c); err != nil {
-		return fmt.Errorf("copying: %w", err)
+		return err
 	}
 	n.applying.Lock()
 	err = n.store.Adopt(ctx, c)
@@ -41,15 +41,15 @@ func (n *Node) copyState(ctx context.Context) error {
 			// What this node had is not a beginning of the majority's history.
 			n.fail(fmt.Errorf("%w: %w", store.ErrDiverged, err))
 		}
-		return fmt.Errorf("copying: %w", err)
+		return err
 	}
 	for {
 		if err := n.fetchBlocks(ctx); err != nil {
-			return fmt.Errorf("copying: %w", err)
+			return err
 		}
 		whole, err := n.whole(ctx)
 		if err != nil {
-			return fmt.Errorf("copying: %w", err)
+			return err
 		}
 		if whole {
 			break

@@ -36,6 +36,30 @@ func (n *Node) serveDuties(ctx context.Context) {
 	}
 }
 
+// serveCopy copies the state whenever the node has fallen behind the log. It is
+// apart from the other duties, which wait for operations that only a whole node
+// hears the outcome of.
+func (n *Node) serveCopy(ctx context.Context) {
+	tick := time.NewTicker(n.timing.Duties)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if n.failed() != nil {
+			return
+		}
+		if !n.fsm.copying.Load() {
+			continue
+		}
+		if err := n.copyState(ctx); err != nil && ctx.Err() == nil {
+			n.log.Warn("copying", "error", err)
+		}
+	}
+}
+
 type duties struct {
 	node    *Node
 	started bool // NODE_START is recorded
@@ -46,7 +70,7 @@ type duties struct {
 func (d *duties) round(ctx context.Context) error {
 	n := d.node
 	if n.fsm.copying.Load() {
-		return n.copyState(ctx)
+		return nil // serveCopy is at it
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

@@ -110,7 +110,15 @@ func TestP11_LeaderChangesMoveNoDeadline(t *testing.T) {
 	c := newTestCluster(t, 3)
 	c.startAll()
 	c.mustPut(0, "T", "P5Y", []byte("x"))
-	c.await("deadline", func() bool { return c.deadline(0, "T") != 0 })
+	c.await("deadline on every node", func() bool {
+		for i := range c.nodes {
+			b, err := c.nodes[i].Store().Bundle(key("T"))
+			if err != nil || b == nil || b.Retention.Deadline == 0 {
+				return false
+			}
+		}
+		return true
+	})
 	want := c.deadline(0, "T")
 	for range 5 {
 		for _, n := range c.nodes {

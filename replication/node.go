@@ -119,6 +119,10 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	return n, nil
 }
 
+// commitTimeout is how late an idle follower hears that an entry is committed:
+// half of what a lone client of a follower waits for.
+const commitTimeout = 10 * time.Millisecond
+
 func randomID() (id format.ID) {
 	// crypto/rand.Read never fails.
 	_, _ = rand.Read(id[:])
@@ -154,6 +158,7 @@ func (n *Node) openRaft() error {
 	c.LocalID = raft.ServerID(serverID(n.own.name, n.own.incarnation))
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = n.timing.Heartbeat, n.timing.Election, n.timing.Lease
 	c.SnapshotThreshold, c.SnapshotInterval, c.TrailingLogs = n.timing.SnapshotThreshold, n.timing.SnapshotInterval, n.timing.TrailingLogs
+	c.CommitTimeout = commitTimeout
 	c.BatchApplyCh, c.NoSnapshotRestoreOnStart, c.ShutdownOnRemove = true, true, false
 	c.Logger = raftLogger(n.log)
 	snapshots := &markerStore{dir: n.cfg.DataDir}
@@ -206,6 +211,7 @@ func (n *Node) run() {
 	spawn(n.proposer.run)
 	spawn(n.lead)
 	spawn(n.serveDuties)
+	spawn(n.serveCopy)
 	spawn(n.heal.run)
 }
 

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
@@ -148,6 +150,8 @@ func (p *peerClients) get(name string) (nodev1.NodeServiceClient, error) {
 			conn, _, err := p.mesh.dialTLS(ctx, name, alpnGRPC)
 			return conn, err
 		}),
+		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: handshakeTimeout,
+			Backoff: backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second}}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxNodeMessage), grpc.MaxCallSendMsgSize(maxNodeMessage)),
 		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 			return next(say(ctx), method, req, reply, cc, opts...)

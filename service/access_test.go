@@ -271,4 +271,3 @@ func TestCutOffNodeRefusesWhatNeedsARecord(t *testing.T) {
 		}
 	}
 }
-

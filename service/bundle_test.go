@@ -15,7 +15,6 @@ import (
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/service/client"
-	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/custodian"
 	"github.com/sago-worm/sago/store/format"
 )
@@ -81,170 +80,6 @@ func TestNoByteBeforeTheRecord(t *testing.T) {
 	}
 }
 
-func TestTakenNumbers(t *testing.T) {
-	h := newHouse(t)
-	first := h.put("app", "T1", "P5Y", []byte("content"))
-	slots := h.slots
-	again := h.put("app", "T1", "P5Y", []byte("content"))
-	if !again.GetAlreadyStored() || again.GetHistorySequence() != first.GetHistorySequence() || !bytes.Equal(again.GetLeafHash(), first.GetLeafHash()) {
-		t.Errorf("stored again: %v, first %v", again, first)
-	}
-	if longer := h.put("app", "T1", "P9Y", []byte("content")); !longer.GetRetainUntil().AsTime().Equal(first.GetRetainUntil().AsTime()) {
-		t.Errorf("the same content under another rule: %v", longer)
-	}
-	bundles := sagov1.NewBundleServiceClient(h.as("app"))
-	other := &sagov1.PutRequest{Header: withSize(header("T1", "P5Y"), 5), Contents: [][]byte{[]byte("other")}}
-	_, err := bundles.Put(limited(t), other)
-	expect(t, err, codes.AlreadyExists, "CONFLICT")
-	denials := h.records(1, format.ActDeny)
-	if len(denials) != 1 || denials[0].Result != format.ReasonConflict || denials[0].Transaction != "T1" {
-		t.Errorf("the conflict's record: %+v", denials)
-	}
-	if h.slots != slots {
-		t.Errorf("a taken number cost %d keys", h.slots-slots)
-	}
-	// Another institution's same number is another bundle.
-	if r := h.put("app2", "T1", "P5Y", []byte("theirs")); r.GetAlreadyStored() || r.GetInstitution() != "other" {
-		t.Errorf("another institution's: %v", r)
-	}
-}
-
-// TestTakenMeanwhile: the number is taken after the look at the state here and
-// before Apply, which alone decides.
-func TestTakenMeanwhile(t *testing.T) {
-	h := newHouse(t)
-	app := h.client("app")
-	for transaction, content := range map[string]string{"SAME": "content", "OTHER": "something else"} {
-		raced := false
-		before := func(op *store.Op) {
-			if op.Kind == store.KindStore && !raced {
-				raced = true
-				h.put("app", transaction, "P5Y", []byte("content"))
-			}
-		}
-		h.before.Store(&before)
-		r, err := app.Put(limited(t), header(transaction, "P5Y"), client.BytesContent("a", "text/plain", []byte(content)))
-		h.before.Store(nil)
-		if transaction == "OTHER" {
-			var refused *client.Error
-			if !errors.As(err, &refused) || refused.Reason != "CONFLICT" {
-				t.Errorf("other content: %v, %v", r, err)
-			}
-		} else if err != nil || !r.GetAlreadyStored() {
-			t.Errorf("the same content: %v, %v", r, err)
-		}
-	}
-}
-
-func TestPutRefusesInput(t *testing.T) {
-	h := newHouse(t)
-	bundles := sagov1.NewBundleServiceClient(h.as("app"))
-	good := func() *sagov1.PutRequest {
-		return &sagov1.PutRequest{Header: withSize(header("T1", "P5Y"), 1), Contents: [][]byte{{'x'}}}
-	}
-	for name, c := range map[string]struct {
-		change func(*sagov1.PutRequest)
-		code   codes.Code
-		reason string
-	}{
-		"no header":       {func(r *sagov1.PutRequest) { r.Header = nil }, codes.InvalidArgument, "INVALID"},
-		"no number":       {func(r *sagov1.PutRequest) { r.Header.Transaction = "" }, codes.InvalidArgument, "INVALID"},
-		"control":         {func(r *sagov1.PutRequest) { r.Header.Transaction = "a\nb" }, codes.InvalidArgument, "INVALID"},
-		"P28 no rule":     {func(r *sagov1.PutRequest) { r.Header.Retain = "" }, codes.InvalidArgument, "RETENTION_RULE"},
-		"bad rule":        {func(r *sagov1.PutRequest) { r.Header.Retain = "5 years" }, codes.InvalidArgument, "RETENTION_RULE"},
-		"P29 too long":    {func(r *sagov1.PutRequest) { r.Header.Retain = "P101Y" }, codes.FailedPrecondition, "RETENTION_RULE"},
-		"past":            {func(r *sagov1.PutRequest) { r.Header.Retain = "2020-01-01" }, codes.FailedPrecondition, "RETENTION_RULE"},
-		"no basis":        {func(r *sagov1.PutRequest) { r.Header.Basis = "" }, codes.InvalidArgument, "RETENTION_BASIS"},
-		"bad basis kind":  {func(r *sagov1.PutRequest) { r.Header.BasisKind = "whim" }, codes.InvalidArgument, "RETENTION_BASIS"},
-		"no definition":   {func(r *sagov1.PutRequest) { r.Header.BundleId = "MDS0000009" }, codes.FailedPrecondition, "DEFINITION"},
-		"no subject":      {func(r *sagov1.PutRequest) { r.Header.SubjectCi = "" }, codes.InvalidArgument, "INVALID"},
-		"no documents":    {func(r *sagov1.PutRequest) { r.Header.Documents, r.Contents = nil, nil }, codes.InvalidArgument, "INVALID"},
-		"other size":      {func(r *sagov1.PutRequest) { r.Contents = [][]byte{[]byte("xy")} }, codes.InvalidArgument, "INVALID"},
-		"over 4 MiB":      {func(r *sagov1.PutRequest) { r.Header.Documents[0].Size = 4<<20 + 1 }, codes.InvalidArgument, "TOO_LARGE"},
-		"size overflow":   {func(r *sagov1.PutRequest) { withSize(r.Header, 1<<63, 1<<63) }, codes.InvalidArgument, "TOO_LARGE"},
-		"long names":      {longNames, codes.InvalidArgument, "TOO_LARGE"},
-		"too many of one": {func(r *sagov1.PutRequest) { r.Contents = append(r.Contents, []byte("y")) }, codes.InvalidArgument, "INVALID"},
-	} {
-		req := good()
-		c.change(req)
-		_, err := bundles.Put(limited(t), req)
-		t.Run(name, func(t *testing.T) { expect(t, err, c.code, c.reason) })
-	}
-	if row, err := h.st.Bundle(formatKey(1, "T1")); err != nil || row != nil {
-		t.Errorf("a refused put left %v, %v", row, err)
-	}
-	_, err := bundles.Put(limited(t), good())
-	must(t, err)
-}
-
-func longNames(r *sagov1.PutRequest) {
-	for range 999 {
-		r.Header.Documents = append(r.Header.Documents, &sagov1.DocumentHeader{Name: string(bytes.Repeat([]byte("n"), 256))})
-	}
-}
-
-func TestStreamMustMatchItsHeader(t *testing.T) {
-	h := newHouse(t)
-	bundles := sagov1.NewBundleServiceClient(h.as("app"))
-	for name, parts := range map[string][]*sagov1.PutStreamRequest{
-		"empty":         {},
-		"data first":    {{Part: &sagov1.PutStreamRequest_Data{Data: []byte("x")}}},
-		"too short":     {{Part: &sagov1.PutStreamRequest_Header{Header: withSize(header("S", "P5Y"), 3)}}, {Part: &sagov1.PutStreamRequest_Data{Data: []byte("x")}}},
-		"too long":      {{Part: &sagov1.PutStreamRequest_Header{Header: withSize(header("S", "P5Y"), 1)}}, {Part: &sagov1.PutStreamRequest_Data{Data: []byte("xy")}}},
-		"second header": {{Part: &sagov1.PutStreamRequest_Header{Header: withSize(header("S", "P5Y"), 1)}}, {Part: &sagov1.PutStreamRequest_Header{Header: header("S", "P5Y")}}},
-	} {
-		stream, err := bundles.PutStream(limited(t))
-		must(t, err)
-		for _, p := range parts {
-			_ = stream.Send(p) // io.EOF once the server has refused
-		}
-		_, err = stream.CloseAndRecv()
-		t.Run(name, func(t *testing.T) { expect(t, err, codes.InvalidArgument, "INVALID") })
-	}
-	stream, err := bundles.PutStream(limited(t))
-	must(t, err)
-	must(t, stream.Send(&sagov1.PutStreamRequest{Part: &sagov1.PutStreamRequest_Header{Header: withSize(header("S", "P5Y"), 256<<20, 1)}}))
-	_, err = stream.CloseAndRecv()
-	expect(t, err, codes.InvalidArgument, "TOO_LARGE")
-	if row, err := h.st.Bundle(formatKey(1, "S")); err != nil || row != nil {
-		t.Errorf("a refused stream left %v, %v", row, err)
-	}
-}
-
-// TestChunksInFlight: while a stream comes, at most four of its chunks wait, and
-// a chunk that fails ends the put.
-func TestChunksInFlight(t *testing.T) {
-	h := newHouse(t)
-	app := h.client("app")
-	var waiting, most int
-	gate := make(chan struct{}, 1)
-	before := func(op *store.Op) {
-		if op.Kind != store.KindChunk {
-			return
-		}
-		gate <- struct{}{}
-		waiting++
-		most = max(most, waiting)
-		<-gate
-		gate <- struct{}{}
-		waiting--
-		<-gate
-	}
-	h.before.Store(&before)
-	_, err := app.Put(limited(t), header("T1", "P5Y"), client.BytesContent("a", "b", random(9<<20)))
-	must(t, err)
-	if most == 0 || most > chunksInFlight {
-		t.Errorf("%d chunks in flight", most)
-	}
-	broken := func(op *store.Op) { h.down.Store(op.Kind == store.KindChunk) }
-	h.before.Store(&broken)
-	_, err = app.Put(limited(t), header("T2", "P5Y"), client.BytesContent("a", "b", random(9<<20)))
-	var refused *client.Error
-	if !errors.As(err, &refused) || refused.Reason != "UNAVAILABLE" {
-		t.Errorf("with a chunk that nobody took: %v", err)
-	}
-}
-
 func TestPurposeIsRequired(t *testing.T) {
 	h := newHouse(t)
 	h.put("app", "T1", "P5Y", []byte("x"))
@@ -284,7 +119,7 @@ func TestExpiredIsRefusedAndShown(t *testing.T) {
 			t.Errorf("shown as %v", b)
 		}
 	}
-	h.advance(time.Second)
+	h.begin()
 	show("active", "stored")
 	h.advance(10 * time.Second)
 	refused := func() {
@@ -319,7 +154,7 @@ func TestReadInFlightEndsAtTheDeadline(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t)
 			h.put("app", "T1", "PT5S", random(20<<20))
-			h.advance(time.Second)
+			h.begin()
 			stream, err := sagov1.NewBundleServiceClient(h.as("officer")).Get(limited(t), get("T1"))
 			must(t, err)
 			_, err = stream.Recv() // the header; what follows fills the window and waits
@@ -487,4 +322,3 @@ func TestFingerprintOfSeveral(t *testing.T) {
 		t.Errorf("%s, the client says %s", got, client.Fingerprint(a))
 	}
 }
-

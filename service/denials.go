@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 
+	"google.golang.org/grpc/codes"
+
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
@@ -40,8 +42,8 @@ type denial struct {
 	detail      format.Detail
 }
 
-func newDenials() *denials {
-	return &denials{seen: map[denialKey]int{}, excess: map[denialKey]*denial{}}
+func newDenials(clock int64) *denials {
+	return &denials{minute: clock, seen: map[denialKey]int{}, excess: map[denialKey]*denial{}}
 }
 
 // count takes one refusal. It answers true when the refusal wants a record of
@@ -54,6 +56,24 @@ func (d *denials) count(k denialKey, one denial) bool {
 	}
 	d.add(k, one)
 	return false
+}
+
+// only counts a refusal that never has a record of its own; first describes the
+// minute's first one.
+func (d *denials) only(k denialKey, first func() denial) {
+	d.mu.Lock()
+	sum, ok := d.excess[k]
+	if ok {
+		sum.count++
+	}
+	d.mu.Unlock()
+	if ok {
+		return
+	}
+	one := first()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.add(k, one)
 }
 
 // note counts a refusal that Apply has recorded already.
@@ -159,7 +179,7 @@ func (s *Server) denied(ctx context.Context, c *caller, m method, req any, why e
 	if err := s.deny(ctx, c, one); err != nil {
 		s.log.Warn("a denial could not be recorded", "error", problemOf(err).logged())
 		if !m.unrecorded {
-			return &problem{reason: reasonUnavailable, code: problemOf(ErrUnavailable).code, why: "the refusal could not be recorded", err: err}
+			return &problem{reason: reasonUnavailable, code: codes.Unavailable, why: "the refusal could not be recorded", err: err}
 		}
 	}
 	return why

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/sago-worm/sago/access"
+	"github.com/sago-worm/sago/replication"
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
 )
@@ -137,9 +138,9 @@ func problemOf(err error) *problem {
 		return &problem{reason: format.ReasonNotReady.String(), code: codes.Unavailable, why: "the institution has no keys yet", err: err}
 	case errors.As(err, &d):
 		return &problem{reason: reasonDamage, code: codes.DataLoss, why: placeOf(err), err: err}
-	case errors.Is(err, ErrStorageFull):
+	case errors.Is(err, replication.ErrStorageFull):
 		return &problem{reason: reasonStorageFull, code: codes.Unavailable, err: err}
-	case errors.Is(err, ErrUnavailable), errors.Is(err, store.ErrKeyMissing), errors.Is(err, store.ErrHalted):
+	case errors.Is(err, replication.ErrUnavailable), errors.Is(err, store.ErrKeyMissing), errors.Is(err, store.ErrHalted):
 		return &problem{reason: reasonUnavailable, code: codes.Unavailable, err: err}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &problem{reason: reasonTimeout, code: codes.DeadlineExceeded, err: err}

@@ -74,12 +74,25 @@ func (s *Server) open(ctx context.Context, key format.BundleKey, row *format.Bun
 		return nil, s.readProblem(key, err)
 	}
 	bundle, err := s.node.Store().OpenBundle(row, headers, func(h format.ChunkHeader) ([]byte, error) {
+		// Not asked for past the deadline: its absence would look like damage.
+		if err := s.alive(key); err != nil {
+			return nil, err
+		}
 		return s.node.FetchChunk(ctx, row, h)
 	})
 	if err != nil {
 		return nil, s.readProblem(key, err)
 	}
 	return bundle, nil
+}
+
+// alive refuses a bundle whose deadline the clock has passed.
+func (s *Server) alive(key format.BundleKey) error {
+	row, err := s.node.Store().Bundle(key)
+	if err == nil && (row == nil || s.ended(row)) {
+		err = refusal(format.ReasonExpired, "")
+	}
+	return err
 }
 
 // readProblem is why a read ends early. Bytes and keys that go while it runs go
@@ -131,12 +144,8 @@ func (p *pieces) flush() error {
 	if len(p.buf) == 0 {
 		return nil
 	}
-	row, err := p.s.node.Store().Bundle(p.key)
-	if err != nil {
+	if err := p.s.alive(p.key); err != nil {
 		return err
-	}
-	if row == nil || p.s.ended(row) {
-		return refusal(format.ReasonExpired, "")
 	}
 	data := p.buf
 	p.buf = nil

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"runtime/debug"
 	"strings"
@@ -112,14 +113,15 @@ func (s *Server) admit(ctx context.Context, full string, req any) (context.Conte
 		return ctx, nil, err
 	}
 	c := newCaller(cert, origin)
+	m, known := methodOf(full)
 	if !s.rates.allow(c.identity) {
-		return ctx, nil, refusal(format.ReasonRate, "too many calls at once by this principal")
+		s.countHasty(c, cert, m)
+		return ctx, nil, refusal(format.ReasonRate, "")
 	}
 	ctx = context.WithValue(ctx, callerKey{}, c)
 	if isPlain(full) {
 		return ctx, func() {}, nil
 	}
-	m, known := methodOf(full)
 	if !known {
 		return ctx, nil, refusal(format.ReasonNotPermitted, "no rule says who may call this")
 	}
@@ -131,6 +133,15 @@ func (s *Server) admit(ctx context.Context, full string, req any) (context.Conte
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.within)
 	return ctx, cancel, nil
+}
+
+// countHasty counts a call beyond its principal's rate: one record a minute.
+func (s *Server) countHasty(c *caller, cert *x509.Certificate, m method) {
+	s.denials.only(denialKey{c.identity, format.ReasonRate}, func() denial {
+		// Somebody who is not enrolled is recorded with the appliance.
+		_ = s.enrolled(c, cert)
+		return denial{reason: format.ReasonRate, verb: m.action, actor: c.ID, institution: c.Institution, count: 1, detail: c.detail()}
+	})
 }
 
 // rescue turns a panic into an answer. Its value may hold anything, so the log

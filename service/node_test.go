@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sago-worm/sago/access"
+	"github.com/sago-worm/sago/replication"
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/custodian"
 	"github.com/sago-worm/sago/store/format"
@@ -170,6 +171,14 @@ func (n *oneNode) advance(d time.Duration) {
 	n.accept(store.KindClock, format.EncodeEffect(format.ClockEffect{Votes: []format.SignedVote{v}}))
 }
 
+// begin starts the periods of what has been stored: the second clock entry after
+// a commit answers a round that opened after it.
+func (n *oneNode) begin() {
+	n.t.Helper()
+	n.advance(time.Second)
+	n.advance(time.Second)
+}
+
 // sweep expires what is due.
 func (n *oneNode) sweep() {
 	n.t.Helper()
@@ -212,10 +221,10 @@ func (n *oneNode) Submit(ctx context.Context, op store.Op, chunks ...format.Chun
 		(*before)(&op)
 	}
 	if n.down.Load() {
-		return store.Result{}, ErrUnavailable
+		return store.Result{}, replication.ErrUnavailable
 	}
 	if err := ctx.Err(); err != nil {
-		return store.Result{}, errors.Join(ErrUnavailable, err)
+		return store.Result{}, errors.Join(replication.ErrUnavailable, err)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -254,18 +263,18 @@ func (n *oneNode) ChunkHeaders(_ context.Context, row *format.BundleRow) ([]form
 	return n.st.BundleChunks(row)
 }
 
-func (n *oneNode) Status(context.Context) Status {
+func (n *oneNode) Status(context.Context) replication.Status {
 	s := n.st.Summary()
 	root, err := n.st.RootAt(s.Size)
 	must(n.t, err)
-	return Status{Leader: "n1", Term: 1, Ready: n.ready.Load(), Nodes: []NodeStatus{{
+	return replication.Status{Leader: "n1", Term: 1, Ready: n.ready.Load(), Nodes: []replication.NodeStatus{{
 		Number: 1, Name: "n1", Address: "loopback", State: "leader", Applied: s.Applied, HistorySize: s.Size, Root: root, StateHash: s.State, Reachable: true,
 	}}}
 }
 
-func (n *oneNode) VerifyAll(ctx context.Context) (ClusterVerification, error) {
+func (n *oneNode) VerifyAll(ctx context.Context) (replication.ClusterVerification, error) {
 	v, err := n.st.Verify(ctx)
-	return ClusterVerification{Intact: len(v.Damage) == 0, RootsEqual: true, ComparedSize: v.Size, Nodes: []NodeVerification{{
+	return replication.ClusterVerification{Intact: len(v.Damage) == 0, RootsEqual: true, ComparedSize: v.Size, Nodes: []replication.NodeVerification{{
 		Node: "n1", Reachable: true, HistorySize: v.Size, Root: v.Root, RootAtCompared: v.Root, Chunks: v.Chunks, KeySlots: v.Keys, Rows: v.Rows,
 	}}}, err
 }

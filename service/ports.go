@@ -2,27 +2,19 @@ package service
 
 import (
 	"context"
-	"errors"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
+	"github.com/sago-worm/sago/replication"
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
 )
 
-// Errors of a Node that the front decides on.
-var (
-	// ErrUnavailable: no leader, no majority, or the context ended. Whether the
-	// operation takes place is not known.
-	ErrUnavailable = errors.New("no majority answers")
-	// ErrStorageFull: the nodes have no room for new bundles.
-	ErrStorageFull = errors.New("no room for new bundles")
-)
-
-// Node is the replication node that the front stands before.
+// Node is the node that the front stands before: a *replication.Node.
 type Node interface {
 	// Submit hands an operation to the proposer and waits for this node's own
 	// Apply of it. ID, BuiltAt, Front and the front's interval are filled in when
-	// zero; chunks travel beside it. Errors wrap ErrUnavailable or ErrStorageFull.
+	// zero; chunks travel beside it. Errors wrap replication.ErrUnavailable or
+	// replication.ErrStorageFull.
 	Submit(ctx context.Context, op store.Op, chunks ...format.Chunk) (store.Result, error)
 	// NewID draws a random operation id.
 	NewID() format.ID
@@ -37,9 +29,9 @@ type Node interface {
 	// ChunkHeaders lists a bundle's chunks, in order, from here or from peers.
 	ChunkHeaders(ctx context.Context, row *format.BundleRow) ([]format.ChunkHeader, error)
 	// Status asks the peers, with a short time-out, and never fails.
-	Status(ctx context.Context) Status
+	Status(ctx context.Context) replication.Status
 	// VerifyAll has every reachable node check all its files.
-	VerifyAll(ctx context.Context) (ClusterVerification, error)
+	VerifyAll(ctx context.Context) (replication.ClusterVerification, error)
 	// Name and Number are this node's in the member table.
 	Name() string
 	Number() uint32
@@ -47,45 +39,8 @@ type Node interface {
 	Ready() bool
 }
 
+var _ Node = (*replication.Node)(nil)
+
 // Clock answers this node's own part of `clock status`: status, development,
 // earliest, latest, sources and detail. The front adds the quorum clock's part.
 type Clock func() *sagov1.ClockServiceStatusResponse
-
-// Status is where the nodes stand, as one of them sees it.
-type Status struct {
-	Leader string
-	Term   uint64
-	Ready  bool
-	Detail string
-	Nodes  []NodeStatus
-}
-
-// NodeStatus is one node's part of a Status.
-type NodeStatus struct {
-	Number             uint32
-	Name, Address      string
-	State, Incarnation string
-	Applied            uint64
-	HistorySize        uint64
-	Root, StateHash    format.Digest
-	Reachable          bool
-	Protection, Detail string
-}
-
-// ClusterVerification is what all nodes found in their files.
-type ClusterVerification struct {
-	Intact, RootsEqual bool
-	ComparedSize       uint64
-	Nodes              []NodeVerification
-}
-
-// NodeVerification is what one node found in its files.
-type NodeVerification struct {
-	Node                 string
-	Reachable            bool
-	HistorySize          uint64
-	Root, RootAtCompared format.Digest
-	Chunks, KeySlots     uint64
-	Rows                 uint64
-	Damage               []string
-}

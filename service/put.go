@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/store"
@@ -98,7 +99,7 @@ func (s *bundleServer) put(ctx context.Context, b newBundle, next func() ([]byte
 	if err != nil {
 		return nil, err
 	}
-	slot, err := s.node.Slot(ctx)
+	slot, err := s.slot(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -121,6 +122,13 @@ func (s *bundleServer) put(ctx context.Context, b newBundle, next func() ([]byte
 	}
 	effect.Definition, effect.Rule, effect.BasisKind, effect.Subject = b.definition, b.rule.String(), uint8(b.basisKind), subject
 	return s.store(ctx, b, effect, last, fingerprint)
+}
+
+// slot waits for a key slot no longer than for a majority.
+func (s *Server) slot(ctx context.Context) (format.Slot, error) {
+	ctx, cancel := context.WithTimeout(ctx, proposeWithin)
+	defer cancel()
+	return s.node.Slot(ctx)
 }
 
 // store proposes the STORE that makes the sealed chunks a bundle.
@@ -169,7 +177,7 @@ func (s *bundleServer) answerExisting(ctx context.Context, b newBundle, row *for
 		count: 1, detail: c.detail(),
 	}
 	if err := s.deny(ctx, c, one); err != nil {
-		return nil, &problem{reason: reasonUnavailable, code: problemOf(ErrUnavailable).code, why: "the refusal could not be recorded", err: err}
+		return nil, &problem{reason: reasonUnavailable, code: codes.Unavailable, why: "the refusal could not be recorded", err: err}
 	}
 	return nil, refusal(format.ReasonConflict, why)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime"
 	"sync"
 	"time"
 
@@ -110,8 +111,8 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		node: cfg.Node, clock: cfg.Clock, cfg: cfg, log: cfg.Log, health: health.NewServer(), denials: newDenials(),
-		rates: newRates(rate.Limit(cfg.Rate), cfg.Rate), whole: make(chan struct{}, 1),
+		node: cfg.Node, clock: cfg.Clock, cfg: cfg, log: cfg.Log, health: health.NewServer(),
+		denials: newDenials(cfg.Node.Store().Summary().Clock.Now), rates: newRates(rate.Limit(cfg.Rate), cfg.Rate), whole: make(chan struct{}, 1),
 	}
 	s.grpc = grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(s.tlsConfig())),
@@ -122,6 +123,7 @@ func New(cfg Config) (*Server, error) {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 15 * time.Minute, Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.WaitForHandlers(true),
+		grpc.NumStreamWorkers(uint32(2*runtime.GOMAXPROCS(0))),
 		grpc.UnaryInterceptor(s.unary),
 		grpc.StreamInterceptor(s.stream),
 	)

@@ -5,7 +5,11 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"log/slog"
 	"net"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,11 +20,13 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/service/client"
 	"github.com/sago-worm/sago/store"
+	"github.com/sago-worm/sago/store/format"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -41,7 +47,9 @@ func newHouse(t *testing.T, change ...func(*Config)) *house {
 	h.oneNode = newNode(t, h.people)
 	cfg := Config{
 		Node: h.oneNode, Certificate: h.people.server, Minute: h.minute, DrainWithin: 5 * time.Second,
-		Clock: func() *sagov1.ClockServiceStatusResponse { return &sagov1.ClockServiceStatusResponse{Status: "synchronized"} },
+		Clock: func() *sagov1.ClockServiceStatusResponse {
+			return &sagov1.ClockServiceStatusResponse{Status: "synchronized"}
+		},
 	}
 	for _, c := range change {
 		c(&cfg)
@@ -238,7 +246,102 @@ func TestRateLimit(t *testing.T) {
 		}
 	}
 	expect(t, err, codes.Unavailable, "RATE_LIMITED")
+	h.minute <- time.Time{}
+	h.minute <- time.Time{} // the first one's records are written
+	denials := h.records(1, format.ActDeny)
+	if len(denials) != 1 || denials[0].Result != format.ReasonRate || denials[0].Actor != h.people.byName["auditor"].ID {
+		t.Errorf("recorded %+v", denials)
+	}
 	// Another principal has a share of their own.
 	_, err = sagov1.NewClockServiceClient(h.as("admin")).Status(limited(t), &sagov1.ClockServiceStatusRequest{})
 	must(t, err)
+}
+
+func TestConnectionLimit(t *testing.T) {
+	h := newHouse(t, func(c *Config) { c.Connections = 1 })
+	first := sagov1.NewClockServiceClient(h.as("auditor"))
+	_, err := first.Status(limited(t), &sagov1.ClockServiceStatusRequest{})
+	must(t, err)
+	_, err = sagov1.NewClockServiceClient(h.as("admin")).Status(limited(t), &sagov1.ClockServiceStatusRequest{})
+	if status.Code(err) != codes.Unavailable {
+		t.Errorf("beyond the limit: %v", err)
+	}
+	_, err = first.Status(limited(t), &sagov1.ClockServiceStatusRequest{})
+	must(t, err)
+}
+
+func TestReflectionListsTheAPI(t *testing.T) {
+	h := newHouse(t)
+	stream, err := grpc_reflection_v1.NewServerReflectionClient(h.as("contractor")).ServerReflectionInfo(limited(t))
+	must(t, err)
+	must(t, stream.Send(&grpc_reflection_v1.ServerReflectionRequest{MessageRequest: &grpc_reflection_v1.ServerReflectionRequest_ListServices{}}))
+	m, err := stream.Recv()
+	must(t, err)
+	var names []string
+	for _, s := range m.GetListServicesResponse().GetService() {
+		names = append(names, s.GetName())
+	}
+	for _, want := range []string{"sago.v1.BundleService", "sago.v1.UsageService", "sago.v1.HistoryService", "sago.v1.ClockService", "sago.v1.ClusterService"} {
+		if !slices.Contains(names, want) {
+			t.Errorf("%s is not among %v", want, names)
+		}
+	}
+}
+
+// TestPanicIsAnsweredAndLogged: its value, which may hold anything, is not.
+func TestPanicIsAnsweredAndLogged(t *testing.T) {
+	var log lines
+	h := newHouse(t, func(c *Config) {
+		c.Clock = func() *sagov1.ClockServiceStatusResponse { panic("홍길동 900101-1234567") }
+		c.Log = slog.New(slog.NewJSONHandler(&log, nil))
+	})
+	_, err := sagov1.NewClockServiceClient(h.as("auditor")).Status(limited(t), &sagov1.ClockServiceStatusRequest{})
+	expect(t, err, codes.Internal, "INTERNAL")
+	if s := log.String(); !strings.Contains(s, "panic in a call") || strings.Contains(s, "홍길동") {
+		t.Errorf("logged: %s", s)
+	}
+	_, err = sagov1.NewClusterServiceClient(h.as("auditor")).Status(limited(t), &sagov1.ClusterServiceStatusRequest{})
+	must(t, err)
+}
+
+// TestLogsHoldNothingPersonal reads everything that failing calls log (I7).
+func TestLogsHoldNothingPersonal(t *testing.T) {
+	var log lines
+	h := newHouse(t, func(c *Config) {
+		c.Log = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	h.put("app", "T1", "P5Y", []byte("secret content"))
+	h.down.Store(true)
+	for _, c := range calls {
+		_ = c.make(limited(t), h.as("officer"))
+		_ = c.make(limited(t), h.as("app"))
+	}
+	h.shut()
+	s := log.String()
+	if !strings.Contains(s, "UNAVAILABLE") {
+		t.Errorf("nothing of the failures in the log: %s", s)
+	}
+	for _, personal := range []string{"officer", "김", "Pension", "CI1", "demo.example", "T1", "secret", "국민연금법", "127.0.0.1"} {
+		if strings.Contains(s, personal) {
+			t.Errorf("%q in the log: %s", personal, s)
+		}
+	}
+}
+
+// lines is a log that several goroutines write.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }

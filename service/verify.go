@@ -24,14 +24,13 @@ func (s *bundleServer) Verify(ctx context.Context, req *sagov1.VerifyRequest) (*
 		return nil, err
 	}
 	answer := &sagov1.VerifyResponse{Node: s.node.Name(), HistorySequence: result.Sequence}
-	fingerprint, found, err := s.verifyCopy(ctx, result.Bundle)
+	fingerprint, found, err := s.verifyCopy(ctx, key, result.Bundle)
 	if err != nil {
 		return nil, s.readProblem(key, err)
 	}
-	if len(found) > 0 {
-		// What went because the deadline passed meanwhile is no damage.
-		if row, err := s.node.Store().Bundle(key); err != nil || row == nil || s.ended(row) {
-			return nil, errors.Join(err, refusal(format.ReasonExpired, ""))
+	if len(found) > 0 { // what went because the deadline passed meanwhile is no damage
+		if err := s.alive(key); err != nil {
+			return nil, err
 		}
 	}
 	answer.Intact, answer.Damage = len(found) == 0, found
@@ -44,7 +43,7 @@ func (s *bundleServer) Verify(ctx context.Context, req *sagov1.VerifyRequest) (*
 // verifyCopy reads every chunk of a bundle here, opens it and hashes every
 // document again. It answers the fingerprint that the bundle's own description
 // names, and what is damaged; an error only for what is neither.
-func (s *Server) verifyCopy(ctx context.Context, row *format.BundleRow) (format.Digest, []string, error) {
+func (s *Server) verifyCopy(ctx context.Context, key format.BundleKey, row *format.BundleRow) (format.Digest, []string, error) {
 	st := s.node.Store()
 	headers, err := st.BundleChunks(row)
 	if errors.Is(err, store.ErrMissing) {
@@ -59,6 +58,9 @@ func (s *Server) verifyCopy(ctx context.Context, row *format.BundleRow) (format.
 			return format.Digest{}, nil, err
 		}
 		if _, err := st.Chunk(h); err != nil {
+			if err := s.alive(key); err != nil {
+				return format.Digest{}, nil, err
+			}
 			found = append(found, fmt.Sprintf("chunk %d of slot %s: %v", h.Chunk, h.Slot, err))
 			// Asking for the chunk has the node mend its copy from a peer.
 			_, _ = s.node.FetchChunk(ctx, row, h)
