@@ -98,8 +98,13 @@ func (s *Server) historyRecord(rec *format.Record, encoded []byte) (*sagov1.Hist
 	case errors.Is(err, store.ErrKeyErased):
 		row.Detail["sealed"] = "key erased"
 		return row, nil
+	case errors.Is(err, store.ErrKeyMissing):
+		return nil, err // another node has the key
 	case err != nil:
-		return nil, err
+		// One detail that does not open hides no other record.
+		s.log.Error("a sealed detail does not open", "sequence", rec.Sequence, "error", err.Error())
+		row.Detail["sealed"] = "does not open"
+		return row, nil
 	}
 	row.Purpose = d.Purpose
 	for name, value := range map[string]string{

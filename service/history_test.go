@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
+	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
 )
 
@@ -197,5 +199,47 @@ func TestStatus(t *testing.T) {
 	must(t, err)
 	if !cluster.GetSingle() || cluster.GetAnsweredBy() != "n1" || len(cluster.GetNodes()) != 1 || len(cluster.GetClusterId()) != 32 {
 		t.Errorf("cluster: %v", cluster)
+	}
+}
+
+// TestUnreadableDetailHidesNothing: a detail that does not open is said so, and
+// the other records are shown.
+func TestUnreadableDetailHidesNothing(t *testing.T) {
+	h := newHouse(t)
+	before := func(op *store.Op) {
+		if op.Kind == store.KindStore {
+			op.Detail = bytes.Clone(op.Detail)
+			op.Detail[0] ^= 1
+		}
+	}
+	h.before.Store(&before)
+	h.put("app", "T1", "P5Y", []byte("x"))
+	records, _, err := h.client("auditor").Records(limited(t), &sagov1.HistoryServiceListRequest{})
+	must(t, err)
+	if len(records) != 2 || records[0].GetDetail()["sealed"] != "does not open" || records[1].GetDetail()["subject"] == "" {
+		t.Errorf("listed %v", records)
+	}
+}
+
+func TestHistorySinceAndUntil(t *testing.T) {
+	h := newHouse(t)
+	h.put("app", "T1", "P5Y", []byte("x"))
+	h.advance(time.Minute)
+	at := h.st.Summary().Clock.Now
+	h.put("app", "T2", "P5Y", []byte("x"))
+	list := sagov1.NewHistoryServiceClient(h.as("auditor"))
+	page, err := list.List(limited(t), &sagov1.HistoryServiceListRequest{Since: instant(at), Action: "STORE"})
+	if err != nil || len(page.GetRecords()) != 1 || page.GetRecords()[0].GetTransaction() != "T2" {
+		t.Errorf("since: %v, %v", page, err)
+	}
+	page, err = list.List(limited(t), &sagov1.HistoryServiceListRequest{Until: instant(at), Action: "STORE"})
+	if err != nil || len(page.GetRecords()) != 1 || page.GetRecords()[0].GetTransaction() != "T1" {
+		t.Errorf("until: %v, %v", page, err)
+	}
+	_, err = list.List(limited(t), &sagov1.HistoryServiceListRequest{Until: &timestamppb.Timestamp{Nanos: -1}})
+	expect(t, err, codes.InvalidArgument, "INVALID")
+	bundles, err := sagov1.NewBundleServiceClient(h.as("auditor")).List(limited(t), &sagov1.ListRequest{Since: instant(at), BundleId: "MDS0000001"})
+	if err != nil || len(bundles.GetBundles()) != 1 {
+		t.Errorf("bundles since: %v, %v", bundles, err)
 	}
 }
