@@ -221,6 +221,9 @@ func (n *Node) Submit(ctx context.Context, op store.Op, chunks ...format.Chunk) 
 	if err := n.failed(); err != nil {
 		return store.Result{}, fmt.Errorf("%w: this node has stopped: %w", ErrUnavailable, err)
 	}
+	if (op.Kind == store.KindStore || op.Kind == store.KindChunk) && !n.store.Roomy() {
+		return store.Result{}, ErrStorageFull
+	}
 	if op.ID == (format.ID{}) {
 		op.ID = randomID()
 	}

@@ -324,7 +324,7 @@ func (m *Machine) foldClock(rec *format.Record) error {
 	}
 	for _, v := range e.Votes {
 		row := m.members[v.Voter]
-		row.Commit, row.Size = max(row.Commit, v.Commit), max(row.Size, v.Size)
+		row.Commit, row.Size, row.Room = max(row.Commit, v.Commit), max(row.Size, v.Size), v.Room
 		if err := m.putMember(row); err != nil {
 			return err
 		}

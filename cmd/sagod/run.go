@@ -53,8 +53,10 @@ func (u *unit) runOnce(ctx context.Context) error {
 	cancel()
 	<-done
 	if err != nil {
-		u.log.Error("stopped", "error", err)
-		return errors.Join(err, u.close())
+		if closed := u.close(); closed != nil {
+			u.log.Warn("closing", "error", closed) // says the failure again, and what followed from it
+		}
+		return err
 	}
 	err = u.close()
 	u.log.Info("stopped")

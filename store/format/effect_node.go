@@ -21,7 +21,9 @@ type SignedVote struct {
 	// Commit and Size are the voter's durable log index and history size: an
 	// incarnation that later offers less has lost something.
 	Commit, Size uint64
-	Signature    []byte // ECDSA P-256 over SHA-256, ASN.1
+	// Room is how many bytes of payload the voter's disk can still take.
+	Room      uint64
+	Signature []byte // ECDSA P-256 over SHA-256, ASN.1
 }
 
 func (v SignedVote) body(w *Writer) {
@@ -35,6 +37,7 @@ func (v SignedVote) body(w *Writer) {
 	w.Raw(v.Evidence[:])
 	w.U64(v.Commit)
 	w.U64(v.Size)
+	w.U64(v.Room)
 }
 
 // Message is what the voter signs: a fixed prefix, the cluster and the vote.
@@ -68,6 +71,7 @@ func readSignedVote(r *Reader) (v SignedVote) {
 	r.Raw(v.Evidence[:])
 	v.Commit = r.U64()
 	v.Size = r.U64()
+	v.Room = r.U64()
 	v.Signature = r.Blob()
 	return v
 }

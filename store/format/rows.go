@@ -149,6 +149,8 @@ type MemberRow struct {
 	// Commit and Size are the greatest durable log index and history size that
 	// Current claimed in a vote or signature.
 	Commit, Size uint64
+	// Room is what its newest vote said, bytes.
+	Room uint64
 }
 
 // Encode returns the canonical bytes of m.
@@ -165,6 +167,7 @@ func (m MemberRow) Encode() []byte {
 	}
 	w.U64(m.Commit)
 	w.U64(m.Size)
+	w.U64(m.Room)
 	return w.Bytes()
 }
 
@@ -182,6 +185,7 @@ func DecodeMemberRow(v []byte) (MemberRow, error) {
 		}
 		m.Commit = r.U64()
 		m.Size = r.U64()
+		m.Room = r.U64()
 		return m
 	})
 }
