@@ -149,4 +149,3 @@ func (c *testCluster) recorded(a format.Action) bool {
 	})
 	return err == nil && found
 }
-

@@ -138,7 +138,7 @@ func (n *Node) openStore(ctx context.Context, cut uint64) error {
 	if err != nil {
 		return err
 	}
-	n.logs, err = newLogStore(n.files.bolt, n.store, n.fail)
+	n.logs, err = newLogStore(n.files.bolt, n.store, n.fail, n.gotStub)
 	return err
 }
 

@@ -110,6 +110,11 @@ func (h *healer) mend(ctx context.Context, w *wound) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	n := h.node
+	if w.kind == format.DamagePayload && !w.slot.IsZero() {
+		if done, err := n.payloadWhole(ctx, w); err != nil || done {
+			return err
+		}
+	}
 	e := format.DamageEffect{Node: n.own.number, Kind: w.kind, Where: w.where[:min(len(w.where), 500)]}
 	if w.row != nil {
 		e.Store = w.row.Store
@@ -134,21 +139,23 @@ func (h *healer) mend(ctx context.Context, w *wound) error {
 	return err
 }
 
-func (n *Node) mendPayload(ctx context.Context, w wound) error {
-	row := w.row
-	if row == nil {
+// payloadWhole finds the bundle of a wound and reports whether there is nothing
+// to mend: no live bundle is in that slot, or its payload is here after all.
+func (n *Node) payloadWhole(ctx context.Context, w *wound) (bool, error) {
+	if w.row == nil {
 		var err error
-		if row, err = n.store.BundleBySlot(w.slot); err != nil {
-			return err
+		if w.row, err = n.store.BundleBySlot(w.slot); err != nil {
+			return false, err
 		}
 	}
-	if row == nil || row.Expire != 0 {
-		return nil // no live bundle is in that slot
+	return w.row == nil || w.row.Expire != 0 || n.store.Holding(ctx, w.row) == nil, nil
+}
+
+func (n *Node) mendPayload(ctx context.Context, w wound) error {
+	if w.row == nil {
+		return nil // something of the start's scan that belongs to no bundle
 	}
-	if n.store.Holding(ctx, row) == nil {
-		return nil
-	}
-	return n.fetchBundle(ctx, row)
+	return n.fetchBundle(ctx, w.row)
 }
 
 func (n *Node) mendKey(ctx context.Context, slot format.Slot) error {
@@ -213,4 +220,14 @@ func (n *Node) verifySelf(ctx context.Context) (store.Verification, error) {
 		}
 	}
 	return v, err
+}
+
+// stubTime is how long a stub in the log may be followed by its erasure before
+// the payload is looked for elsewhere.
+const stubTime = 5 * time.Second
+
+// gotStub takes in that the log brought a chunk without its ciphertext: erased at
+// the leader, or damaged there. If its bundle lives, a peer has it.
+func (n *Node) gotStub(h format.ChunkHeader) {
+	n.heal.add(wound{kind: format.DamagePayload, where: "stub of slot " + h.Slot.String(), slot: h.Slot, after: time.Now().Add(stubTime)})
 }

@@ -31,6 +31,7 @@ type logStore struct {
 	payload  payloads
 	recent   *payloadCache
 	onFailed func(error) // a failed write or a damaged row ends this node
+	onStub   func(format.ChunkHeader)
 }
 
 const sumSize = sha256.Size
@@ -44,12 +45,12 @@ func openLog(path string) (*raftboltdb.BoltStore, error) {
 	return b, nil
 }
 
-func newLogStore(b *raftboltdb.BoltStore, p payloads, failed func(error)) (*logStore, error) {
+func newLogStore(b *raftboltdb.BoltStore, p payloads, failed func(error), stub func(format.ChunkHeader)) (*logStore, error) {
 	cache, err := raft.NewLogCache(512, b)
 	if err != nil {
 		return nil, err
 	}
-	return &logStore{bolt: b, cache: cache, payload: p, recent: newPayloadCache(payloadCacheBytes), onFailed: failed}, nil
+	return &logStore{bolt: b, cache: cache, payload: p, recent: newPayloadCache(payloadCacheBytes), onFailed: failed, onStub: stub}, nil
 }
 
 func rowSum(l *raft.Log, headers []byte) []byte {
@@ -131,6 +132,11 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 		}
 		rows[i] = sealLog(l, chunks)
 		all = append(all, chunks...)
+		for _, c := range chunks {
+			if c.Erased {
+				s.onStub(c.ChunkHeader)
+			}
+		}
 		if len(l.Extensions) > 0 {
 			s.recent.add(l.Index, l.Extensions)
 		}

@@ -96,6 +96,7 @@ func (t Timing) withDefaults() Timing {
 // is refused.
 func Open(ctx context.Context, c Config) (*Node, error) {
 	n := &Node{cfg: c, log: c.Log, timing: c.Timing.withDefaults(), ended: make(chan struct{}), wake: make(chan struct{}, 1), startID: randomID()}
+	n.heal = &healer{node: n}
 	var err error
 	if n.start, err = readStart(c); err != nil {
 		return nil, err
@@ -143,7 +144,6 @@ func (n *Node) openNetwork() error {
 	registerNodeService(n.server, n)
 	n.proposer = newProposer(n.propose)
 	n.supply = &keySupply{node: n}
-	n.heal = &healer{node: n}
 	return nil
 }
 
@@ -206,6 +206,14 @@ func (n *Node) run() {
 	spawn(func(ctx context.Context) {
 		if err := n.store.RunFlush(ctx); err != nil {
 			n.fail(err)
+		}
+	})
+	spawn(func(ctx context.Context) {
+		select {
+		case <-ctx.Done():
+		case <-n.ended:
+			// A node that has failed neither votes nor leads; Close does the rest.
+			_ = n.raft.Shutdown().Error()
 		}
 	})
 	spawn(n.proposer.run)
