@@ -20,8 +20,8 @@ import (
 	"time"
 
 	"github.com/sago-worm/sago/internal/durable"
+	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
-	"github.com/sago-worm/sago/store/keyring"
 )
 
 // Files in a node's key directory, outside its data directory: a wiped data
@@ -36,7 +36,7 @@ const (
 // its key slots are sealed under.
 type Keys struct {
 	Node *ecdsa.PrivateKey
-	Root keyring.RootKey
+	Root store.RootKey
 }
 
 // PublicKey is the node key's public half, PKIX DER.

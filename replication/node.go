@@ -203,11 +203,7 @@ func (n *Node) run() {
 			n.fail(fmt.Errorf("node API: %w", err))
 		}
 	})
-	spawn(func(ctx context.Context) {
-		if err := n.store.RunFlush(ctx); err != nil {
-			n.fail(err)
-		}
-	})
+	spawn(n.flush)
 	spawn(func(ctx context.Context) {
 		select {
 		case <-ctx.Done():
@@ -221,6 +217,28 @@ func (n *Node) run() {
 	spawn(n.serveDuties)
 	spawn(n.serveCopy)
 	spawn(n.heal.run)
+}
+
+// flushEvery is how often what was applied goes to the index file.
+const flushEvery = 200 * time.Millisecond
+
+// flush writes what was applied to the index until ctx ends.
+func (n *Node) flush(ctx context.Context) {
+	tick := time.NewTicker(flushEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if n.failed() != nil || !n.store.Unflushed() {
+			continue
+		}
+		if err := n.store.Flush(); err != nil {
+			n.fail(err)
+		}
+	}
 }
 
 // Submit hands an operation to the proposer and waits for this node's own Apply

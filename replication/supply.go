@@ -2,6 +2,7 @@ package replication
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -65,7 +66,7 @@ func (n *Node) Slot(ctx context.Context) (format.Slot, error) {
 // refill draws, spreads and announces a block.
 func (k *keySupply) refill(ctx context.Context) error {
 	n := k.node
-	b, err := store.NewBlock(n.own.number, n.timing.BlockSlots)
+	b, err := store.NewBlock(rand.Reader, n.own.number, n.timing.BlockSlots)
 	if err != nil {
 		return err
 	}

@@ -2,8 +2,8 @@ package store
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
+	"io"
 
 	"github.com/sago-worm/sago/store/format"
 	"github.com/sago-worm/sago/store/keyring"
@@ -12,9 +12,9 @@ import (
 // KeyBlock is a block on its way between nodes.
 type KeyBlock = keyring.Block
 
-// NewBlock draws a key block for a node.
-func NewBlock(owner uint32, slots int) (KeyBlock, error) {
-	return keyring.NewBlock(rand.Reader, owner, slots)
+// NewBlock draws a key block for a node from a source of randomness.
+func NewBlock(random io.Reader, owner uint32, slots int) (KeyBlock, error) {
+	return keyring.NewBlock(random, owner, slots)
 }
 
 // InstallBlock makes a block durable on this node. Slots that the state knows to

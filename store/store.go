@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"github.com/sago-worm/sago/internal/durable"
 	"github.com/sago-worm/sago/store/custodian"
@@ -21,7 +20,7 @@ import (
 // Options say what a Store opens.
 type Options struct {
 	Dir  string // the data directory
-	Root keyring.RootKey
+	Root RootKey
 	// FirstLogged is the least index that the raft log can still replay; 1 for a
 	// log that is whole. Records of the last entry in the history are decided
 	// again when the log replays that entry.
@@ -34,11 +33,11 @@ type Options struct {
 	Notify func(format.Action)
 }
 
-// FlushEvery is how often what was applied goes to the index file.
-const FlushEvery = 200 * time.Millisecond
-
 // maxPending is how many rows may wait for the index before Apply waits for it.
 const maxPending = 256 << 10
+
+// RootKey is what a node's key slots are sealed under.
+type RootKey = keyring.RootKey
 
 // Store is one node's durable state: the Machine and the rooms below it.
 type Store struct {
@@ -273,24 +272,8 @@ func (s *Store) Flush() error {
 	return nil
 }
 
-// RunFlush flushes until ctx ends; an error is the end of this node.
-func (s *Store) RunFlush(ctx context.Context) error {
-	tick := time.NewTicker(FlushEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			if s.idx.Pending() == 0 {
-				continue
-			}
-			if err := s.Flush(); err != nil {
-				return err
-			}
-		}
-	}
-}
+// Unflushed reports whether rows wait for the index file.
+func (s *Store) Unflushed() bool { return s.idx.Pending() > 0 }
 
 // DurableSize is how many history records are on disk.
 func (s *Store) DurableSize() uint64 { return s.log.Durable() }

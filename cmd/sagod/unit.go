@@ -119,7 +119,7 @@ func (u *unit) serve(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("tls: %w", err)
 	}
-	front, err := service.New(service.Config{Node: frontNode{node}, Clock: u.time.report, Certificate: certificate,
+	front, err := service.New(service.Config{Node: node, Clock: u.time.report, Certificate: certificate,
 		Authorities: u.authorities, Log: u.log})
 	if err != nil {
 		return err

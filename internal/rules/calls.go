@@ -34,6 +34,8 @@ var (
 var mayReadWallClock = []allowance{
 	{"cmd/...", "logs and time-outs of the programs themselves"},
 	{"internal/...", "test and demo programs"},
+	{"replication/...", "network deadlines and the intervals of duties; no such reading enters a log entry"},
+	{"service/...", "rate limits and intervals; no such reading enters an operation"},
 	{"timesource/dev*.go", "the development clock reads the wall clock once, when its directory is created"},
 }
 
@@ -94,6 +96,8 @@ var mayRemove = []allowance{
 	{"internal/durable/...", "rename is how a small file is replaced in one step"},
 	{"store/custodian/...", "destroys under a warrant, preallocates, retires files"},
 	{"timesource/development.go", "replaces the development clock's one small file; timesource knows no room of ours"},
+	{"replication/data.go", "a data directory that may not be used again is put aside, whole, under another name"},
+	{"cmd/sago/target.go", "a read document takes its name only after its fingerprint verified; what did not verify goes"},
 	{"cmd/sagod/*remove*.go", "`sagod dev --remove` takes away a development directory"},
 	{"internal/demo/...", "takes away its own throw-away cluster"},
 	{"internal/testntp/...", "takes away the folder of a time server that it started"},

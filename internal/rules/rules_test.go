@@ -46,7 +46,7 @@ var every = []rule{
 	{"no wall clock", NoWallClock, []plant{
 		{"store/history/a.go", goFile(`import "time"`, "var f = time.NewTimer"), "time.NewTimer in a pure room"},
 		{"retention/a.go", goFile(`import t "time"`, "var f = t.Since"), "time.Since in a pure room"},
-		{"service/a.go", goFile(`import "time"`, "func f() { _ = time.Now() }"), "time.Now reads the host's clock"},
+		{"audit/a.go", goFile(`import "time"`, "func f() { _ = time.Now() }"), "time.Now reads the host's clock"},
 		{"replication/a.go", goFile(`import "time"`, "var f = time.NewTicker"), ""},
 		{"retention/a_test.go", goFile(`import "time"`, "var f = time.Now"), ""},
 		{"store/a.go", goFile(`import "time"`, "var f = time.Unix"), ""},

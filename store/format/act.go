@@ -1,9 +1,6 @@
 package format
 
-import (
-	"crypto/sha256"
-	"fmt"
-)
+import "crypto/sha256"
 
 // ActKind says what an act does. The numbers are in files and under signatures.
 type ActKind uint16
@@ -101,21 +98,10 @@ func (s SignedAct) Encode() []byte {
 
 // DecodeSignedAct reads what Encode wrote.
 func DecodeSignedAct(b []byte) (SignedAct, error) {
-	s, err := decodeEffect(b, func(r *Reader) (s SignedAct) {
+	return decodeEffect(b, func(r *Reader) (s SignedAct) {
 		s.Document = r.Blob()
-		s.Signatures = make([]ActSignature, 0, r.Count(12))
-		for range cap(s.Signatures) {
-			s.Signatures = append(s.Signatures, ActSignature{r.U64(), r.Blob()})
-		}
+		s.Signatures = list(r, 12, func(r *Reader) ActSignature { return ActSignature{r.U64(), r.Blob()} })
+		ascending(r, "signatures", s.Signatures, func(g ActSignature) uint64 { return g.Person })
 		return s
 	})
-	if err != nil {
-		return s, err
-	}
-	for i := 1; i < len(s.Signatures); i++ {
-		if s.Signatures[i-1].Person >= s.Signatures[i].Person {
-			return s, fmt.Errorf("%w: signatures out of order", ErrMalformed)
-		}
-	}
-	return s, nil
 }

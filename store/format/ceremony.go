@@ -192,10 +192,7 @@ func readPolicy(r *Reader) (p Policy) {
 	p.HistoryYears = r.U32()
 	p.ClosedNetwork = r.Bool()
 	p.MinSources = r.U8()
-	p.Sources = make([]TimeSource, 0, r.Count(12))
-	for range cap(p.Sources) {
-		p.Sources = append(p.Sources, TimeSource{r.Str(), r.Str(), r.Str(), r.U32(), r.Str()})
-	}
+	p.Sources = list(r, 12, func(r *Reader) TimeSource { return TimeSource{r.Str(), r.Str(), r.Str(), r.U32(), r.Str()} })
 	return p
 }
 
@@ -204,54 +201,85 @@ func DecodeCeremony(b []byte) (Ceremony, error) {
 	return decodeEffect(b, func(r *Reader) (c Ceremony) {
 		c.Production = r.Bool()
 		c.Time = r.I64()
-		c.Nodes = make([]CeremonyNode, 0, r.Count(26))
-		for range cap(c.Nodes) {
-			var n CeremonyNode
-			n.Number = r.U32()
-			n.Name = r.Str()
-			r.Raw(n.Incarnation[:])
-			n.PublicKey = r.Blob()
-			c.Nodes = append(c.Nodes, n)
-		}
-		c.Persons = make([]Person, 0, r.Count(49))
-		for range cap(c.Persons) {
-			c.Persons = append(c.Persons, readPerson(r))
-		}
-		c.Institutions = make([]Institution, 0, r.Count(6))
-		for range cap(c.Institutions) {
-			c.Institutions = append(c.Institutions, Institution{r.U32(), r.Str()})
-		}
-		c.Definitions = make([]Definition, 0, r.Count(13))
-		for range cap(c.Definitions) {
-			c.Definitions = append(c.Definitions, readDefinition(r))
-		}
-		c.Authorities = make([][]byte, 0, r.Count(4))
-		for range cap(c.Authorities) {
-			c.Authorities = append(c.Authorities, r.Blob())
-		}
+		c.Nodes = list(r, 26, func(r *Reader) CeremonyNode { return CeremonyNode{r.U32(), r.Str(), readID(r), r.Blob()} })
+		c.Persons = list(r, 49, readPerson)
+		c.Institutions = list(r, 6, func(r *Reader) Institution { return Institution{r.U32(), r.Str()} })
+		c.Definitions = list(r, 13, readDefinition)
+		c.Authorities = list(r, 4, (*Reader).Blob)
 		c.Policy = readPolicy(r)
 		return c
 	})
 }
 
-// Check returns an error for a ceremony whose parts contradict one another.
+// Check returns an error for a ceremony whose parts contradict one another: an
+// ErrMalformed that says which.
 func (c Ceremony) Check() error {
-	nodes, names := map[uint32]bool{}, map[string]bool{}
-	for _, n := range c.Nodes {
-		if n.Number == 0 || n.Name == "" || nodes[n.Number] || names[n.Name] {
-			return fmt.Errorf("%w: node %d %q without number or name, or twice", ErrMalformed, n.Number, n.Name)
-		}
-		nodes[n.Number], names[n.Name] = true, true
-	}
-	persons := map[uint64]bool{}
-	for _, p := range c.Persons {
-		if p.ID == 0 || persons[p.ID] {
-			return fmt.Errorf("%w: person %d without number or twice", ErrMalformed, p.ID)
-		}
-		persons[p.ID] = true
-	}
 	if len(c.Nodes) == 0 || c.Time <= 0 {
 		return fmt.Errorf("%w: a ceremony needs nodes and a time", ErrMalformed)
+	}
+	if err := c.checkNodes(); err != nil {
+		return err
+	}
+	institutions := map[uint32]bool{0: true} // the appliance itself
+	for _, i := range c.Institutions {
+		if institutions[i.Number] {
+			return fmt.Errorf("%w: institution %d twice, or 0, which is the appliance", ErrMalformed, i.Number)
+		}
+		institutions[i.Number] = true
+	}
+	definitions := map[Definition]bool{}
+	for _, d := range c.Definitions {
+		name := Definition{Institution: d.Institution, BundleID: d.BundleID}
+		if definitions[name] || !institutions[d.Institution] {
+			return fmt.Errorf("%w: definition %q twice, or of institution %d, which is not listed", ErrMalformed, d.BundleID, d.Institution)
+		}
+		definitions[name] = true
+	}
+	return c.checkPersons(institutions)
+}
+
+func (c Ceremony) checkNodes() error {
+	numbers, names, keys, incarnations := map[uint32]bool{}, map[string]bool{}, map[string]bool{}, map[ID]bool{{}: true}
+	for _, n := range c.Nodes {
+		switch key := string(n.PublicKey); {
+		case n.Number == 0 || numbers[n.Number] || names[n.Name]:
+			return fmt.Errorf("%w: node %d %q without number, or twice", ErrMalformed, n.Number, n.Name)
+		case !validNodeName(n.Name):
+			return fmt.Errorf("%w: node name %q: 1 to 64 letters, digits, dots, dashes and underscores", ErrMalformed, n.Name)
+		case keys[key] || incarnations[n.Incarnation]:
+			return fmt.Errorf("%w: node %d has the key or incarnation of another, or no incarnation", ErrMalformed, n.Number)
+		}
+		numbers[n.Number], names[n.Name], keys[string(n.PublicKey)], incarnations[n.Incarnation] = true, true, true, true
+	}
+	return nil
+}
+
+// validNodeName keeps names fit for what they become a part of: raft ids, where
+// a slash ends them, and lines of signed notes, where a space or plus does.
+func validNodeName(name string) bool {
+	for _, c := range []byte(name) {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && c != '.' && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return name != "" && len(name) <= 64
+}
+
+// checkPersons also refuses, in production, two persons with one key: either of
+// the two who must sign could sign for both.
+func (c Ceremony) checkPersons(institutions map[uint32]bool) error {
+	ids, identities, keys := map[uint64]bool{}, map[Digest]bool{}, map[string]bool{}
+	for _, p := range c.Persons {
+		switch key := string(p.PublicKey); {
+		case p.ID == 0 || ids[p.ID]:
+			return fmt.Errorf("%w: person %d without number or twice", ErrMalformed, p.ID)
+		case identities[p.Identity] || c.Production && keys[key]:
+			return fmt.Errorf("%w: person %d has the identity or key of another", ErrMalformed, p.ID)
+		case !institutions[p.Institution]:
+			return fmt.Errorf("%w: person %d is of institution %d, which is not listed", ErrMalformed, p.ID, p.Institution)
+		}
+		ids[p.ID], identities[p.Identity], keys[string(p.PublicKey)] = true, true, true
 	}
 	return nil
 }

@@ -121,14 +121,8 @@ func DecodeCheckpointEffect(b []byte) (CheckpointEffect, error) {
 		c.Entry = r.U64()
 		c.Clock = r.I64()
 		r.Raw(c.State[:])
-		e.Signatures = make([]NodeSignature, 0, r.Count(24))
-		for range cap(e.Signatures) {
-			var s NodeSignature
-			s.Node = r.U32()
-			r.Raw(s.Incarnation[:])
-			s.Signature = r.Blob()
-			e.Signatures = append(e.Signatures, s)
-		}
+		e.Signatures = list(r, 24, func(r *Reader) NodeSignature { return NodeSignature{r.U32(), readID(r), r.Blob()} })
+		ascending(r, "signatures", e.Signatures, func(s NodeSignature) uint32 { return s.Node })
 		return e
 	})
 }

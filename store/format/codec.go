@@ -1,6 +1,7 @@
 package format
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -160,6 +161,39 @@ func (r *Reader) Count(size int) int {
 		return 0
 	}
 	return int(n)
+}
+
+// list reads a count and so many elements of at least size bytes each: nil for
+// none, so that what is decoded equals what was encoded.
+func list[T any](r *Reader, size int, read func(*Reader) T) []T {
+	n := r.Count(size)
+	if n == 0 {
+		return nil
+	}
+	out := make([]T, 0, n)
+	for range n {
+		out = append(out, read(r))
+		if r.err != nil {
+			return nil
+		}
+	}
+	return out
+}
+
+// ascending refuses elements whose keys do not rise: a set has one encoding.
+func ascending[T any, K cmp.Ordered](r *Reader, what string, elements []T, key func(T) K) {
+	for i := 1; i < len(elements); i++ {
+		if key(elements[i-1]) >= key(elements[i]) {
+			r.fail("%s out of order", what)
+			return
+		}
+	}
+}
+
+// readID reads an ID.
+func readID(r *Reader) (id ID) {
+	r.Raw(id[:])
+	return id
 }
 
 // Err returns the first failure.

@@ -101,11 +101,10 @@ func DecodeDescription(tail []byte) (Description, int, error) {
 	r := NewReader(tail[len(tail)-4-n : len(tail)-4])
 	r.Raw(d.Fingerprint[:])
 	d.Basis = r.Str()
-	d.Documents = make([]Document, 0, r.Count(44))
-	for range cap(d.Documents) {
+	d.Documents = list(r, 44, func(r *Reader) Document {
 		doc := Document{Name: r.Str(), MediaType: r.Str(), Size: r.U64()}
 		r.Raw(doc.Digest[:])
-		d.Documents = append(d.Documents, doc)
-	}
+		return doc
+	})
 	return d, n + 4, r.Done()
 }

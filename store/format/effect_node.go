@@ -80,10 +80,7 @@ func readSignedVote(r *Reader) (v SignedVote) {
 func DecodeClockEffect(b []byte) (ClockEffect, error) {
 	return decodeEffect(b, func(r *Reader) (e ClockEffect) {
 		e.Now, e.Start, e.Floor = r.I64(), r.I64(), r.I64()
-		e.Votes = make([]SignedVote, 0, r.Count(120))
-		for range cap(e.Votes) {
-			e.Votes = append(e.Votes, readSignedVote(r))
-		}
+		e.Votes = list(r, 120, readSignedVote)
 		return e
 	})
 }
@@ -172,10 +169,10 @@ const (
 	KeyEpoch    KeyVerb = 3 // an institution's history keys of a quarter
 )
 
-// KeyEffect is what KEY did. For KeyAnnounce: Block, Owner, Incarnation, Start,
-// Slots. For KeyRetire: Block; every slot of it that no record named is lost.
-// For KeyEpoch: Institution, Epoch, and the three slots; Subject is zero except
-// in the institution's first epoch.
+// KeyEffect is what KEY did. For KeyAnnounce: Block, Owner, Start, Slots. For
+// KeyRetire: Block and Owner; every slot of it that no record named is lost. For
+// KeyEpoch: Institution, Epoch, and the three slots; Subject is zero except in
+// the institution's first epoch. Fields of other verbs are zero.
 type KeyEffect struct {
 	Verb        KeyVerb
 	Block       ID
@@ -213,13 +210,33 @@ func DecodeKeyEffect(b []byte) (KeyEffect, error) {
 		e.Institution = r.U32()
 		e.Epoch = r.U32()
 		e.Use, e.Other, e.Subject = r.Slot(), r.Slot(), r.Slot()
+		if r.err == nil && !e.plain() {
+			r.fail("key effect with a field of another verb")
+		}
 		return e
 	})
 }
 
+// plain reports whether only the verb's own fields are set. An unknown verb is
+// for the reader of the effect to refuse.
+func (e KeyEffect) plain() bool {
+	own := KeyEffect{Verb: e.Verb}
+	switch e.Verb {
+	case KeyAnnounce:
+		own.Block, own.Owner, own.Start, own.Slots = e.Block, e.Owner, e.Start, e.Slots
+	case KeyRetire:
+		own.Block, own.Owner = e.Block, e.Owner
+	case KeyEpoch:
+		own.Institution, own.Epoch, own.Use, own.Other, own.Subject = e.Institution, e.Epoch, e.Use, e.Other, e.Subject
+	default:
+		return true
+	}
+	return e == own
+}
+
 // AttestEffect is a node's signed word that it destroyed, on its own disks, the
 // keys and payload of the listed bundles (sequences of their STORE records,
-// ascending) and the unused slots of the listed blocks.
+// ascending) and the unused slots of the listed blocks (ascending).
 type AttestEffect struct {
 	Node        uint32
 	Incarnation ID
@@ -257,14 +274,10 @@ func DecodeAttestEffect(b []byte) (AttestEffect, error) {
 	return decodeEffect(b, func(r *Reader) (e AttestEffect) {
 		e.Node = r.U32()
 		r.Raw(e.Incarnation[:])
-		e.Bundles = make([]uint64, 0, r.Count(8))
-		for range cap(e.Bundles) {
-			e.Bundles = append(e.Bundles, r.U64())
-		}
-		e.Blocks = make([]ID, r.Count(16))
-		for i := range e.Blocks {
-			r.Raw(e.Blocks[i][:])
-		}
+		e.Bundles = list(r, 8, (*Reader).U64)
+		ascending(r, "bundles", e.Bundles, func(s uint64) uint64 { return s })
+		e.Blocks = list(r, 16, readID)
+		ascending(r, "blocks", e.Blocks, func(id ID) string { return string(id[:]) })
 		e.Signature = r.Blob()
 		return e
 	})

@@ -72,7 +72,7 @@ func DecodeChunkHeader(b []byte) (ChunkHeader, error) {
 		return h, fmt.Errorf("%w: chunk header padding", ErrMalformed)
 	}
 	r.Raw(h.Digest[:])
-	if h.Length > MaxChunk+ChunkOverhead {
+	if h.Length < ChunkOverhead || h.Length > MaxChunk+ChunkOverhead {
 		return h, fmt.Errorf("%w: chunk of %d bytes", ErrMalformed, h.Length)
 	}
 	return h, r.Err()

@@ -9,7 +9,7 @@ type RetentionRow struct {
 	// Deadline is a floor while the period waits for its start.
 	Deadline int64
 	Event    int64
-	Prior    []string
+	Prior    []string  // rules that were replaced before they had a start, oldest first
 	Holds    []HoldRow // ascending by id
 	// The one-time view: who took it, under which request, how often they read
 	// and until when they may repeat.
@@ -53,14 +53,9 @@ func readRetentionRow(r *Reader) (t RetentionRow) {
 	t.Rule = r.Str()
 	t.Basis = r.U8()
 	t.Start, t.Deadline, t.Event = r.I64(), r.I64(), r.I64()
-	t.Prior = make([]string, 0, r.Count(2))
-	for range cap(t.Prior) {
-		t.Prior = append(t.Prior, r.Str())
-	}
-	t.Holds = make([]HoldRow, 0, r.Count(25))
-	for range cap(t.Holds) {
-		t.Holds = append(t.Holds, HoldRow{r.U64(), r.U64(), r.U8(), r.I64()})
-	}
+	t.Prior = list(r, 2, (*Reader).Str)
+	t.Holds = list(r, 25, func(r *Reader) HoldRow { return HoldRow{r.U64(), r.U64(), r.U8(), r.I64()} })
+	ascending(r, "holds", t.Holds, func(h HoldRow) uint64 { return h.ID })
 	t.ViewActor = r.U64()
 	r.Raw(t.ViewRequest[:])
 	t.ViewReads = r.U8()

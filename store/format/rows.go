@@ -52,15 +52,9 @@ func (w *Writer) nodes(n []uint32) {
 }
 
 func (r *Reader) nodes() []uint32 {
-	n := r.Count(4)
-	if n == 0 {
-		return nil
-	}
-	out := make([]uint32, n)
-	for i := range out {
-		out[i] = r.U32()
-	}
-	return out
+	n := list(r, 4, (*Reader).U32)
+	ascending(r, "nodes", n, func(v uint32) uint32 { return v })
+	return n
 }
 
 // DecodeBundleRow reads what Encode wrote.
@@ -145,7 +139,7 @@ type MemberRow struct {
 	PublicKey []byte
 	// Current is the incarnation that votes; Joining the one that copies, or zero.
 	Current, Joining ID
-	Gone             []ID
+	Gone             []ID // in the order in which they went
 	// Commit and Size are the greatest durable log index and history size that
 	// Current claimed in a vote or signature.
 	Commit, Size uint64
@@ -179,10 +173,7 @@ func DecodeMemberRow(v []byte) (MemberRow, error) {
 		m.PublicKey = r.Blob()
 		r.Raw(m.Current[:])
 		r.Raw(m.Joining[:])
-		m.Gone = make([]ID, r.Count(16))
-		for i := range m.Gone {
-			r.Raw(m.Gone[i][:])
-		}
+		m.Gone = list(r, 16, readID)
 		m.Commit = r.U64()
 		m.Size = r.U64()
 		m.Room = r.U64()
@@ -191,7 +182,8 @@ func DecodeMemberRow(v []byte) (MemberRow, error) {
 }
 
 // BlockRow is an announced key block. Used has a bit for every slot that a record
-// named, the lowest bit of the first byte for slot 0.
+// named, the lowest bit of the first byte for slot 0; bits past the last slot
+// are zero.
 type BlockRow struct {
 	Owner uint32
 	Start ID
@@ -222,10 +214,21 @@ func DecodeBlockRow(v []byte) (BlockRow, error) {
 		r.Raw(b.Start[:])
 		b.Slots = r.U32()
 		b.Used = r.Blob()
+		if r.err == nil && !b.usedFits() {
+			r.fail("bits of used slots do not fit %d slots", b.Slots)
+		}
 		b.Retired = r.U64()
 		b.Attested = r.nodes()
 		return b
 	})
+}
+
+// usedFits reports whether Used has exactly a bit for each slot.
+func (b BlockRow) usedFits() bool {
+	if uint64(len(b.Used)) != (uint64(b.Slots)+7)/8 {
+		return false
+	}
+	return b.Slots%8 == 0 || b.Used[len(b.Used)-1]>>(b.Slots%8) == 0
 }
 
 // IsUsed reports whether a record named slot i.
@@ -290,7 +293,7 @@ type ClockRow struct {
 	Round                uint64
 	Now, Floor, Ceremony int64
 	Start                int64 // of the last entry, for answers
-	Lines                []LineRow
+	Lines                []LineRow // ascending by voter
 }
 
 // LineRow is a voter's line.
@@ -327,14 +330,8 @@ func DecodeClockRow(v []byte) (ClockRow, error) {
 	return decodeEffect(v, func(r *Reader) (c ClockRow) {
 		c.Round = r.U64()
 		c.Now, c.Floor, c.Ceremony, c.Start = r.I64(), r.I64(), r.I64(), r.I64()
-		c.Lines = make([]LineRow, 0, r.Count(44))
-		for range cap(c.Lines) {
-			var l LineRow
-			l.Voter = r.U32()
-			r.Raw(l.BootID[:])
-			l.Base, l.BootAt, l.Reading = r.I64(), r.I64(), r.I64()
-			c.Lines = append(c.Lines, l)
-		}
+		c.Lines = list(r, 44, func(r *Reader) LineRow { return LineRow{r.U32(), readID(r), r.I64(), r.I64(), r.I64()} })
+		ascending(r, "lines", c.Lines, func(l LineRow) uint32 { return l.Voter })
 		return c
 	})
 }
