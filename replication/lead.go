@@ -60,7 +60,13 @@ func (n *Node) leadOnce(ctx context.Context, last *time.Time) error {
 	}
 	var errs []error
 	errs = append(errs, n.settleMembers(ctx), n.openEpochs(ctx, s))
-	due, wanted, err := n.store.Due(n.timing.TickBusy.Microseconds() * 2)
+	// The clock stands where the last tick left it: what falls due before the next
+	// busy tick is judged from there on by the time that has passed since.
+	horizon := 2 * n.timing.TickBusy
+	if !last.IsZero() {
+		horizon += time.Since(*last)
+	}
+	due, wanted, err := n.store.Due(horizon.Microseconds())
 	errs = append(errs, err)
 	every := n.timing.TickIdle
 	if wanted || s.Clock.Now == 0 {

@@ -174,6 +174,23 @@ func TestReadInFlightEndsAtTheDeadline(t *testing.T) {
 	}
 }
 
+// TestErasedWhileItIsFetched: a chunk or key that goes between the look at the
+// clock and the read is the end of its retention, and no damage.
+func TestErasedWhileItIsFetched(t *testing.T) {
+	h := newHouse(t)
+	h.put("app", "T1", "PT5S", []byte("x"))
+	h.begin()
+	erase := func() { h.advance(10 * time.Second); h.sweep(); h.erase() }
+	h.fetching.Store(&erase)
+	stream, err := sagov1.NewBundleServiceClient(h.as("officer")).Get(limited(t), get("T1"))
+	must(t, err)
+	_, err = stream.Recv()
+	expect(t, err, codes.NotFound, "EXPIRED")
+	if b, err := h.st.Bundle(formatKey(1, "T1")); err != nil || b.Erase == 0 {
+		t.Fatalf("the test means an erased bundle: %+v, %v", b, err)
+	}
+}
+
 func TestOneTimeView(t *testing.T) {
 	h := newHouse(t)
 	h.put("app", "T1", "one-time", []byte("x"))

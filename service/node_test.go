@@ -37,6 +37,9 @@ type oneNode struct {
 	// before is called with each operation that is submitted, outside the lock.
 	before atomic.Pointer[func(*store.Op)]
 
+	// fetching is called once, before the next chunk is fetched.
+	fetching atomic.Pointer[func()]
+
 	mu    sync.Mutex
 	slots uint32
 	boot  int64 // microseconds since the ceremony
@@ -126,7 +129,7 @@ func (n *oneNode) open(act format.Act, signed format.SignedAct) {
 func (n *oneNode) announce() {
 	n.t.Helper()
 	var err error
-	n.block, err = store.NewBlock(1, 512)
+	n.block, err = store.NewBlock(rand.Reader, 1, 512)
 	must(n.t, err)
 	must(n.t, n.st.InstallBlock(n.block))
 	n.accept(store.KindKey, format.EncodeEffect(format.KeyEffect{Verb: format.KeyAnnounce, Block: n.block.ID, Owner: 1, Start: randomID(), Slots: 512}))
@@ -255,6 +258,9 @@ func (n *oneNode) Slot(context.Context) (format.Slot, error) {
 func (n *oneNode) Store() *store.Store { return n.st }
 
 func (n *oneNode) FetchChunk(_ context.Context, _ *format.BundleRow, h format.ChunkHeader) ([]byte, error) {
+	if fetching := n.fetching.Swap(nil); fetching != nil {
+		(*fetching)()
+	}
 	c, err := n.st.Chunk(h)
 	return c.Sealed, err
 }

@@ -33,8 +33,15 @@ func (k Kind) action() format.Action {
 
 // decide runs the operation. A *refusal is deterministic; any other error halts.
 func (t *turn) decide() error {
+	if t.op.Kind < KindCeremony || t.op.Kind > KindRepair {
+		// Before any refusal: a newer version may take what this one would refuse.
+		return fmt.Errorf("operation of unknown kind %d", t.op.Kind)
+	}
 	if t.op.BuiltAt+Window < t.entry {
 		return refuse(format.ReasonStale, "the operation waited too long; send it again")
+	}
+	if t.op.BuiltAt >= t.entry {
+		return refuse(format.ReasonInvalid, "the operation was built on an entry that comes after it")
 	}
 	if len(t.op.Detail) > maxDetail || t.op.Kind != KindCeremony && len(t.op.Body) > maxBody || len(t.op.Body) > maxCeremony {
 		return refuse(format.ReasonInvalid, "an operation's part is too long")
@@ -218,6 +225,9 @@ func (t *turn) decideBundle() error {
 	if err := t.permit(bundleVerbs[t.op.Kind]); err != nil {
 		return err
 	}
+	if !validTransaction(t.op.Transaction) {
+		return refuse(format.ReasonNotFound, "no bundle has such a number") // nor a key in the index
+	}
 	b, err := t.bundle(t.key())
 	if err != nil {
 		return err
@@ -262,8 +272,10 @@ func (t *turn) decideList() error {
 	if err != nil {
 		return refuse(format.ReasonInvalid, err.Error())
 	}
-	verb := access.VerbList
+	var verb access.Verb // of an unknown kind: nobody's
 	switch e.Kind {
+	case format.ListBundles:
+		verb = access.VerbList
 	case format.ListHistory:
 		verb = access.VerbHistoryList
 	case format.ListUses:
@@ -281,12 +293,5 @@ func (t *turn) decideDeny() error {
 	if err != nil || t.op.Reason == format.ReasonOK {
 		return refuse(format.ReasonInvalid, "a denial names a verb, a count and a reason")
 	}
-	d := draft{action: format.ActDeny, result: t.op.Reason, effect: e, detail: true}
-	if _, err := t.institution(t.op.Institution); err == nil {
-		d.institution = t.op.Institution
-	}
-	if validTransaction(t.op.Transaction) {
-		d.transaction, d.part = t.op.Transaction, t.op.Part
-	}
-	return t.write(d)
+	return t.writeDenial(draft{action: format.ActDeny, result: t.op.Reason, effect: e, detail: true})
 }

@@ -66,21 +66,16 @@ func CheckCeremony(signed format.SignedAct) (format.Ceremony, error) {
 	if err := c.Check(); err != nil {
 		return c, err
 	}
-	needed := 2
-	if !c.Production {
-		needed = 1
+	listed := make([]access.Signatory, len(c.Persons))
+	for i, p := range c.Persons {
+		listed[i] = access.Signatory{ID: p.ID, PublicKey: p.PublicKey, Identity: p.Identity}
 	}
-	for _, s := range signed.Signatures {
-		i := slices.IndexFunc(c.Persons, func(p format.Person) bool { return p.ID == s.Person })
-		if i < 0 {
-			return c, fmt.Errorf("ceremony: signed by person %d, whom it does not list", s.Person)
-		}
-		if err := access.VerifyAct(signed.Document, s.Signature, c.Persons[i].PublicKey); err != nil {
-			return c, fmt.Errorf("ceremony: person %d: %w", s.Person, err)
-		}
+	signatures := make([]access.Signature, len(signed.Signatures))
+	for i, s := range signed.Signatures {
+		signatures[i] = access.Signature{Person: s.Person, Signature: s.Signature}
 	}
-	if len(signed.Signatures) < needed {
-		return c, fmt.Errorf("ceremony: %d signatures, %d needed", len(signed.Signatures), needed)
+	if err := access.CheckCeremonySignatures(signed.Document, c.Production, listed, signatures); err != nil {
+		return c, fmt.Errorf("ceremony: %w", err)
 	}
 	return c, nil
 }
@@ -158,20 +153,13 @@ func (t *turn) decideSweep() error {
 	if err != nil {
 		return err
 	}
-	for _, key := range due {
-		b, err := t.bundle(key)
-		if err != nil {
-			return err
+	for _, d := range due {
+		permit, err := retentionOf(d.row.Retention).Expire(retention.RecordID(d.row.Store), t.now())
+		if err != nil || !permit.Covers(retention.RecordID(d.row.Store)) {
+			return fmt.Errorf("bundle of record %d is due and may not be expired", d.row.Store)
 		}
-		if b == nil || b.Expire != 0 {
-			return fmt.Errorf("expiry index names %v, which is not there to expire", key)
-		}
-		permit, err := retentionOf(b.Retention).Expire(retention.RecordID(b.Store), t.now())
-		if err != nil || !permit.Covers(retention.RecordID(b.Store)) {
-			continue // held, or locked: it stays
-		}
-		d := draft{action: format.ActExpire, institution: key.Institution, transaction: key.Transaction, part: key.Part,
-			effect: format.BundleRef{Store: b.Store}}
+		d := draft{action: format.ActExpire, institution: d.key.Institution, transaction: d.key.Transaction, part: d.key.Part,
+			effect: format.BundleRef{Store: d.row.Store}}
 		if err := t.write(d); err != nil {
 			return err
 		}

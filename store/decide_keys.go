@@ -38,9 +38,12 @@ func (t *turn) decideKey() error {
 }
 
 func (t *turn) decideEpoch(e format.KeyEffect) error {
-	inst, err := t.institution(e.Institution)
+	inst, ok, err := t.institutionOrNone(e.Institution)
 	if err != nil {
-		return refuse(format.ReasonNotFound, err.Error())
+		return err
+	}
+	if !ok {
+		return refuse(format.ReasonNotFound, "no such institution")
 	}
 	first := inst.Epoch == 0
 	if e.Epoch <= inst.Epoch || first == e.Subject.IsZero() {
@@ -86,6 +89,9 @@ func (t *turn) decideAttest() error {
 		}
 		keys = append(keys, row.Bundle)
 	}
+	if err := t.checkRetired(e.Blocks); err != nil {
+		return err
+	}
 	if err := t.write(draft{action: format.ActAttest, effect: e}); err != nil {
 		return err
 	}
@@ -100,6 +106,21 @@ func (t *turn) decideAttest() error {
 		d := draft{action: format.ActErase, institution: key.Institution, transaction: key.Transaction, part: key.Part, effect: format.BundleRef{Store: b.Store}}
 		if err := t.write(d); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// checkRetired refuses an attestation about a block that nothing has retired: it
+// would count later, for slots that were not destroyed.
+func (t *turn) checkRetired(blocks []format.ID) error {
+	for _, id := range blocks {
+		b, err := t.block(id)
+		if err != nil {
+			return err
+		}
+		if b == nil || b.Retired == 0 {
+			return refuse(format.ReasonState, "a named block is not retired")
 		}
 	}
 	return nil

@@ -109,6 +109,9 @@ func (s *Store) Destroy(ctx context.Context, bundles []PendingErasure, blocks []
 		return nil
 	}
 	for _, b := range bundles {
+		if err := s.ownSlot(b); err != nil {
+			return err
+		}
 		o := custodian.Order{Warrant: custodian.Warrant{Permit: b.Permit}, Work: custodian.Work{Bundle: b.Store, Slots: []format.Slot{b.Slot}}}
 		if err := add(b.Decision, o); err != nil {
 			return err
@@ -124,6 +127,23 @@ func (s *Store) Destroy(ctx context.Context, bundles []PendingErasure, blocks []
 	}
 	for _, c := range gone {
 		s.idx.Delete(tRange, rangeKey(c.ChunkHeader, c.Location))
+	}
+	return nil
+}
+
+// ownSlot refuses to destroy a slot that is not the one of the bundle that the
+// decision names: a warrant says which bundle, the state which slot.
+func (s *Store) ownSlot(b PendingErasure) error {
+	rec, _, err := s.Record(b.Decision)
+	if err != nil {
+		return err
+	}
+	row, err := s.Bundle(keyOf(&rec))
+	if err != nil {
+		return err
+	}
+	if row == nil || row.Store != b.Store || row.Slot != b.Slot || row.Expire != b.Decision+1 {
+		return fmt.Errorf("%w: slot %s is not that of a bundle which record %d expires", custodian.ErrWarrant, b.Slot, b.Decision)
 	}
 	return nil
 }

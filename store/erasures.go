@@ -1,6 +1,8 @@
 package store
 
 import (
+	"fmt"
+
 	"github.com/sago-worm/sago/retention"
 	"github.com/sago-worm/sago/store/format"
 )
@@ -29,8 +31,11 @@ func (m *Machine) PendingErasures(node uint32, size uint64, limit int) ([]Pendin
 			return true, nil
 		}
 		b, err := m.bundle(row.Bundle)
-		if err != nil || b == nil {
+		if err != nil {
 			return false, err
+		}
+		if b == nil {
+			return false, fmt.Errorf("an erasure waits for %v, which is not there", row.Bundle)
 		}
 		if contains(b.Attested, node) {
 			return true, nil

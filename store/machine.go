@@ -134,14 +134,23 @@ func (t *turn) recordRefusal(no *refusal) error {
 		return nil
 	}
 	d := draft{action: format.ActDeny, result: no.reason, effect: format.DenyEffect{Verb: t.op.Kind.action(), Count: 1}, detail: true}
-	if _, err := t.institution(t.op.Institution); err == nil {
+	if len(t.op.Detail) > maxDetail {
+		d.detail = false
+	}
+	return t.writeDenial(d)
+}
+
+// writeDenial writes a DENY of what the operation names, as far as that exists.
+func (t *turn) writeDenial(d draft) error {
+	_, ok, err := t.institutionOrNone(t.op.Institution)
+	if err != nil {
+		return err
+	}
+	if ok {
 		d.institution = t.op.Institution
 	}
 	if validTransaction(t.op.Transaction) {
 		d.transaction, d.part = t.op.Transaction, t.op.Part
-	}
-	if len(t.op.Detail) > maxDetail {
-		d.detail = false
 	}
 	return t.write(d)
 }
@@ -205,6 +214,7 @@ func (m *Machine) follow(encoded []byte) error {
 	if rec.Sequence != m.next {
 		return fmt.Errorf("record %d where %d belongs", rec.Sequence, m.next)
 	}
+	m.window.advance(rec.Entry) // or a rebuild would remember every operation there ever was
 	if m.ceremony != nil {
 		inst, err := m.institution(rec.Institution)
 		if err != nil {

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 
+	"github.com/sago-worm/sago/retention"
 	"github.com/sago-worm/sago/store/format"
 	"github.com/sago-worm/sago/store/index"
 )
@@ -47,28 +48,55 @@ func (m *Machine) epoch(institution, epoch uint32) (*format.EpochRow, error) {
 }
 
 func (m *Machine) institution(number uint32) (format.InstitutionRow, error) {
-	row, err := lookup(m, tInstitution, key32(number), format.DecodeInstitutionRow)
-	if err != nil {
-		return format.InstitutionRow{}, err
+	row, ok, err := m.institutionOrNone(number)
+	if err == nil && !ok {
+		err = fmt.Errorf("no institution %d", number)
 	}
-	if row == nil {
-		return format.InstitutionRow{}, fmt.Errorf("no institution %d", number)
-	}
-	return *row, nil
+	return row, err
 }
 
-// due lists at most limit bundles whose end the clock has reached, oldest first.
-func (m *Machine) due(limit int) ([]format.BundleKey, error) {
+// institutionOrNone answers whether an institution exists. Unlike institution it
+// keeps "there is none" apart from a row that cannot be read, which must halt.
+func (m *Machine) institutionOrNone(number uint32) (format.InstitutionRow, bool, error) {
+	row, err := lookup(m, tInstitution, key32(number), format.DecodeInstitutionRow)
+	if err != nil || row == nil {
+		return format.InstitutionRow{}, false, err
+	}
+	return *row, true, nil
+}
+
+// dueBundle is a bundle that the decision function lets go.
+type dueBundle struct {
+	key format.BundleKey
+	row *format.BundleRow
+}
+
+// due lists at most limit bundles that may expire now, oldest end first. What
+// stands among them and is held or locked is passed over and takes no place, so
+// that it keeps no other waiting (P22, P40).
+func (m *Machine) due(limit int) ([]dueBundle, error) {
 	if m.clock.Now == 0 || limit <= 0 {
 		return nil, nil
 	}
-	var keys []format.BundleKey
+	var out []dueBundle
 	err := m.idx.Ascend(tExpiry, nil, key64(uint64(m.clock.Now)+1), func(_, value []byte) (bool, error) {
 		k, err := format.DecodeBundleKey(value)
-		keys = append(keys, k)
-		return len(keys) < limit, err
+		if err != nil {
+			return false, err
+		}
+		row, err := m.bundle(k)
+		if err != nil {
+			return false, err
+		}
+		if row == nil || row.Expire != 0 {
+			return false, fmt.Errorf("expiry table names %v, which is not there to expire", k)
+		}
+		if retentionOf(row.Retention).Status(m.now()) == retention.StateExpired {
+			out = append(out, dueBundle{k, row})
+		}
+		return len(out) < limit, nil
 	})
-	return keys, err
+	return out, err
 }
 
 // load fills the caches from the index.

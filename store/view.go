@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -216,7 +217,7 @@ func (m *Machine) Bundles(institution uint32, f Filter, cursor []byte, limit int
 		t, prefix = tSubject, subjectKey(institution, f.Subject)
 	}
 	from := prefix
-	if len(cursor) > 0 {
+	if bytes.HasPrefix(cursor, prefix) { // another's cursor shows nothing of the other
 		from = cursor
 	}
 	var out []Listed
@@ -325,27 +326,23 @@ func (m *Machine) RootAt(size uint64) (format.Digest, error) { return m.log.Root
 func (m *Machine) Due(horizon int64) (due, wanted bool, err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	first := func(t index.Table) (key []byte, err error) {
-		err = m.idx.Ascend(t, nil, nil, func(k, _ []byte) (bool, error) {
-			key = slices.Clone(k)
+	any := func(t index.Table, from, to []byte) (found bool, err error) {
+		err = m.idx.Ascend(t, from, to, func(_, _ []byte) (bool, error) {
+			found = true
 			return false, nil
 		})
-		return key, err
+		return found, err
 	}
-	waiting, err := first(tWaiting)
+	waiting, err := any(tWaiting, nil, nil)
 	if err != nil {
 		return false, false, err
 	}
-	next, err := first(tExpiry)
+	near, err := any(tExpiry, key64(uint64(m.clock.Now)+1), key64(uint64(m.clock.Now+horizon)+1))
 	if err != nil {
 		return false, false, err
 	}
-	if next != nil {
-		r := format.NewReader(next)
-		end := int64(r.U64())
-		due, wanted = m.clock.Now != 0 && end <= m.clock.Now, end <= m.clock.Now+horizon
-	}
-	return due, wanted || waiting != nil, nil
+	expired, err := m.due(1)
+	return len(expired) > 0, waiting || near || len(expired) > 0, err
 }
 
 // ChooseVotes picks, for a clock entry, the largest group of votes that agree
