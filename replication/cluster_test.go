@@ -60,7 +60,7 @@ func (t *testTime) set(f func(*testTime)) { t.mu.Lock(); defer t.mu.Unlock(); f(
 
 // testCluster is some nodes in this process, on real files and sockets.
 type testCluster struct {
-	t        *testing.T
+	t        testing.TB
 	dir      string
 	ceremony format.SignedAct
 	nodes    []*Node
@@ -74,7 +74,7 @@ const (
 	testAuditor = 2
 )
 
-func newTestCluster(t *testing.T, size int) *testCluster {
+func newTestCluster(t testing.TB, size int) *testCluster {
 	t.Helper()
 	c := &testCluster{t: t, dir: t.TempDir(), nodes: make([]*Node, size), addrs: map[string]string{}}
 	t.Cleanup(func() {

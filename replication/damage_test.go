@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -13,7 +14,7 @@ import (
 )
 
 // flip changes one byte of a stopped node's file.
-func flip(t *testing.T, path string, offset int64) {
+func flip(t testing.TB, path string, offset int64) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -99,7 +100,7 @@ func (c *testCluster) flipAndHeal(file string, rng *rand.Rand, want map[string][
 		c.mustRead(1, name, content)
 	}
 	c.await("healed after a flip in "+filepath.Base(file), func() bool {
-		v, err := c.nodes[1].VerifyAll(c.t.Context())
+		v, err := c.nodes[1].VerifyAll(context.Background())
 		if err != nil {
 			return false
 		}
@@ -142,7 +143,7 @@ func TestDamageIsRecorded(t *testing.T) {
 func (c *testCluster) recorded(a format.Action) bool {
 	s := c.nodes[0].Store()
 	found := false
-	err := s.History(c.t.Context(), 0, s.Summary().Size, func(_ uint64, encoded []byte) error {
+	err := s.History(context.Background(), 0, s.Summary().Size, func(_ uint64, encoded []byte) error {
 		rec, err := format.DecodeRecord(encoded)
 		found = found || rec.Action == a
 		return err

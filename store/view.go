@@ -326,18 +326,18 @@ func (m *Machine) RootAt(size uint64) (format.Digest, error) { return m.log.Root
 func (m *Machine) Due(horizon int64) (due, wanted bool, err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	any := func(t index.Table, from, to []byte) (found bool, err error) {
+	stands := func(t index.Table, from, to []byte) (found bool, err error) {
 		err = m.idx.Ascend(t, from, to, func(_, _ []byte) (bool, error) {
 			found = true
 			return false, nil
 		})
 		return found, err
 	}
-	waiting, err := any(tWaiting, nil, nil)
+	waiting, err := stands(tWaiting, nil, nil)
 	if err != nil {
 		return false, false, err
 	}
-	near, err := any(tExpiry, key64(uint64(m.clock.Now)+1), key64(uint64(m.clock.Now+horizon)+1))
+	near, err := stands(tExpiry, key64(uint64(m.clock.Now)+1), key64(uint64(m.clock.Now+horizon)+1))
 	if err != nil {
 		return false, false, err
 	}

@@ -292,7 +292,7 @@ func DecodeEpochRow(v []byte) (EpochRow, error) {
 type ClockRow struct {
 	Round                uint64
 	Now, Floor, Ceremony int64
-	Start                int64 // of the last entry, for answers
+	Start                int64     // of the last entry, for answers
 	Lines                []LineRow // ascending by voter
 }
 

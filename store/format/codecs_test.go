@@ -1,0 +1,290 @@
+package format_test
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"pgregory.net/rapid"
+
+	"github.com/sago-worm/sago/store/format"
+)
+
+// codec is one encoder with its decoder. The laws of canonical_test.go hold for
+// every one; each has a fixed example, whose bytes are kept under testdata.
+type codec struct {
+	page, name string // docs/formats/<page>.md, testdata/vectors/<page>/v1/<name>.hex
+	example    any
+	draw       func(*rapid.T) any
+	encode     func(any) []byte
+	decode     func([]byte) (any, error)
+	// joins says that encodings put one behind the other, or cut in the right
+	// place, can be an encoding again.
+	joins bool
+	// mend makes a checksum right, so that what is behind it is met.
+	mend func([]byte)
+}
+
+// codecOf draws values of T by reflection; tidy gives them what every value of
+// their kind has: sets in order, fields within limits.
+func codecOf[T any](page, name string, example T, encode func(T) []byte, decode func([]byte) (T, error), tidy func(*T)) codec {
+	return codec{
+		page: page, name: name, example: example,
+		draw: func(t *rapid.T) any {
+			v := rapid.Make[T]().Draw(t, name)
+			nilEmpty(reflect.ValueOf(&v).Elem())
+			if tidy != nil {
+				tidy(&v)
+			}
+			return v
+		},
+		encode: func(v any) []byte { return encode(v.(T)) },
+		decode: func(b []byte) (any, error) { return decode(b) },
+	}
+}
+
+// effect is the codec of an effect of history records.
+func effect[T format.Effect](name string, example T, decode func([]byte) (T, error), tidy func(*T)) codec {
+	return codecOf("history-record", "effect-"+name, example, func(e T) []byte { return format.EncodeEffect(e) }, decode, tidy)
+}
+
+// row is the codec of a row of the state.
+func row[T any](name string, example T, encode func(T) []byte, decode func([]byte) (T, error), tidy func(*T)) codec {
+	return codecOf("state-rows", name, example, encode, decode, tidy)
+}
+
+// nilEmpty makes empty lists nil, as decoders answer them.
+func nilEmpty(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			nilEmpty(v.Field(i))
+		}
+	case reflect.Slice:
+		if v.Len() == 0 {
+			v.SetZero()
+		}
+		for i := range v.Len() {
+			nilEmpty(v.Index(i))
+		}
+	}
+}
+
+// asSet sorts by key and drops what comes twice.
+func asSet[T any](list *[]T, compare func(a, b T) int) {
+	slices.SortFunc(*list, compare)
+	*list = slices.CompactFunc(*list, func(a, b T) bool { return compare(a, b) == 0 })
+}
+
+func byNumber[T uint32 | uint64](a, b T) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+func byID(a, b format.ID) int { return bytes.Compare(a[:], b[:]) }
+
+func nodeSet(n *[]uint32) { asSet(n, byNumber) }
+
+const maxInstant = 253402300799999999 // the last microsecond of year 9999
+
+func tidyCheckpoint(c *format.Checkpoint) {
+	if c.Clock &= 1<<63 - 1; c.Clock > maxInstant {
+		c.Clock %= maxInstant + 1
+	}
+}
+
+func tidyKey(e *format.KeyEffect) {
+	own := format.KeyEffect{Verb: e.Verb%3 + 1}
+	switch own.Verb {
+	case format.KeyAnnounce:
+		own.Block, own.Owner, own.Start, own.Slots = e.Block, e.Owner, e.Start, e.Slots
+	case format.KeyRetire:
+		own.Block, own.Owner = e.Block, e.Owner
+	case format.KeyEpoch:
+		own.Institution, own.Epoch, own.Use, own.Other, own.Subject = e.Institution, e.Epoch, e.Use, e.Other, e.Subject
+	}
+	*e = own
+}
+
+func tidyBlock(b *format.BlockRow) {
+	b.Slots %= 4096
+	b.Used = slices.Grow(b.Used, int(b.Slots+7)/8)[:(b.Slots+7)/8]
+	if n := b.Slots % 8; n != 0 {
+		b.Used[len(b.Used)-1] &= 1<<n - 1
+	}
+	if len(b.Used) == 0 {
+		b.Used = nil
+	}
+	nodeSet(&b.Attested)
+}
+
+func tidyHolds(t *format.RetentionRow) {
+	asSet(&t.Holds, func(a, b format.HoldRow) int { return byNumber(a.ID, b.ID) })
+}
+
+func record(r format.Record) []byte { return r.Encode() }
+
+func fileHeader(b []byte) (format.FileHeader, error) {
+	var kind format.FileKind
+	if len(b) > format.FileHeaderSize {
+		return format.FileHeader{}, fmt.Errorf("%w: a header is the front of a file", format.ErrMalformed)
+	}
+	if len(b) >= 8 {
+		copy(kind[:], b[4:])
+	}
+	return format.DecodeFileHeader(kind, b)
+}
+
+func chunkHeader(b []byte) (format.ChunkHeader, error) {
+	if len(b) > format.ChunkHeaderSize {
+		return format.ChunkHeader{}, fmt.Errorf("%w: a header is the front of a chunk", format.ErrMalformed)
+	}
+	return format.DecodeChunkHeader(b)
+}
+
+func description(b []byte) (format.Description, error) {
+	d, n, err := format.DecodeDescription(b)
+	if err == nil && n != len(b) {
+		err = fmt.Errorf("%w: a description is the end of a bundle", format.ErrMalformed)
+	}
+	return d, err
+}
+
+// reChecksum puts CRC-32C of what is before it into the last four bytes.
+func reChecksum(size int) func([]byte) {
+	return func(b []byte) {
+		if len(b) >= size {
+			var w format.Writer
+			w.U32(format.Checksum(b[:size-4]))
+			copy(b[size-4:size], w.Bytes())
+		}
+	}
+}
+
+// mendChunks makes magic, checksum and, where the ciphertext is whole, digest
+// right in every chunk that can be told.
+func mendChunks(b []byte) {
+	for len(b) >= format.ChunkHeaderSize {
+		copy(b, "SGCH")
+		r := format.NewReader(b[28:33])
+		n, stub := int(r.U32()), r.U8() == 1
+		end := format.ChunkHeaderSize
+		if !stub && n <= len(b)-end {
+			c := format.NewChunk(format.Slot{}, 0, b[end:end+n])
+			copy(b[36:68], c.Digest[:])
+			end += n
+		}
+		reChecksum(format.ChunkHeaderSize)(b)
+		b = b[end:]
+	}
+}
+
+func drawChunks(t *rapid.T) any {
+	var out []format.Chunk
+	for range rapid.IntRange(0, 3).Draw(t, "chunks") {
+		slot := rapid.Make[format.Slot]().Draw(t, "slot")
+		c := format.NewChunk(slot, rapid.Uint32().Draw(t, "n"), rapid.SliceOfN(rapid.Byte(), 16, 90).Draw(t, "sealed"))
+		if rapid.Bool().Draw(t, "stub") {
+			c.Erased, c.Sealed = true, nil
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// codecs lists every encoding of the package.
+func codecs() []codec {
+	list := slices.Concat(fileCodecs(), actCodecs(), effectCodecs(), rowCodecs())
+	for i, c := range list {
+		switch c.name {
+		case "detail":
+			list[i].joins = true
+		case "segment", "history", "key-block":
+			list[i].mend = reChecksum(format.FileHeaderSize)
+		case "chunk-header":
+			list[i].mend = reChecksum(format.ChunkHeaderSize)
+		case "chunks":
+			list[i].joins, list[i].mend, list[i].draw = true, mendChunks, drawChunks
+		}
+	}
+	return list
+}
+
+func fileCodecs() []codec {
+	length := func(h *format.ChunkHeader) { h.Length = h.Length%format.MaxChunk + format.ChunkOverhead }
+	return []codec{
+		codecOf("history-record", "record", exampleRecord(), record, format.DecodeRecord, nil),
+		codecOf("history-record", "detail", exampleDetail(), format.Detail.Encode, format.DecodeDetail, nil),
+		codecOf("file-header", "segment", exampleHeader(format.KindSegment), format.FileHeader.Encode, fileHeader, nil),
+		codecOf("file-header", "history", exampleHeader(format.KindHistory), format.FileHeader.Encode, fileHeader, nil),
+		codecOf("file-header", "key-block", exampleHeader(format.KindKeyBlock), format.FileHeader.Encode, fileHeader, nil),
+		codecOf("payload", "chunk-header", exampleChunks()[0].ChunkHeader, format.ChunkHeader.Encode, chunkHeader, length),
+		codecOf("payload", "chunks", exampleChunks(), func(c []format.Chunk) []byte { return format.AppendChunks(nil, c...) }, format.DecodeChunks, nil),
+		codecOf("payload", "description", exampleDescription(), format.Description.Encode, description, nil),
+		codecOf("checkpoint", "text", exampleCheckpoint(), func(c format.Checkpoint) []byte { return []byte(c.Text()) },
+			func(b []byte) (format.Checkpoint, error) { return format.ParseCheckpoint(string(b)) }, tidyCheckpoint),
+	}
+}
+
+func actCodecs() []codec {
+	signatures := func(s *format.SignedAct) {
+		asSet(&s.Signatures, func(a, b format.ActSignature) int { return byNumber(a.Person, b.Person) })
+	}
+	return []codec{
+		codecOf("act", "act", exampleAct(), format.Act.Encode, format.DecodeAct, nil),
+		codecOf("act", "signed-act", exampleSignedAct(), format.SignedAct.Encode, format.DecodeSignedAct, signatures),
+		codecOf("act", "ceremony", exampleCeremony(), format.Ceremony.Encode, format.DecodeCeremony, nil),
+	}
+}
+
+func effectCodecs() []codec {
+	checkpoint := func(e *format.CheckpointEffect) {
+		asSet(&e.Signatures, func(a, b format.NodeSignature) int { return byNumber(a.Node, b.Node) })
+	}
+	attest := func(e *format.AttestEffect) { asSet(&e.Bundles, byNumber); asSet(&e.Blocks, byID) }
+	return []codec{
+		effect("store", exampleStore(), format.DecodeStoreEffect, nil),
+		effect("bundle", format.BundleRef{Store: 41}, format.DecodeBundleRef, nil),
+		effect("read", format.ReadEffect{Store: 41, Request: id(0x52)}, format.DecodeReadEffect, nil),
+		effect("list", format.ListEffect{Kind: format.ListHistory}, format.DecodeListEffect, nil),
+		effect("use", format.UseEffect{Store: 41, Definition: "MDS0000001", Subject: digest(0x53)}, format.DecodeUseEffect, nil),
+		effect("deny", format.DenyEffect{Verb: format.ActRead, Count: 12, Minute: 1767225660000000}, format.DecodeDenyEffect, nil),
+		effect("act", format.ActEffect{Signed: exampleSignedAct().Encode()}, format.DecodeActEffect, nil),
+		effect("enrol", format.EnrolEffect{Person: 7}, format.DecodeEnrolEffect, nil),
+		effect("clock", exampleClock(), format.DecodeClockEffect, nil),
+		effect("member", format.MemberEffect{Node: 3, Incarnation: id(0x33), State: format.MemberJoining, Signature: []byte("signature")}, format.DecodeMemberEffect, nil),
+		effect("node-start", format.NodeStartEffect{Node: 2, Incarnation: id(0x32), BootID: id(0xb0), Version: "0.1.0"}, format.DecodeNodeStartEffect, nil),
+		effect("key-announce", format.KeyEffect{Verb: format.KeyAnnounce, Block: id(0xa0), Owner: 2, Start: id(0xc0), Slots: 512}, format.DecodeKeyEffect, tidyKey),
+		effect("key-retire", format.KeyEffect{Verb: format.KeyRetire, Block: id(0xa0), Owner: 2}, format.DecodeKeyEffect, tidyKey),
+		effect("key-epoch", exampleEpoch(), format.DecodeKeyEffect, tidyKey),
+		effect("attest", exampleAttest(), format.DecodeAttestEffect, attest),
+		effect("damage", format.DamageEffect{Node: 1, Kind: format.DamagePayload, Store: 41, Where: "segments/00000001.seg at 160"}, format.DecodeDamageEffect, nil),
+		effect("checkpoint", exampleSignedCheckpoint(), format.DecodeCheckpointEffect, checkpoint),
+	}
+}
+
+func rowCodecs() []codec {
+	return []codec{
+		row("bundle", exampleBundle(), format.BundleRow.Encode, format.DecodeBundleRow,
+			func(b *format.BundleRow) { tidyHolds(&b.Retention); nodeSet(&b.Attested) }),
+		row("bundle-key", exampleKey(), format.BundleKey.Encode, format.DecodeBundleKey, nil),
+		row("erasure", format.ErasureRow{Bundle: exampleKey(), Slot: slot(9), Decision: 99}, format.ErasureRow.Encode, format.DecodeErasureRow, nil),
+		row("member", exampleMember(), format.MemberRow.Encode, format.DecodeMemberRow, nil),
+		row("block", exampleBlock(), format.BlockRow.Encode, format.DecodeBlockRow, tidyBlock),
+		row("institution", format.InstitutionRow{Number: 1, Code: "B551234", Records: 17, Subject: slot(2), Epoch: 8104},
+			format.InstitutionRow.Encode, format.DecodeInstitutionRow, nil),
+		row("epoch", format.EpochRow{Use: slot(0), Other: slot(1)}, format.EpochRow.Encode, format.DecodeEpochRow, nil),
+		row("clock", exampleClockRow(), format.ClockRow.Encode, format.DecodeClockRow, func(c *format.ClockRow) {
+			asSet(&c.Lines, func(a, b format.LineRow) int { return byNumber(a.Voter, b.Voter) })
+		}),
+		row("person", exampleCeremony().Persons[0], format.EncodePerson, format.DecodePerson, nil),
+		row("definition", exampleCeremony().Definitions[0], format.EncodeDefinition, format.DecodeDefinition, nil),
+		row("policy", exampleCeremony().Policy, format.EncodePolicy, format.DecodePolicy, nil),
+	}
+}
