@@ -7,6 +7,7 @@ import (
 	"io"
 
 	nodev1 "github.com/sago-worm/sago/proto/sago/node/v1"
+	"github.com/sago-worm/sago/retention"
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
 )
@@ -179,6 +180,9 @@ func (n *Node) FetchChunk(ctx context.Context, row *format.BundleRow, h format.C
 	c, err := n.store.Chunk(h)
 	if err == nil {
 		return c.Sealed, nil
+	}
+	if n.store.Status(row) == retention.StateExpired {
+		return nil, fmt.Errorf("chunk %d of the bundle stored by record %d: %w", h.Chunk, row.Store, store.ErrMissing)
 	}
 	n.foundPayload(row, err)
 	errs := []error{err}

@@ -128,11 +128,21 @@ func (s *Server) admit(ctx context.Context, full string, req any) (context.Conte
 	if err := s.enrolled(c, cert); err != nil {
 		return ctx, nil, s.denied(ctx, c, m, nil, err)
 	}
-	if err := access.Decide(c.Principal, m.verb); err != nil {
+	if err := decide(c.Principal, m.verb, req); err != nil {
 		return ctx, nil, s.denied(ctx, c, m, req, notPermitted(err))
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.within)
 	return ctx, cancel, nil
+}
+
+// decide asks access. A list of one named subject's bundles is also what the
+// subject view is for (R55).
+func decide(p access.Principal, verb access.Verb, req any) error {
+	err := access.Decide(p, verb)
+	if r, ok := req.(*sagov1.ListRequest); err != nil && ok && r.GetSubjectCi() != "" {
+		return access.Decide(p, access.VerbSubjectView)
+	}
+	return err
 }
 
 // countHasty counts a call beyond its principal's rate: one record a minute.

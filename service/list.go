@@ -60,7 +60,11 @@ func (s *bundleServer) List(ctx context.Context, req *sagov1.ListRequest) (*sago
 	}
 	asked := query("subject", subjectText(f.Subject), "bundle_id", f.Definition, "since", f.Since, "until", f.Until,
 		"expiring_before", f.ExpiringBefore, "limit", req.GetLimit(), "page", req.GetPageToken() != "")
-	if _, err := s.recordQuery(ctx, format.ListBundles, asked); err != nil {
+	kind := format.ListBundles
+	if f.Subject != (format.Digest{}) {
+		kind = format.ListSubject
+	}
+	if _, err := s.recordQuery(ctx, kind, asked); err != nil {
 		return nil, err
 	}
 	rows, next, err := s.node.Store().Bundles(c.Institution, f, cursor, pageSize(req.GetLimit()))

@@ -281,7 +281,11 @@ func (t *turn) decideList() error {
 	case format.ListUses:
 		verb = access.VerbUsageList
 	}
-	if err := t.permit(verb); err != nil {
+	err = t.permit(verb)
+	if err != nil && e.Kind == format.ListSubject {
+		err = t.permit(access.VerbSubjectView) // for the subject's own view (R55)
+	}
+	if err != nil {
 		return err
 	}
 	return t.write(draft{action: format.ActList, institution: t.op.Institution, effect: e, detail: true})

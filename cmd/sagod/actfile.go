@@ -60,9 +60,10 @@ func readCeremony(path string) (format.SignedAct, format.Act, format.Ceremony, e
 
 func digestOf(signed format.SignedAct) format.Digest { return sha256.Sum256(signed.Document) }
 
-// writeNew writes a file that must not exist, its name on disk when it returns.
-func writeNew(path string, data []byte, perm os.FileMode) error {
-	f, err := durable.CreateExclusive(path, os.O_WRONLY, perm)
+// writeNew writes a file for its owner alone, which must not exist; its name is
+// on disk when it returns.
+func writeNew(path string, data []byte) error {
+	f, err := durable.CreateExclusive(path, os.O_WRONLY, 0o600)
 	if errors.Is(err, os.ErrExist) {
 		return inputf("%s exists and is not overwritten", path)
 	}

@@ -105,6 +105,7 @@ func execute(args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return &inputError{err.Error()}
 	}
+	syscall.Umask(0o077) // nothing that this program makes is for others to read
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	return parsed.Run(&shell{ctx, stdout, stderr})

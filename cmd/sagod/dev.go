@@ -68,12 +68,13 @@ func (c *devCmd) runCluster(s *shell, d *devDir, log *slog.Logger) error {
 		if err != nil {
 			return err
 		}
-		k.units = append(k.units, &unit{cfg: cfg, signed: signed, ceremony: ceremony, timing: devTiming(), time: k.time, log: log.With("node", cfg.Name)})
+		k.units = append(k.units, &unit{cfg: cfg, signed: signed, ceremony: ceremony, timing: devTiming(), time: k.time, probe: probe,
+			log: log.With("node", cfg.Name)})
 	}
 	if err := k.start(s.ctx, d); err != nil {
 		return errors.Join(err, k.close())
 	}
-	return k.live(s, d)
+	return k.live(s)
 }
 
 // start binds all ports, writes down where they are, and opens the nodes.
@@ -113,7 +114,7 @@ func (k *cluster) close() error { return k.each((*unit).close) }
 
 // live serves until a signal, or until a node has failed twice. All fronts drain
 // before the first node goes, so that calls in flight still find a majority.
-func (k *cluster) live(s *shell, d *devDir) error {
+func (k *cluster) live(s *shell) error {
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	var told sync.WaitGroup

@@ -75,7 +75,7 @@ func (c *initNodeCmd) Run(s *shell) error {
 	if out == "" {
 		out = filepath.Join(cfg.KeyDir, "request.json")
 	}
-	if err := writeNew(out, append(text, '\n'), 0o600); err != nil {
+	if err := writeNew(out, append(text, '\n')); err != nil {
 		return err
 	}
 	return s.say("%s", out)
@@ -98,7 +98,7 @@ func (c *initDocumentCmd) Run(s *shell) error {
 		return faults{"plan: production: --development asks for a plan of development"}
 	}
 	signed := unsigned(ceremony)
-	if err := writeNew(c.Out, actText(signed), 0o644); err != nil {
+	if err := writeNew(c.Out, actText(signed)); err != nil {
 		return err
 	}
 	return s.say("%s\nsha256 %x", c.Out, digestOf(signed))
@@ -147,7 +147,7 @@ func (c *initSignCmd) Run(s *shell) error {
 	if err := addSignature(&signed, c.Person, key); err != nil {
 		return err
 	}
-	if err := durable.WriteFile(c.Doc, actText(signed), 0o644); err != nil {
+	if err := durable.WriteFile(c.Doc, actText(signed), 0o600); err != nil {
 		return err
 	}
 	return s.say("person %d signed sha256 %x", c.Person, digestOf(signed))

@@ -29,7 +29,7 @@ func (c *runCmd) Run(s *shell) error {
 	if err != nil {
 		return err
 	}
-	u := &unit{cfg: cfg, signed: signed, ceremony: ceremony, time: &nodeTime{}, log: s.logger(level).With("node", cfg.Name)}
+	u := &unit{cfg: cfg, signed: signed, ceremony: ceremony, time: &nodeTime{}, probe: probe, log: s.logger(level).With("node", cfg.Name)}
 	if err := u.bind(s.ctx); err != nil {
 		return err
 	}

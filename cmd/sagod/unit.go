@@ -27,6 +27,7 @@ type unit struct {
 	timing   replication.Timing
 	time     *nodeTime
 	log      *slog.Logger
+	probe    func(path string) error // reads a database file before it is opened; nil: in this process
 
 	lock           *os.File
 	clients, nodes net.Listener
@@ -90,7 +91,7 @@ func (u *unit) release() error {
 func (u *unit) open(ctx context.Context) error {
 	node, err := replication.Open(ctx, replication.Config{
 		Name: u.cfg.Name, DataDir: u.cfg.DataDir, KeyDir: u.cfg.KeyDir, Listener: u.nodes, Peers: u.cfg.Peers,
-		Ceremony: u.signed, Time: u.time, Log: u.log, Version: version, Probe: probe, Timing: u.timing,
+		Ceremony: u.signed, Time: u.time, Log: u.log, Version: version, Probe: u.probe, Timing: u.timing,
 	})
 	if err != nil {
 		return errors.Join(fmt.Errorf("node %s: %w", u.cfg.Name, err), u.release())

@@ -107,6 +107,7 @@ const (
 	ListBundles ListKind = 1
 	ListHistory ListKind = 2
 	ListUses    ListKind = 3
+	ListSubject ListKind = 4 // one subject's bundles
 )
 
 // ListEffect is what LIST did: one query, whatever it found.

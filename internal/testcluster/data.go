@@ -1,0 +1,103 @@
+package testcluster
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sago-worm/sago/store/custodian"
+)
+
+// clearFlags takes append-only and immutable off every file under dir.
+func clearFlags(dir string) error {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return custodian.ClearTree(dir)
+}
+
+// Wipe removes the data directory of node i, inode flags and all; its keys stay.
+func (c *Cluster) Wipe(i int) error {
+	if c.Running(i) {
+		return fmt.Errorf("%s: %w", c.nodes[i].name, ErrRuns)
+	}
+	return errors.Join(clearFlags(c.DataDir(i)), os.RemoveAll(c.DataDir(i)))
+}
+
+// CopyData copies the data directory of node i to a folder that does not exist
+// yet, as a backup of a stopped node would.
+func (c *Cluster) CopyData(i int, to string) error {
+	if c.Running(i) {
+		return fmt.Errorf("%s: %w", c.nodes[i].name, ErrRuns)
+	}
+	return os.CopyFS(to, os.DirFS(c.DataDir(i)))
+}
+
+// ReplaceData puts a copy in the place of the data directory of node i.
+func (c *Cluster) ReplaceData(i int, from string) error {
+	if err := c.Wipe(i); err != nil {
+		return err
+	}
+	return os.CopyFS(c.DataDir(i), os.DirFS(from))
+}
+
+// Protection says which inode flags a file carries.
+type Protection struct{ AppendOnly, Immutable bool }
+
+// ProtectionOf reads a file's inode flags; a file system without them answers
+// none.
+func ProtectionOf(path string) (Protection, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Protection{}, err
+	}
+	defer f.Close() // opened for reading: nothing can be lost
+	flags, err := unix.IoctlGetInt(int(f.Fd()), unix.FS_IOC_GETFLAGS)
+	if err != nil {
+		return Protection{}, nil
+	}
+	return Protection{flags&unix.FS_APPEND_FL != 0, flags&unix.FS_IMMUTABLE_FL != 0}, nil
+}
+
+// Flip inverts one bit of a file, as a bad disk or an intruder with every right
+// would: its inode flags are taken off and set again. A node may be running.
+func (c *Cluster) Flip(path string, offset int64) (err error) {
+	if rel, err := filepath.Rel(c.opts.Dir, path); err != nil || !filepath.IsLocal(rel) {
+		return fmt.Errorf("%s is not in the cluster's directory", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	const worm = unix.FS_APPEND_FL | unix.FS_IMMUTABLE_FL
+	flags, err := unix.IoctlGetInt(int(f.Fd()), unix.FS_IOC_GETFLAGS)
+	if err == nil && flags&worm != 0 {
+		if err := unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags&^worm); err != nil {
+			return fmt.Errorf("%s: taking flags off: %w", path, err)
+		}
+		defer func() { err = errors.Join(err, unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags)) }()
+	}
+	return flipBit(path, offset)
+}
+
+func flipBit(path string, offset int64) (err error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	b := make([]byte, 1)
+	if _, err := f.ReadAt(b, offset); err != nil {
+		return err
+	}
+	b[0] ^= 0x10
+	if _, err := f.WriteAt(b, offset); err != nil {
+		return err
+	}
+	return f.Sync()
+}
