@@ -274,7 +274,7 @@ func (t *turn) decideList() error {
 	}
 	var verb access.Verb // of an unknown kind: nobody's
 	switch e.Kind {
-	case format.ListBundles:
+	case format.ListBundles, format.ListSubject:
 		verb = access.VerbList
 	case format.ListHistory:
 		verb = access.VerbHistoryList

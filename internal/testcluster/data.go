@@ -45,6 +45,12 @@ func (c *Cluster) ReplaceData(i int, from string) error {
 	return os.CopyFS(c.DataDir(i), os.DirFS(from))
 }
 
+// The inode flags of linux/fs.h that keep what is written.
+const (
+	immutable  = 0x10
+	appendOnly = 0x20
+)
+
 // Protection says which inode flags a file carries.
 type Protection struct{ AppendOnly, Immutable bool }
 
@@ -60,7 +66,7 @@ func ProtectionOf(path string) (Protection, error) {
 	if err != nil {
 		return Protection{}, nil
 	}
-	return Protection{flags&unix.FS_APPEND_FL != 0, flags&unix.FS_IMMUTABLE_FL != 0}, nil
+	return Protection{flags&appendOnly != 0, flags&immutable != 0}, nil
 }
 
 // Flip inverts one bit of a file, as a bad disk or an intruder with every right
@@ -74,10 +80,9 @@ func (c *Cluster) Flip(path string, offset int64) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	const worm = unix.FS_APPEND_FL | unix.FS_IMMUTABLE_FL
 	flags, err := unix.IoctlGetInt(int(f.Fd()), unix.FS_IOC_GETFLAGS)
-	if err == nil && flags&worm != 0 {
-		if err := unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags&^worm); err != nil {
+	if err == nil && flags&(appendOnly|immutable) != 0 {
+		if err := unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags&^(appendOnly|immutable)); err != nil {
 			return fmt.Errorf("%s: taking flags off: %w", path, err)
 		}
 		defer func() { err = errors.Join(err, unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags)) }()

@@ -127,8 +127,9 @@ func TestBoundedAllocation(t *testing.T) {
 	})
 }
 
-// TestSetsInOrder refuses sets whose elements are out of order or come twice.
-func TestSetsInOrder(t *testing.T) {
+// TestMutants refuses what no encoder writes: sets out of order, other versions,
+// wrong checksums, fields of another verb.
+func TestMutants(t *testing.T) {
 	for _, m := range mutants() {
 		t.Run(m.codec+"/"+m.fault, func(t *testing.T) {
 			c := codecNamed(t, m.page, m.codec)
