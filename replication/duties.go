@@ -62,10 +62,15 @@ func (n *Node) serveCopy(ctx context.Context) {
 
 type duties struct {
 	node    *Node
-	started bool // NODE_START is recorded
-	retired bool // blocks of earlier starts are retired
-	cleared bool // data directories put aside are destroyed
+	started bool      // NODE_START is recorded
+	retired bool      // blocks of earlier starts are retired
+	cleared bool      // data directories put aside are destroyed
+	swept   time.Time // when leftovers were last looked for
 }
+
+// leftoversEvery is how often a node looks through its ranges for ciphertext
+// that should be gone.
+const leftoversEvery = 10 * time.Minute
 
 func (d *duties) round(ctx context.Context) error {
 	n := d.node
@@ -96,6 +101,13 @@ func (d *duties) round(ctx context.Context) error {
 	if !d.retired {
 		err := n.retireOthers(ctx)
 		d.retired = err == nil
+		errs = append(errs, err)
+	}
+	if time.Since(d.swept) >= leftoversEvery {
+		err := n.destroyLeftovers(ctx)
+		if err == nil {
+			d.swept = time.Now()
+		}
 		errs = append(errs, err)
 	}
 	if !d.cleared {
@@ -145,6 +157,7 @@ func (n *Node) destroyDue(ctx context.Context) error {
 		return nil
 	}
 	blocks = blocks[:min(len(blocks), 64)]
+	n.logs.recent.drop()
 	if err := n.store.Destroy(ctx, bundles, blocks); err != nil {
 		return fmt.Errorf("destroying: %w", err)
 	}
@@ -160,6 +173,20 @@ func (n *Node) destroyDue(ctx context.Context) error {
 	}
 	if _, err := n.duty(ctx, store.KindAttest, format.EncodeEffect(e)); err != nil {
 		return fmt.Errorf("attesting: %w", err)
+	}
+	return nil
+}
+
+// destroyLeftovers destroys what reached this node after its erasure had been
+// attested for it, by an earlier incarnation.
+func (n *Node) destroyLeftovers(ctx context.Context) error {
+	bundles, blocks, err := n.store.Leftovers(n.store.Summary().Checkpoint.Checkpoint.Size)
+	if err != nil || len(bundles)+len(blocks) == 0 {
+		return err
+	}
+	n.logs.recent.drop()
+	if err := n.store.Destroy(ctx, bundles, blocks); err != nil {
+		return fmt.Errorf("destroying leftovers: %w", err)
 	}
 	return nil
 }

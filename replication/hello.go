@@ -46,9 +46,11 @@ func decodeHello(b []byte) (h hello, err error) {
 // errForeign refuses a peer that is not who it should be.
 var errForeign = errors.New("refused peer")
 
-// admit decides whether a peer, known by its key as m, may speak as h says.
-// Raft traffic is for incarnations of the member table; one that offers less
-// than it had before is an old copy and is not listened to (P63).
+// admit decides whether a peer, known by its key as m, may speak as h says. One
+// that offers less than it had before is an old copy, one that was replaced is
+// gone: neither is listened to (P63). An incarnation that this node's own table
+// does not know yet is: this node may be the one that is behind, and raft counts
+// nobody's vote that is not in its configuration.
 func (h hello) admit(own identityOf, m format.MemberRow, raft bool) error {
 	switch {
 	case h.Cluster != own.cluster:
@@ -62,8 +64,6 @@ func (h hello) admit(own identityOf, m format.MemberRow, raft bool) error {
 	case h.From == m.Current && (h.Log < m.Commit || h.Size < m.Size):
 		return fmt.Errorf("%w: node %s offers log %d and history %d, it had %d and %d: its data directory is an old copy",
 			errForeign, m.Name, h.Log, h.Size, m.Commit, m.Size)
-	case raft && h.From != m.Current && h.From != m.Joining:
-		return fmt.Errorf("%w: incarnation %x of node %s is not in the member table", errForeign, h.From, m.Name)
 	}
 	return nil
 }

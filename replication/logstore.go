@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
@@ -35,6 +36,12 @@ type logStore struct {
 }
 
 const sumSize = sha256.Size
+
+// hungAfter is how long a write to the log may take. A disk that hangs does not
+// cost a leader its leadership by itself, so the node ends.
+const hungAfter = 30 * time.Second
+
+var errHung = errors.New("the disk has not taken a log entry for too long")
 
 // openLog opens the raft log file.
 func openLog(path string) (*raftboltdb.BoltStore, error) {
@@ -123,6 +130,8 @@ func (s *logStore) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{
 
 // StoreLogs makes payload and entries durable, payload first.
 func (s *logStore) StoreLogs(logs []*raft.Log) error {
+	hung := time.AfterFunc(hungAfter, func() { s.onFailed(errHung) })
+	defer hung.Stop()
 	rows := make([]*raft.Log, len(logs))
 	var all []format.Chunk
 	for i, l := range logs {
@@ -232,4 +241,11 @@ func (c *payloadCache) get(index uint64, headers []byte) []byte {
 		return nil
 	}
 	return b
+}
+
+// drop forgets everything: what was just destroyed must not travel again.
+func (c *payloadCache) drop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.order, c.bytes, c.size = nil, map[uint64][]byte{}, 0
 }

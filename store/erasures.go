@@ -122,3 +122,64 @@ func (m *Machine) SlotLives(s format.Slot) (bool, error) {
 	dead, err := m.idx.Get(tDeadSlot, slotKey(s))
 	return dead == nil, err
 }
+
+// Leftovers lists what should be gone from this node and has ranges here all the
+// same: ciphertext of expired bundles and of unused slots that reached this node
+// after everybody had attested, as to a node that replays an old log. It looks
+// through all ranges. size is what a checkpoint covers.
+func (s *Store) Leftovers(size uint64) (bundles []PendingErasure, blocks []PendingBlock, err error) {
+	held, err := s.held(nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	seen := map[format.Slot]bool{}
+	unused := map[format.ID]*PendingBlock{}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, c := range held {
+		if seen[c.Slot] {
+			continue
+		}
+		seen[c.Slot] = true
+		b, err := s.block(c.Slot.Block)
+		if err != nil {
+			return nil, nil, err
+		}
+		switch {
+		case b == nil:
+		case b.IsUsed(c.Slot.Index):
+			p, err := s.leftover(c.Slot, size)
+			if err != nil {
+				return nil, nil, err
+			}
+			if p != nil {
+				bundles = append(bundles, *p)
+			}
+		case b.Retired != 0 && b.Retired <= size:
+			if unused[c.Slot.Block] == nil {
+				unused[c.Slot.Block] = &PendingBlock{ID: c.Slot.Block, Decision: b.Retired - 1}
+			}
+			unused[c.Slot.Block].Unused = append(unused[c.Slot.Block].Unused, c.Slot)
+		}
+	}
+	for _, p := range unused {
+		blocks = append(blocks, *p)
+	}
+	return bundles, blocks, nil
+}
+
+func (m *Machine) leftover(slot format.Slot, size uint64) (*PendingErasure, error) {
+	key, err := lookup(m, tDeadSlot, slotKey(slot), format.DecodeBundleKey)
+	if err != nil || key == nil {
+		return nil, err
+	}
+	b, err := m.bundle(*key)
+	if err != nil || b == nil || b.Expire == 0 || b.Expire > size {
+		return nil, err
+	}
+	permit, err := retentionOf(b.Retention).Expire(retention.RecordID(b.Store), m.now())
+	if err != nil {
+		return nil, nil // the decision function says no: it stays
+	}
+	return &PendingErasure{Store: b.Store, Slot: slot, Permit: permit, Decision: b.Expire - 1}, nil
+}

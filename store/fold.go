@@ -241,7 +241,7 @@ func (m *Machine) foldExpire(rec *format.Record) error {
 	return m.changeBundle(key, e.Store, func(row *format.BundleRow) error {
 		row.Expire = rec.Sequence + 1
 		pending := format.ErasureRow{Bundle: key, Slot: row.Slot, Decision: rec.Sequence}
-		if err := m.set(tDeadSlot, slotKey(row.Slot), []byte{}); err != nil {
+		if err := m.set(tDeadSlot, slotKey(row.Slot), key.Encode()); err != nil {
 			return err
 		}
 		return m.set(tErasure, key64(row.Store), pending.Encode())

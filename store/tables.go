@@ -28,7 +28,7 @@ const (
 	tOwnHistory    index.Table = 15 // institution || own sequence -> sequence
 	tTransaction   index.Table = 16 // institution || transaction || sequence -> nothing
 	tRetire        index.Table = 17 // block id -> sequence of the KEY record
-	tDeadSlot      index.Table = 18 // slot -> nothing: its bundle expired
+	tDeadSlot      index.Table = 18 // slot -> BundleKey of the bundle that expired
 	lastLogical                = tDeadSlot
 	tRange         index.Table = 50 // slot || chunk || file || offset -> length || digest
 	metaCeremony               = "ceremony"

@@ -114,6 +114,9 @@ func resolved(path string) string {
 // check looks at the whole configuration, and at the ceremony that it names.
 func (c *nodeConfig) check() (format.SignedAct, format.Ceremony, error) {
 	wrong := c.checkPlaces()
+	if _, err := os.Stat(c.KeyDir); c.KeyDir != "" && err != nil {
+		wrong.add("config: key_dir: %v: `sagod init node` makes it", err)
+	}
 	c.checkAddresses(&wrong)
 	if _, err := c.level(); err != nil {
 		wrong.add("config: log_level: %v", err)

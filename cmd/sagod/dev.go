@@ -57,22 +57,35 @@ type cluster struct {
 	changing sync.Mutex
 }
 
-func (c *devCmd) runCluster(s *shell, d *devDir, log *slog.Logger) error {
+// cluster prepares the nodes of the directory; none of them runs yet.
+func (d *devDir) cluster(listen string, log *slog.Logger) (*cluster, error) {
 	signed, _, ceremony, err := readCeremony(d.path(actFile))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	k := &cluster{time: &nodeTime{}, log: log}
 	for i := range d.nodes {
-		cfg, err := d.nodeConfig(i, c.Listen, digestOf(signed))
+		cfg, err := d.nodeConfig(i, listen, digestOf(signed))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		k.units = append(k.units, &unit{cfg: cfg, signed: signed, ceremony: ceremony, timing: devTiming(), time: k.time, probe: probe,
 			log: log.With("node", cfg.Name)})
 	}
+	return k, nil
+}
+
+func (c *devCmd) runCluster(s *shell, d *devDir, log *slog.Logger) error {
+	k, err := d.cluster(c.Listen, log)
+	if err != nil {
+		return err
+	}
 	if err := k.start(s.ctx, d); err != nil {
-		return errors.Join(err, k.close())
+		closed := k.close()
+		if s.ctx.Err() != nil {
+			return closed // asked to end before it had begun
+		}
+		return errors.Join(err, closed)
 	}
 	return k.live(s)
 }
@@ -147,11 +160,11 @@ func (k *cluster) keep(ctx context.Context, u *unit) error {
 		return nil
 	}
 	u.log.Error("node stopped; opening it again", "error", err)
-	if err := k.reopen(ctx, u); err != nil {
-		return err
+	if err = k.reopen(ctx, u); err == nil {
+		err = u.serve(ctx)
 	}
-	if err = u.serve(ctx); ctx.Err() != nil {
-		return nil
+	if ctx.Err() != nil {
+		return nil // asked to end
 	}
 	return err
 }

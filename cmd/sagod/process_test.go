@@ -164,8 +164,16 @@ func (p programs) storedBefore(t *testing.T, dir string, want []byte, before boo
 	}
 }
 
-func TestDevelopmentCluster(t *testing.T) {
+// TestProcesses tells stories of real processes.
+func TestProcesses(t *testing.T) {
 	p := build(t)
+	t.Run("development", p.development)
+	t.Run("apart", p.apart)
+	t.Run("production", p.production)
+}
+
+// development puts and gets, starts again elsewhere, finds it, and removes all.
+func (p programs) development(t *testing.T) {
 	want := bytes.Repeat([]byte("건강보험자격득실확인서\n"), 5000)
 	for _, nodes := range []string{"1", "3"} {
 		t.Run(nodes, func(t *testing.T) {
@@ -209,11 +217,10 @@ func privateFiles(t *testing.T, dir string) {
 	}
 }
 
-// TestSeparateProcesses runs the nodes of a development directory each in a
-// process of its own, by the configuration that lies beside its data; kills one
-// and starts it again; and throws an index away and has it built.
-func TestSeparateProcesses(t *testing.T) {
-	p := build(t)
+// apart runs the nodes of a development directory each in a process of its own,
+// by the configuration that lies beside its data; kills one and starts it again;
+// and throws an index away and has it built.
+func (p programs) apart(t *testing.T) {
 	dir := filepath.Join(scratch(t), "d")
 	want := []byte("<문서/>")
 	first := p.start(t, "dev", "--dir", dir, "--nodes", "3", "--listen", "127.0.0.1:0")

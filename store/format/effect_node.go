@@ -80,7 +80,7 @@ func readSignedVote(r *Reader) (v SignedVote) {
 func DecodeClockEffect(b []byte) (ClockEffect, error) {
 	return decodeEffect(b, func(r *Reader) (e ClockEffect) {
 		e.Now, e.Start, e.Floor = r.I64(), r.I64(), r.I64()
-		e.Votes = list(r, 120, readSignedVote)
+		e.Votes = list(r, 128, readSignedVote)
 		return e
 	})
 }

@@ -118,7 +118,7 @@ func exampleSignedCheckpoint() format.CheckpointEffect {
 
 func exampleVote(n byte) format.SignedVote {
 	v := format.SignedVote{Voter: uint32(n), Incarnation: id(0x30 + n), Round: 5, Earliest: exampleTime, Latest: exampleTime + 2000, BootID: id(0xb0 + n),
-		BootReading: 3_600_000_000_000, Evidence: digest(0x90 + n), Commit: 120, Size: 41}
+		BootReading: 3_600_000_000_000, Evidence: digest(0x90 + n), Commit: 120, Size: 41, Room: 1 << 40}
 	v.Signature = sign(n, v.Message(exampleCluster))
 	return v
 }
@@ -183,7 +183,7 @@ func exampleBundle() format.BundleRow {
 }
 
 func exampleMember() format.MemberRow {
-	return format.MemberRow{Number: 3, Name: "n3", PublicKey: public(3), Current: id(0x33), Joining: id(0x34), Gone: []format.ID{id(0x43), id(0x23)}, Commit: 120, Size: 41}
+	return format.MemberRow{Number: 3, Name: "n3", PublicKey: public(3), Current: id(0x33), Joining: id(0x34), Gone: []format.ID{id(0x43), id(0x23)}, Commit: 120, Size: 41, Room: 1 << 40}
 }
 
 func exampleBlock() format.BlockRow {

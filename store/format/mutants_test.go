@@ -103,7 +103,9 @@ func rowMutants() []mutant {
 	bundle := func(change func(*format.BundleRow)) []byte {
 		return changed(exampleBundle(), change, format.BundleRow.Encode)
 	}
-	block := func(change func(*format.BlockRow)) []byte { return changed(exampleBlock(), change, format.BlockRow.Encode) }
+	block := func(change func(*format.BlockRow)) []byte {
+		return changed(exampleBlock(), change, format.BlockRow.Encode)
+	}
 	lines := func(change func(*format.ClockRow)) []byte {
 		return changed(exampleClockRow(), change, format.ClockRow.Encode)
 	}
