@@ -2,6 +2,7 @@ package replication
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -149,4 +150,33 @@ func (c *testCluster) recorded(a format.Action) bool {
 		return err
 	})
 	return err == nil && found
+}
+
+// TestDamagedHistoryOfASingleNode: with nobody to copy from, the node refuses to
+// start, names the file, and leaves everything where it is.
+func TestDamagedHistoryOfASingleNode(t *testing.T) {
+	c := newTestCluster(t, 1)
+	c.startAll()
+	c.mustPut(0, "T", "P5Y", []byte("content"))
+	c.stop(0)
+	if err := custodian.ClearTree(c.dataDir(0)); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(c.dataDir(0), "history", "*.his"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(err)
+	}
+	flip(t, files[0], format.FileHeaderSize+40)
+	_, err = c.tryStart(0)
+	var damage *format.DamageError
+	if !errors.As(err, &damage) || damage.File != "history/00000001.his" {
+		t.Fatalf("start over a damaged history: %v", err)
+	}
+	if err := custodian.ClearTree(c.dataDir(0)); err != nil {
+		t.Fatal(err)
+	}
+	flip(t, files[0], format.FileHeaderSize+40)
+	c.startNode(0)
+	c.awaitReady()
+	c.mustRead(0, "T", []byte("content"))
 }

@@ -61,6 +61,9 @@ func (n *Node) openData(ctx context.Context) error {
 	if err == nil || !isDamage(err) && !errors.Is(err, errUnusable) {
 		return err
 	}
+	if n.alone() {
+		return fmt.Errorf("there is no other node to copy from, and nothing is changed: %w", err)
+	}
 	n.log.Error("data directory is not used again; the node rejoins as a new incarnation", "error", err)
 	if err := n.putAside(); err != nil {
 		return err
@@ -248,8 +251,17 @@ func (n *Node) lastIndex() (uint64, error) {
 	return last, err
 }
 
-// giveUp marks the incarnation as one that may not be used again.
-func (n *Node) giveUp(why error) error { return n.attestor.giveUp(why.Error()) }
+// alone reports whether the cluster has no other node.
+func (n *Node) alone() bool { return len(n.start.ceremony.Nodes) == 1 }
+
+// giveUp marks the incarnation as one that may not be used again. A node that is
+// alone keeps its own: there is nothing to copy from.
+func (n *Node) giveUp(why error) error {
+	if n.alone() {
+		return nil
+	}
+	return n.attestor.giveUp(why.Error())
+}
 
 func (n *Node) copyPending() (bool, error) {
 	_, err := os.Stat(filepath.Join(n.cfg.DataDir, copyingFile))

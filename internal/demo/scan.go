@@ -87,7 +87,9 @@ type found struct {
 	at         int
 }
 
-func (f *found) Error() string { return fmt.Sprintf("%s: found in %s at byte %d", f.what, f.file, f.at) }
+func (f *found) Error() string {
+	return fmt.Sprintf("%s: found in %s at byte %d", f.what, f.file, f.at)
+}
 
 // scan looks through every file under dir, whole, free pages of databases
 // included. The error is a *found, or a file that could not be read. A file that
