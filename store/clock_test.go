@@ -65,14 +65,14 @@ func TestI2_OnlyAMajoritysSignedVotesMoveTheClock(t *testing.T) {
 	join := format.MemberEffect{Node: 3, Incarnation: format.ID{0x33}, State: format.MemberJoining}
 	join.Signature = sign(w, w.keys[2], join.Message(w.cluster))
 	w.accept(w.commit(w.op(KindMember, join)))
-	w.now = now
-	stay("one that has only joined", format.ReasonMember, w.vote(1, now), w.spoilt(3, 3, func(v *format.SignedVote) { v.Incarnation = format.ID{0x33} }))
+	w.now = now + 2_000_000
+	stay("one that has only joined", format.ReasonMember, w.vote(1, w.now), w.spoilt(3, 3, func(v *format.SignedVote) { v.Incarnation = format.ID{0x33} }))
 	join.State = format.MemberVoter
 	w.accept(w.commit(w.op(KindMember, join)))
-	stay("the incarnation that is gone", format.ReasonMember, w.vote(1, now), w.vote(3, now))
+	stay("the incarnation that is gone", format.ReasonMember, w.vote(1, w.now), w.vote(3, w.now))
 	w.incs[2] = format.ID{0x33}
 	back := w.spoilt(3, 3, func(v *format.SignedVote) { v.Commit, v.Size = 5, 5 }) // it has copied little yet
-	w.accept(w.commit(w.clockOp(w.vote(1, now), back)))
+	w.accept(w.commit(w.clockOp(w.vote(1, w.now), back)))
 	join.State = format.MemberJoining
 	join.Incarnation = format.ID{0x10, 3}
 	join.Signature = sign(w, w.keys[2], join.Message(w.cluster))
