@@ -68,6 +68,9 @@ type duties struct {
 	swept   time.Time // when leftovers were last looked for
 }
 
+// retireEvery is how often a node looks for blocks to retire.
+const retireEvery = 5 * time.Minute
+
 // leftoversEvery is how often a node looks through its ranges for ciphertext
 // that should be gone.
 const leftoversEvery = 10 * time.Minute
@@ -98,9 +101,11 @@ func (d *duties) round(ctx context.Context) error {
 		d.started = err == nil
 		errs = append(errs, err)
 	}
-	if !d.retired {
-		err := n.retireOthers(ctx)
-		d.retired = err == nil
+	if time.Since(d.retired) >= retireEvery {
+		err := n.retire(ctx)
+		if err == nil {
+			d.retired = time.Now()
+		}
 		errs = append(errs, err)
 	}
 	if time.Since(d.swept) >= leftoversEvery {

@@ -144,14 +144,4 @@ func (n *Node) settleMembers(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// names answers a member's name by number, for people.
-func (n *Node) nameOf(number uint32) string {
-	for _, m := range n.members() {
-		if m.Number == number {
-			return m.Name
-		}
-	}
-	return fmt.Sprintf("node %d", number)
-}
-
 func shortID(id format.ID) string { return hex.EncodeToString(id[:]) }

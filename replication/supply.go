@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	nodev1 "github.com/sago-worm/sago/proto/sago/node/v1"
 	"github.com/sago-worm/sago/store"
@@ -21,7 +22,13 @@ type keySupply struct {
 	// free are announced slots of this start that nothing was sealed under.
 	free    []format.Slot
 	waiters chan struct{} // closed and replaced when slots arrive
+	// spent are blocks of this start whose last slot was handed out, and when.
+	spent map[format.ID]time.Time
 }
+
+// spentFor is how long a block rests after its last slot was handed out, before
+// it is retired: longer than any put that holds one of its slots may take.
+const spentFor = 20 * time.Minute
 
 // ready reports whether there are slots to seal under.
 func (k *keySupply) ready() bool {
@@ -46,6 +53,12 @@ func (n *Node) Slot(ctx context.Context) (format.Slot, error) {
 		if len(k.free) > 0 {
 			s := k.free[0]
 			k.free = k.free[1:]
+			if len(k.free) == 0 || k.free[0].Block != s.Block {
+				if k.spent == nil {
+					k.spent = map[format.ID]time.Time{}
+				}
+				k.spent[s.Block] = time.Now()
+			}
 			k.mu.Unlock()
 			return s, nil
 		}
@@ -133,9 +146,10 @@ func (n *Node) spread(ctx context.Context, b store.KeyBlock) error {
 	return nil
 }
 
-// retireOthers retires the blocks of this node's earlier starts: their unused
-// slots are destroyed everywhere. Blocks whose slots are all used stay.
-func (n *Node) retireOthers(ctx context.Context) error {
+// retire retires this node's blocks that will take no bundle any more: those of
+// earlier starts, and the spent ones of this. Their unused slots are destroyed
+// everywhere.
+func (n *Node) retire(ctx context.Context) error {
 	ids, err := n.store.BlockIDs()
 	if err != nil {
 		return err
@@ -145,7 +159,7 @@ func (n *Node) retireOthers(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if row == nil || row.Owner != n.own.number || row.Start == n.startID || row.Retired != 0 {
+		if row == nil || row.Owner != n.own.number || row.Retired != 0 || row.Start == n.startID && !n.supply.isSpent(id) {
 			continue
 		}
 		e := format.KeyEffect{Verb: format.KeyRetire, Block: id, Owner: n.own.number}
@@ -154,6 +168,13 @@ func (n *Node) retireOthers(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (k *keySupply) isSpent(id format.ID) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	at, ok := k.spent[id]
+	return ok && time.Since(at) >= spentFor
 }
 
 // epochsReady reports whether every institution has history keys and their

@@ -204,9 +204,6 @@ func (f Filter) takes(r *format.BundleRow) bool {
 		(f.Subject == format.Digest{} || r.Subject == f.Subject)
 }
 
-// errStop ends a scan early.
-var errStop = errors.New("stop")
-
 // Bundles lists an institution's bundles from a cursor on (empty: the first), at
 // most limit, and answers the cursor to go on from (empty at the end).
 func (m *Machine) Bundles(institution uint32, f Filter, cursor []byte, limit int) ([]Listed, []byte, error) {

@@ -36,7 +36,9 @@ func TestP65_KillNine(t *testing.T) {
 	l.flows(ctx, 0, 1, 2)
 	begun := time.Now()
 	n := rounds(50)
-	if e := os.Getenv("KN"); e != "" { n, _ = strconv.Atoi(e) }
+	if e := os.Getenv("KN"); e != "" {
+		n, _ = strconv.Atoi(e)
+	}
 	for range n {
 		victim := random.IntN(s.Size())
 		must(t, s.Kill(victim))
