@@ -63,7 +63,7 @@ func (n *Node) serveCopy(ctx context.Context) {
 type duties struct {
 	node    *Node
 	started bool      // NODE_START is recorded
-	retired bool      // blocks of earlier starts are retired
+	retired time.Time // when blocks were last retired
 	cleared bool      // data directories put aside are destroyed
 	swept   time.Time // when leftovers were last looked for
 }

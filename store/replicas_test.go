@@ -56,7 +56,7 @@ func (l *randomLog) put(r *rapid.T) {
 	if rapid.IntRange(0, 9).Draw(r, "slot") == 0 {
 		e, err := format.DecodeStoreEffect(op.Body)
 		l.must(err)
-		e.Slot.Index = uint32(rapid.IntRange(0, 70).Draw(r, "index"))
+		e.Slot = format.Slot{Block: l.blocks[0].ID, Index: rapid.SampledFrom([]uint32{0, 2, 64, 1 << 31}).Draw(r, "index")} // taken, or none
 		op.Body, chunks = format.EncodeEffect(e), nil
 	}
 	if l.commit(op, chunks...).Outcome == Accepted {
