@@ -89,6 +89,13 @@ func (a *attestor) raise(commit, term, size uint64) error {
 	return a.write(v)
 }
 
+// commit is the greatest commit index written down.
+func (a *attestor) commit() uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.have.Commit
+}
+
 // stopped records the last log index of a clean stop.
 func (a *attestor) stopped(last uint64) error {
 	a.mu.Lock()

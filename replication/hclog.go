@@ -22,6 +22,7 @@ type slogSink struct{ log *slog.Logger }
 func (s slogSink) Accept(name string, level hclog.Level, msg string, args ...any) {
 	to := slog.LevelDebug // raft's chatter
 	switch {
+	case routine(msg):
 	case level >= hclog.Error:
 		to = slog.LevelError
 	case level == hclog.Warn:
@@ -33,4 +34,15 @@ func (s slogSink) Accept(name string, level hclog.Level, msg string, args ...any
 		}
 	}
 	s.log.Log(context.Background(), to, "raft: "+msg, args...)
+}
+
+// routine messages come with every stop of a node or a peer, and say nothing that
+// `cluster status` does not.
+func routine(msg string) bool {
+	for _, m := range []string{"failed to accept connection", "failed to decode incoming command", "failed to heartbeat to", "failed to appendEntries to", "failed to contact", "failed to pipeline appendEntries to"} {
+		if strings.HasPrefix(msg, m) {
+			return true
+		}
+	}
+	return false
 }

@@ -139,7 +139,7 @@ func (n *Node) tick(ctx context.Context, s store.Summary) error {
 	}
 	chosen := n.store.ChooseVotes(votes)
 	if len(chosen) == 0 {
-		return fmt.Errorf("no agreeing majority of votes for round %d: %w", round, errors.Join(errs...))
+		return errors.Join(fmt.Errorf("no agreeing majority among %d votes for round %d", len(votes), round), errors.Join(errs...))
 	}
 	_, err := n.duty(ctx, store.KindClock, format.EncodeEffect(format.ClockEffect{Votes: chosen}))
 	return err
@@ -204,13 +204,14 @@ func (n *Node) room() uint64 {
 }
 
 // durable is what this incarnation durably has, written down outside the data
-// directory before anybody is told.
+// directory before anybody is told. After a restart raft learns late what is
+// committed; what was written down before is still there.
 func (n *Node) durable() (commit, size uint64, err error) {
 	last, err := n.logs.LastIndex()
 	if err != nil {
 		return 0, 0, err
 	}
-	commit, size = min(n.raft.CommitIndex(), last), n.store.DurableSize()
+	commit, size = max(min(n.raft.CommitIndex(), last), n.attestor.commit()), n.store.DurableSize()
 	return commit, size, n.attestor.raise(commit, 0, size)
 }
 

@@ -66,7 +66,8 @@ func (s *Store) addRange(e segment.Entry) error {
 }
 
 // AppendChunks makes sealed chunks durable on this node. A chunk that is here
-// already, intact, is not written again.
+// already, intact, is not written again, nor is one whose bundle has expired: its
+// erasure would not come back for it (P34).
 func (s *Store) AppendChunks(chunks []format.Chunk) error {
 	s.ranges.Lock()
 	defer s.ranges.Unlock()
@@ -75,9 +76,14 @@ func (s *Store) AppendChunks(chunks []format.Chunk) error {
 		if c.Erased {
 			continue
 		}
+		if dead, err := s.idx.Get(tDeadSlot, slotKey(c.Slot)); err != nil {
+			return err
+		} else if dead != nil {
+			continue
+		}
 		if _, err := s.readChunk(c.ChunkHeader); err == nil {
 			continue
-		} else if !errors.Is(err, ErrMissing) && !isDamage(err) {
+		} else if !errors.Is(err, ErrMissing) && !errors.Is(err, segment.ErrErased) && !isDamage(err) {
 			return err
 		}
 		fresh = append(fresh, c)

@@ -254,6 +254,31 @@ func resized(e format.CheckpointEffect, size uint64) format.CheckpointEffect {
 	return e
 }
 
+func TestP34_AChunkThatComesAgainIsNotWrittenAfterItsErasure(t *testing.T) {
+	w := newWorld(t, t, 1)
+	n := w.nodes[0]
+	w.put("T0", "PT1H")
+	chunks := w.log[len(w.log)-1].chunks
+	w.began()
+	w.tick(2 * hour)
+	w.sweep(1)
+	w.must(n.Flush())
+	secret := n.secret("T0")
+	again := func() {
+		t.Helper()
+		w.must(n.AppendChunks(chunks))
+		if got := n.holds(secret[1:]); len(got) != 0 {
+			t.Fatalf("found in %v", got)
+		}
+	}
+	w.checkpoint()
+	n.destroy()
+	again()
+	n.rebuild(false) // its ranges are met again, zeroed
+	again()
+	n.clean()
+}
+
 func TestSlotsAreNamedOnceAndByTheirOwner(t *testing.T) {
 	w := newWorld(t, t, 2)
 	w.put("T0", "P1D")

@@ -181,7 +181,7 @@ func (p programs) development(t *testing.T) {
 			for _, before := range []bool{false, true} {
 				// Port 0: each start serves elsewhere, and the contexts follow.
 				d := p.start(t, "dev", "--dir", dir, "--nodes", nodes, "--listen", "127.0.0.1:0")
-				d.ready(t, 20*time.Second)
+				d.ready(t, time.Minute)
 				p.storedBefore(t, dir, want, before)
 				if out, err := exec.Command(filepath.Join(p.dir, "sagod"), "dev", "--remove", "--dir", dir).CombinedOutput(); err == nil {
 					t.Fatalf("removed under a running cluster: %s", out)
@@ -224,7 +224,7 @@ func (p programs) apart(t *testing.T) {
 	dir := filepath.Join(scratch(t), "d")
 	want := []byte("<문서/>")
 	first := p.start(t, "dev", "--dir", dir, "--nodes", "3", "--listen", "127.0.0.1:0")
-	first.ready(t, 20*time.Second)
+	first.ready(t, time.Minute)
 	p.storedBefore(t, dir, want, false)
 	first.stop(t)
 
@@ -289,7 +289,7 @@ func (p programs) awaitRead(t *testing.T, dir string) {
 
 func (p programs) poll(t *testing.T, f func() error) {
 	t.Helper()
-	limit := time.Now().Add(30 * time.Second)
+	limit := time.Now().Add(time.Minute)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -23,7 +23,8 @@ type options struct {
 type demo struct {
 	*story
 	options
-	c *testcluster.Cluster
+	dir string
+	c   *testcluster.Cluster // nil until it is made
 	// stored are the bundles of the story, in order.
 	stored []bundle
 	// denied counts what the appliance refused to those it knows.
@@ -65,7 +66,8 @@ func tell(ctx context.Context, o options, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	d := &demo{story: &story{out: out, begun: time.Now(), partly: map[string]string{}}, options: o, secrets: newNeedles()}
+	d := &demo{story: &story{out: out, begun: time.Now(), partly: map[string]string{}}, options: o,
+		dir: filepath.Join(dir, "cluster"), secrets: newNeedles()}
 	fmt.Fprintf(out, "사고(史庫) 데모: 노드 셋, 시간원 셋, 진짜 TLS. 사람과 문서는 모두 지어낸 것입니다.\n"+
 		"Sago demo: three nodes, three time sources, real TLS. All people and documents are invented.\n%s\n", dir)
 	defer func() { err = errors.Join(err, d.end(dir)) }()
@@ -99,14 +101,11 @@ func (d *demo) end(dir string) error {
 func (d *demo) start(ctx context.Context) error {
 	d.title("세 노드를 저마다의 프로세스로 띄운다 (이용기관 demo, 운영용 클러스터)", "three nodes start, each a process of its own (institution demo, a cluster of production)")
 	begun := time.Now()
-	dir, err := os.MkdirTemp("", "sago-demo-cluster-")
+	c, err := testcluster.New(ctx, testcluster.Options{Bin: d.bin, Dir: d.dir, Production: true, Keep: d.keep})
 	if err != nil {
 		return err
 	}
-	d.c, err = testcluster.New(ctx, testcluster.Options{Bin: d.bin, Dir: dir, Production: true, Keep: d.keep})
-	if err != nil {
-		return err
-	}
+	d.c = c
 	made := time.Now()
 	if err := d.c.StartAll(); err != nil {
 		return err
@@ -118,7 +117,7 @@ func (d *demo) start(ctx context.Context) error {
 	return d.describeCluster(ctx)
 }
 
-// asked is a run of `sago` that did what it should.
+// sago runs `sago`, which must do what it is told.
 func (d *demo) sago(ctx context.Context, role string, args ...string) (testcluster.Output, error) {
 	out, err := d.c.Sago(ctx, role, args...)
 	return out, d.wanted(out, err, 0, role, args)
@@ -153,9 +152,15 @@ func answerAt[T any](ctx context.Context, d *demo, i int, role string, args ...s
 	return result, json.Unmarshal([]byte(out.Stdout), &result)
 }
 
-// refused runs `sago`, which must fail with this exit code and reason. Refusals of
-// the appliance itself are counted: each must be in the history.
+// refused is a refusal by the appliance itself. Each is counted: it must be in the
+// history.
 func (d *demo) refused(ctx context.Context, exit int, reason, role string, args ...string) error {
+	d.denied++
+	return d.fails(ctx, exit, reason, role, args...)
+}
+
+// fails runs `sago`, which must fail with this exit code and reason.
+func (d *demo) fails(ctx context.Context, exit int, reason, role string, args ...string) error {
 	out, err := d.c.Sago(ctx, role, args...)
 	if err := d.wanted(out, err, exit, role, args); err != nil {
 		return err
@@ -164,14 +169,8 @@ func (d *demo) refused(ctx context.Context, exit int, reason, role string, args 
 	if !ok || !strings.HasPrefix(said, reason+":") {
 		return fmt.Errorf("`sago %s` as %s: reason %s was expected: %s", strings.Join(args, " "), role, reason, out.Stderr)
 	}
-	if reason != reasonUsage {
-		d.denied++
-	}
 	return nil
 }
-
-// reasonUsage is the command line's own: nothing was asked of the appliance.
-const reasonUsage = "USAGE"
 
 // file writes a document for the command line to store.
 func (d *demo) file(name string, data []byte) (string, error) {

@@ -20,7 +20,6 @@ import (
 	nodev1 "github.com/sago-worm/sago/proto/sago/node/v1"
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/service/client"
-
 )
 
 func (d *demo) otherContent(ctx context.Context) error {
@@ -61,7 +60,7 @@ func (d *demo) deleteByCommand(ctx context.Context) error {
 		{"history", "delete"}, {"history", "truncate"}, {"clock", "set"}, {"policy", "set"}, {"institution", "close"},
 	} {
 		for _, role := range whoTries() {
-			if err := d.refused(ctx, 2, reasonUsage, role, append(words, "--transaction", no)...); err != nil {
+			if err := d.fails(ctx, 2, "USAGE", role, append(words, "--transaction", no)...); err != nil {
 				return err
 			}
 			absent++
@@ -258,8 +257,9 @@ func (d *demo) denials(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	count := 0
+	count, seen := 0, ""
 	for _, r := range listed.Records {
+		seen += fmt.Sprintf("\n%d %s %s %s %v", r.Sequence, r.Actor, r.Transaction, r.Result, r.Detail)
 		n, err := strconv.Atoi(r.Detail["count"])
 		count += max(n, 1)
 		if r.Detail["count"] != "" && err != nil {
@@ -267,7 +267,7 @@ func (d *demo) denials(ctx context.Context) error {
 		}
 	}
 	if count != d.denied {
-		return fmt.Errorf("%d DENY records count %d refusals, %d were made", len(listed.Records), count, d.denied)
+		return fmt.Errorf("%d DENY records count %d refusals, %d were made:%s", len(listed.Records), count, d.denied, seen)
 	}
 	d.figure("DENY %d = 거절 refusals %d", count, d.denied)
 	actions, err := d.actions(ctx, d.stored[0].transaction)
@@ -292,4 +292,3 @@ func (d *demo) actions(ctx context.Context, transaction string) (out []string, e
 	}
 	return out, err
 }
-

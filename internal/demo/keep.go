@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
+	"github.com/sago-worm/sago/service/client"
 
 	"github.com/sago-worm/sago/internal/testcluster"
 )
@@ -89,7 +93,7 @@ func (d *demo) describeCluster(ctx context.Context) error {
 		return fmt.Errorf("clock status: %+v", clock)
 	}
 	d.figure("리더 leader %s · 보호 protection %s", state.Leader, state.Nodes[0].Protection)
-	d.figure("시간 time %s, ±%.0f ms: %s", clock.Status, clock.Latest.Sub(clock.Earliest).Seconds()*500, strings.Join(selected, " "))
+	d.figure("시간 time %s, ±%.2f ms: %s", clock.Status, clock.Latest.Sub(clock.Earliest).Seconds()*500, strings.Join(selected, " "))
 	d.proves("R4")
 	return nil
 }
@@ -194,15 +198,34 @@ func (d *demo) read(ctx context.Context) error {
 		}
 	}
 	d.figure("%d × %d 회 읽음 reads, 바이트가 같음 bytes equal (%.0f ms)", d.c.Size(), len(d.stored), ms(begun))
-	if err := d.refused(ctx, 2, reasonUsage, "officer", "bundle", "get", "--transaction", d.stored[0].transaction); err != nil {
+	if err := d.withoutPurpose(ctx); err != nil {
 		return err
 	}
-	d.say("목적이 없으면 읽지 못한다 (exit 2)", "without a purpose nothing is read (exit 2)")
 	if err := d.refused(ctx, 5, "NOT_FOUND", "officer", d.getArgs("2026112199999999", "-")...); err != nil {
 		return err
 	}
 	d.say("없는 거래일련번호 (exit 5)", "a number that nobody stored (exit 5)")
 	d.proves("R22")
+	return nil
+}
+
+// withoutPurpose asks by the command line, which sends nothing, and by the API.
+func (d *demo) withoutPurpose(ctx context.Context) (err error) {
+	no := d.stored[0].transaction
+	if err := d.fails(ctx, 2, "PURPOSE_REQUIRED", "officer", "bundle", "get", "--transaction", no); err != nil {
+		return err
+	}
+	cl, err := d.c.Client(ctx, "officer")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, cl.Close()) }()
+	d.denied++
+	_, _, err = cl.GetBytes(ctx, &sagov1.GetRequest{Transaction: no, Part: 1})
+	if client.ReasonOf(err) != "PURPOSE_REQUIRED" {
+		return fmt.Errorf("a read without a purpose by the API: %w", err)
+	}
+	d.say("목적이 없으면 읽지 못한다: 명령 (exit 2), API (PURPOSE_REQUIRED)", "without a purpose nothing is read: command (exit 2), API (PURPOSE_REQUIRED)")
 	return nil
 }
 

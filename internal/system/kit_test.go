@@ -41,12 +41,17 @@ func rounds(n int) int {
 type site struct {
 	*testcluster.Cluster
 	t *testing.T
+	// sources is the number of its time servers.
+	sources int
 }
 
 // newSite holds a ceremony; no node runs yet. A failed test shows the last words
 // of every node.
 func newSite(t *testing.T, opts testcluster.Options) *site {
 	t.Helper()
+	if opts.Sources == nil {
+		opts.Sources = testcluster.DefaultSources()
+	}
 	opts.Bin, opts.Dir = bin, filepath.Join(t.TempDir(), "cluster")
 	// The life of the cluster is the test's with its cleanup.
 	c, err := testcluster.New(context.WithoutCancel(t.Context()), opts)
@@ -61,7 +66,7 @@ func newSite(t *testing.T, opts testcluster.Options) *site {
 			t.Errorf("close: %v", err)
 		}
 	})
-	return &site{c, t}
+	return &site{c, t, len(opts.Sources)}
 }
 
 // startSite is newSite with all nodes up and ready.

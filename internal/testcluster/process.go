@@ -194,3 +194,14 @@ func (c *Cluster) LogTail(i, lines int) string {
 	all := bytes.Split(bytes.TrimRight(raw, "\n"), []byte("\n"))
 	return string(bytes.Join(all[max(0, len(all)-lines):], []byte("\n")))
 }
+
+// Pid is the process id of node i while it runs.
+func (c *Cluster) Pid(i int) (pid int, ok bool) {
+	n := c.nodes[i]
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.process.running() {
+		return 0, false
+	}
+	return n.process.pid, true
+}
