@@ -41,7 +41,7 @@ func openTree(o Options) (*tree, error) {
 	path := filepath.Join(o.Dir, treeName)
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		f, err = durable.CreateExclusive(path, os.O_RDWR, 0o640)
+		f, err = durable.CreateExclusive(path, os.O_RDWR, 0o600)
 	}
 	if err != nil {
 		return nil, err
