@@ -220,7 +220,6 @@ func (d *demo) withoutPurpose(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, cl.Close()) }()
-	d.denied++
 	_, _, err = cl.GetBytes(ctx, &sagov1.GetRequest{Transaction: no, Part: 1})
 	if client.ReasonOf(err) != "PURPOSE_REQUIRED" {
 		return fmt.Errorf("a read without a purpose by the API: %w", err)

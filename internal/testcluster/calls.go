@@ -43,18 +43,20 @@ func openClient(ctx context.Context, path string) (*client.Client, error) {
 const pollEvery = 50 * time.Millisecond
 
 // Await asks what until it answers true, until it fails, or until ctx ends. The
-// error of an ended ctx carries what was last said about the state.
+// error of an ended ctx carries the state as it was last seen.
 func Await(ctx context.Context, what string, is func(context.Context) (done bool, state string, err error)) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
+	last := ""
 	for {
 		done, state, err := is(ctx)
 		if done && err == nil {
 			return nil
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("%s: %w: %s", what, context.Cause(ctx), state)
+			return fmt.Errorf("%s: %w: %s", what, context.Cause(ctx), last) // the last look was cut off
 		}
+		last = state
 		if err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}

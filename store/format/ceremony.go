@@ -36,8 +36,9 @@ type Person struct {
 	Institution uint32
 	// PublicKey is that of the person's certificate and signatures, PKIX DER.
 	PublicKey []byte
-	// Identity is the SHA-256 over the certificate's issuer and subject DN, both
-	// DER: the principal is the full DN and its issuer, not the key alone.
+	// Identity is the SHA-256 over the certificate's issuer DN, its length in
+	// front, and its subject DN, both DER (access.Identity): the principal is the
+	// full DN and its issuer, not the key alone.
 	Identity Digest
 }
 
