@@ -20,7 +20,8 @@ import (
 // a peer: what is there is not yet the state at the log's beginning.
 const copyingFile = "COPYING"
 
-// goneSuffix marks a data directory that was put aside, before its incarnation.
+// goneSuffix marks a data directory that was put aside; the id of the start that
+// did it follows.
 const goneSuffix = ".gone-"
 
 // logFile is the open raft log and stable store.

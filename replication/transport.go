@@ -119,7 +119,7 @@ func (m *mesh) receive(c net.Conn) {
 	}
 }
 
-// greet reads the caller's hello and answers with one byte.
+// greet reads the caller's hello and answers with its own.
 func (m *mesh) greet(t *tls.Conn) error {
 	if err := t.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
 		return err

@@ -1,7 +1,6 @@
 package service
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -33,14 +32,11 @@ func micros(t *timestamppb.Timestamp) (int64, error) {
 
 // fingerprintOf is the fingerprint of documents that have their digests.
 func fingerprintOf(documents []format.Document) format.Digest {
-	if len(documents) == 1 {
-		return documents[0].Digest
+	digests := make([]format.Digest, len(documents))
+	for i := range documents {
+		digests[i] = documents[i].Digest
 	}
-	h := sha256.New()
-	for _, d := range documents {
-		h.Write(d.Digest[:])
-	}
-	return format.Digest(h.Sum(nil))
+	return format.Fingerprint(digests)
 }
 
 func fingerprintText(d format.Digest) string { return "sha256:" + hex.EncodeToString(d[:]) }

@@ -36,7 +36,7 @@ func TestI2_OnlyAMajoritysSignedVotesMoveTheClock(t *testing.T) {
 	}
 	stay("none", format.ReasonClock)
 	stay("a minority", format.ReasonClock, one)
-	stay("one voter thrice", format.ReasonClock, one, one, one)
+	stay("one voter thrice", format.ReasonInvalid, one, one, one)
 	unsigned, bent := two, two
 	unsigned.Signature = nil
 	bent.Earliest++
@@ -67,7 +67,7 @@ func TestI2_OnlyAMajoritysSignedVotesMoveTheClock(t *testing.T) {
 	w.accept(w.commit(w.op(KindMember, join)))
 	w.now = now + 2_000_000
 	stay("one that has only joined", format.ReasonMember, w.vote(1, w.now), w.spoilt(3, 3, func(v *format.SignedVote) { v.Incarnation = format.ID{0x33} }))
-	join.State = format.MemberVoter
+	join.State, join.Signature = format.MemberVoter, nil
 	w.accept(w.commit(w.op(KindMember, join)))
 	stay("the incarnation that is gone", format.ReasonMember, w.vote(1, w.now), w.vote(3, w.now))
 	w.incs[2] = format.ID{0x33}

@@ -171,8 +171,8 @@ func TestP45_AFlippedHistoryByteIsRefusedAtOpen(t *testing.T) {
 	}
 }
 
-// TestP46_RecordsReplacedTogetherWithEverythingDerived puts in the history that
-// the same cluster would have had without one record: its checksums and its tree
+// TestP46_AHistoryReplacedWholeIsRefused puts in the history that
+// the same cluster would have had with one other record: its checksums and its tree
 // fit, the majority's signature does not.
 func TestP46_AHistoryReplacedWholeIsRefused(t *testing.T) {
 	w, n := damagedWorld(t)
@@ -192,6 +192,10 @@ func TestP46_AHistoryReplacedWholeIsRefused(t *testing.T) {
 		}
 		other.apply(e)
 	}
+	for range 5 { // at least as long as the true one
+		w.next++
+		other.apply(logged{Entry: Entry{Index: w.next, Ops: []Op{w.op(KindEnrol, format.EnrolEffect{Person: app})}}})
+	}
 	w.must(other.Close())
 	other.Store = nil
 	w.must(n.Close())
@@ -206,6 +210,9 @@ func TestP46_AHistoryReplacedWholeIsRefused(t *testing.T) {
 		t.Fatalf("open answered %v", err)
 	}
 	named(t, d, "history")
+	if !strings.Contains(d.What, "root") {
+		t.Fatalf("found by something else: %v", d)
+	}
 }
 
 func TestP45_ADamagedIndexIsBuiltAgain(t *testing.T) {

@@ -46,6 +46,9 @@ func (t *turn) decide() error {
 	if len(t.op.Detail) > maxDetail || t.op.Kind != KindCeremony && len(t.op.Body) > maxBody || len(t.op.Body) > maxCeremony {
 		return refuse(format.ReasonInvalid, "an operation's part is too long")
 	}
+	if !validDetail(t.op) {
+		return refuse(format.ReasonInvalid, "a detail comes with the class and epoch of its key, and these with a detail")
+	}
 	if t.ceremony == nil && t.op.Kind != KindCeremony {
 		return refuse(format.ReasonNotReady, "the ceremony has not taken place")
 	}
@@ -84,6 +87,18 @@ func (t *turn) decide() error {
 		return t.decideDamage()
 	}
 	return fmt.Errorf("operation of unknown kind %d", t.op.Kind)
+}
+
+// validDetail reports whether class, epoch and detail of an operation belong
+// together: all of them, or none.
+func validDetail(op *Op) bool {
+	switch op.DetailClass {
+	case format.DetailNone:
+		return len(op.Detail) == 0 && op.DetailEpoch == 0
+	case format.DetailUse, format.DetailOther:
+		return len(op.Detail) > 0 && op.DetailEpoch > 0
+	}
+	return false
 }
 
 // permit decides whether the operation's actor may do verb for its institution.
@@ -272,7 +287,7 @@ func (t *turn) decideList() error {
 	if err != nil {
 		return refuse(format.ReasonInvalid, err.Error())
 	}
-	var verb access.Verb // of an unknown kind: nobody's
+	var verb access.Verb
 	switch e.Kind {
 	case format.ListBundles, format.ListSubject:
 		verb = access.VerbList
@@ -280,6 +295,8 @@ func (t *turn) decideList() error {
 		verb = access.VerbHistoryList
 	case format.ListUses:
 		verb = access.VerbUsageList
+	default:
+		return refuse(format.ReasonInvalid, "no such kind of query")
 	}
 	err = t.permit(verb)
 	if err != nil && e.Kind == format.ListSubject {

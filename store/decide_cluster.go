@@ -185,7 +185,7 @@ func (t *turn) decideMember() error {
 			return refuse(format.ReasonSignature, "join")
 		}
 	case format.MemberVoter:
-		if m.Joining != e.Incarnation {
+		if m.Joining != e.Incarnation || len(e.Signature) > 0 {
 			return refuse(format.ReasonMember, "only a joining incarnation becomes a voter")
 		}
 	default:

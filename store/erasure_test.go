@@ -243,6 +243,13 @@ func TestI1_NothingIsDestroyedWithoutAWarrant(t *testing.T) {
 		t.Run(name, func(t *testing.T) { w.tester = t; w.untouched(order(change), "T0", "T1") })
 		w.tester = t
 	}
+	// A permit for the other bundle, forged in this process, under T0's decision.
+	permit, err := retentionOf(n.row("T0").Retention).Expire(retention.RecordID(kept), n.now())
+	w.must(err)
+	stolen := n.warrant(b)
+	stolen.Permit = permit
+	_, err = n.custodian.Destroy(ctx, stolen, custodian.Work{Bundle: kept, Slots: []format.Slot{other.Slot}})
+	w.untouched(err, "T0", "T1")
 	if err := order(func(*custodian.Warrant) {}); err != nil {
 		t.Fatal(err) // the judge refuses all of them for their own reason, not for some other
 	}
@@ -379,7 +386,13 @@ func TestP30_P41_AReceivedBlockBringsNoDeadKeyBack(t *testing.T) {
 	dead, lives := n.row("T0").Slot, n.row("T1").Slot
 	w.checkpoint()
 	n.destroy()
-	w.must(n.InstallBlock(w.block)) // an old copy, with every key in it
+	w.must(n.Close())
+	w.must(custodian.ClearTree(n.dir))
+	w.must(os.Remove(filepath.Join(n.dir, keyring.FileName(dead.Block))))
+	w.must(n.tryOpen(1))
+	old := w.block // a copy with every key in it
+	old.Keys, old.Erased = slices.Clone(old.Keys), slices.Clone(old.Erased)
+	w.must(n.InstallBlock(old))
 	if err := n.KeyWorks(dead); !errors.Is(err, ErrKeyErased) {
 		t.Fatal(err)
 	}

@@ -127,7 +127,7 @@ func (m *Machine) foldMember(rec *format.Record) error {
 			row.Gone = append(row.Gone, row.Current)
 		}
 		row.Current, row.Joining = e.Incarnation, format.ID{}
-		row.Commit, row.Size = 0, 0
+		row.Commit, row.Size, row.Room = 0, 0, 0
 	default:
 		return fmt.Errorf("member state %d", e.State)
 	}

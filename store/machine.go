@@ -134,7 +134,7 @@ func (t *turn) recordRefusal(no *refusal) error {
 		return nil
 	}
 	d := draft{action: format.ActDeny, result: no.reason, effect: format.DenyEffect{Verb: t.op.Kind.action(), Count: 1}, detail: true}
-	if len(t.op.Detail) > maxDetail {
+	if len(t.op.Detail) > maxDetail || !validDetail(t.op) {
 		d.detail = false
 	}
 	return t.writeDenial(d)

@@ -26,7 +26,7 @@ const (
 // ErrNoData is returned by ReadManifest for a directory that holds no store.
 var ErrNoData = errors.New("no data directory here")
 
-// Manifest says whose data a directory holds (docs/formats/manifest.md).
+// Manifest says whose data a directory holds (docs/formats/node-files.md).
 type Manifest struct {
 	Cluster     format.ID
 	Node        uint32

@@ -87,6 +87,9 @@ func TestRefusalsOfAPutAreRecordedAndDoNothing(t *testing.T) {
 	change("junk", format.ReasonInvalid, func(o *Op, _ *format.StoreEffect) { o.Body = []byte("junk") })
 	change("long body", format.ReasonInvalid, func(o *Op, _ *format.StoreEffect) { o.Body = make([]byte, maxBody+1) })
 	change("long detail", format.ReasonInvalid, func(o *Op, _ *format.StoreEffect) { o.Detail = make([]byte, maxDetail+1) })
+	change("a detail without its key", format.ReasonInvalid, func(o *Op, _ *format.StoreEffect) { o.Detail = []byte("sealed") })
+	change("a key without a detail", format.ReasonInvalid, func(o *Op, _ *format.StoreEffect) { o.DetailClass, o.DetailEpoch = format.DetailOther, 20261 })
+	change("an unknown class", format.ReasonInvalid, func(o *Op, _ *format.StoreEffect) { o.DetailClass, o.DetailEpoch, o.Detail = 9, 1, []byte("sealed") })
 	change("no number", format.ReasonInvalid, func(o *Op, _ *format.StoreEffect) { o.Transaction = "" })
 	change("control characters", format.ReasonInvalid, func(o *Op, _ *format.StoreEffect) { o.Transaction = "T\x00" })
 	change("long number", format.ReasonInvalid, func(o *Op, _ *format.StoreEffect) { o.Transaction = strings.Repeat("T", 129) })
@@ -128,7 +131,7 @@ func TestRefusalsOfReadersAreRecordedAndDoNothing(t *testing.T) {
 	w.denied(junk, format.ReasonInvalid)
 	w.denied(w.about(KindShow, admin, "T0", nil), format.ReasonNotPermitted)
 	list := w.about(KindList, auditor, "", format.ListEffect{Kind: 77})
-	w.denied(list, format.ReasonNotPermitted)
+	w.denied(list, format.ReasonInvalid)
 
 	w.tick(2 * hour) // over, and not yet swept
 	if got := w.nodes[0].row("T0"); got.Expire != 0 {

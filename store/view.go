@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -343,7 +344,8 @@ func (m *Machine) Due(horizon int64) (due, wanted bool, err error) {
 }
 
 // ChooseVotes picks, for a clock entry, the largest group of votes that agree
-// and would be taken; none when no majority does.
+// and would be taken, by ascending voter as an entry lists them; none when no
+// majority does.
 func (m *Machine) ChooseVotes(votes []format.SignedVote) []format.SignedVote {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -354,9 +356,11 @@ func (m *Machine) ChooseVotes(votes []format.SignedVote) []format.SignedVote {
 		}
 	}
 	chosen := m.quorumClock().Choose(m.voters(), votesOf(sound), clockPolicy(m.policy))
-	return slices.DeleteFunc(sound, func(v format.SignedVote) bool {
+	sound = slices.DeleteFunc(sound, func(v format.SignedVote) bool {
 		return !slices.ContainsFunc(chosen, func(c retention.Vote) bool { return c.Voter == v.Voter })
 	})
+	slices.SortFunc(sound, func(a, b format.SignedVote) int { return cmp.Compare(a.Voter, b.Voter) })
+	return sound
 }
 
 // Uncovered reports whether the history holds, beyond the newest checkpoint, a

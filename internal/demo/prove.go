@@ -122,14 +122,15 @@ func (d *demo) awaitHealed(ctx context.Context, i int, args []string) error {
 	})
 }
 
-// repairRecorded looks for the damage and its repair in the history.
+// repairRecorded looks for the damage and its repair in the history: in the
+// appliance's own part, which its own auditor reads.
 func (d *demo) repairRecorded(ctx context.Context, i int) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	return testcluster.Await(ctx, "DAMAGE and REPAIR in the history", func(ctx context.Context) (bool, string, error) {
 		var seen []string
 		for _, action := range []string{"DAMAGE", "REPAIR"} {
-			listed, err := d.records(ctx, "--all", "--action", action)
+			listed, err := answer[history](ctx, d, "inspector", "history", "list", "--action", action)
 			if err != nil {
 				return false, "", err
 			}

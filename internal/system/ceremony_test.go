@@ -2,6 +2,7 @@ package system_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -81,7 +82,7 @@ func (s *site) enrol(ctx context.Context, p person, institutions []string) {
 		code = institutions[p.institution-2]
 	}
 	s.init(ctx, "certificate", "--ca", s.path("ca"), "--role", "client", "--name", p.name, "--organization", code,
-		"--department", p.department, "--email", p.name+"@other.example", "--out", s.path("contexts", p.name+".pem"))
+		"--department", p.department, "--email", fmt.Sprintf("p%d@other.example", p.id), "--out", s.path("contexts", p.name+".pem"))
 	for i := range s.Size() {
 		file := s.readTOML(s.ContextAt(i, "officer"))
 		file["certificate"], file["key"], file["institution"] = p.name+".pem", p.name+".key", code

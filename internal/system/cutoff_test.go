@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -57,11 +58,16 @@ func TestCutOffNode(t *testing.T) {
 			t.Errorf("put of a number that is taken (same content: %v): exit %d, want 6: %s%s", f == file, out.Exit, out.Stdout, out.Stderr)
 		}
 	}
+	var asked sync.WaitGroup
 	for _, r := range refused {
-		begun := time.Now()
-		s.sago(ctx, 6, 0, r.role, r.args...)
-		t.Logf("%v refused in %v", r.args[:2], time.Since(begun).Round(10*time.Millisecond))
+		asked.Go(func() {
+			out, err := s.SagoAt(ctx, 0, r.role, r.args...)
+			if err != nil || out.Exit != 6 {
+				t.Errorf("%v: exit %d, want 6: %v %s", r.args[:2], out.Exit, err, out.Stderr)
+			}
+		})
 	}
+	asked.Wait()
 	if _, err := os.Stat(get[len(get)-1]); !os.IsNotExist(err) {
 		t.Errorf("a refused get left a file: %v", err)
 	}

@@ -30,7 +30,7 @@ func secrets() map[string]string {
 		"file name":       "비밀문서이름",
 		"common name":     "김비밀담당",
 		"unit of the DN":  "민원비밀담당관",
-		"mail of the DN":  "김비밀담당@other.example",
+		"mail of the DN":  "p31@other.example",
 		"denied purpose":  "거절된비밀목적",
 		"use's purpose":   "이용내역비밀목적",
 	}

@@ -57,7 +57,7 @@ func (c *Cluster) plan() planTOML {
 		Policy:      c.opts.Policy.table(len(c.opts.Sources)),
 	}
 	for i, who := range persons() {
-		p.Person = append(p.Person, planPerson{i + 1, who.role, 1, c.path(contextsDir, who.name+".pem")})
+		p.Person = append(p.Person, planPerson{i + 1, who.role, who.institution, c.path(contextsDir, who.name+".pem")})
 	}
 	for i, s := range c.opts.Sources {
 		p.Source = append(p.Source, planSource{s.Name, s.Operator, sourceAuth, keyID(i)})
@@ -148,7 +148,8 @@ type contextNode struct {
 }
 
 // Context is the path of a role's context file for all nodes: app, officer, head,
-// manager, approver1 to approver3, admin, auditor or contractor.
+// manager, approver1 to approver3, admin, auditor, contractor, or
+// inspector, the auditor of the appliance itself.
 func (c *Cluster) Context(role string) string { return c.path(contextsDir, role+".toml") }
 
 // ContextAt is that of a role for node i alone.

@@ -54,22 +54,26 @@ type Policy struct {
 }
 
 // person is who has a context, in the order of their ids, from 1.
-type person struct{ name, role, department string }
+type person struct {
+	name, role, department string
+	institution            int
+}
 
 // persons are the roles for which contexts are written, named as those of a
 // development directory.
 func persons() []person {
 	return []person{
-		{"app", "application", "정보시스템"},
-		{"officer", "officer", "업무부"},
-		{"head", "head", "업무부"},
-		{"manager", "manager", "정보보호부"},
-		{"approver1", "approver", "심사부"},
-		{"approver2", "approver", "심사부"},
-		{"approver3", "approver", "준법부"},
-		{"admin", "admin", "전산부"},
-		{"auditor", "auditor", "감사실"},
-		{"contractor", "contractor", "외주"},
+		{"app", "application", "정보시스템", 1},
+		{"officer", "officer", "업무부", 1},
+		{"head", "head", "업무부", 1},
+		{"manager", "manager", "정보보호부", 1},
+		{"approver1", "approver", "심사부", 1},
+		{"approver2", "approver", "심사부", 1},
+		{"approver3", "approver", "준법부", 1},
+		{"admin", "admin", "전산부", 1},
+		{"auditor", "auditor", "감사실", 1},
+		{"contractor", "contractor", "외주", 1},
+		{"inspector", "auditor", "현장실사", 0},
 	}
 }
 

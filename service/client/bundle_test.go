@@ -239,8 +239,8 @@ func TestFingerprint(t *testing.T) {
 	if f := client.Fingerprint(abc); f != "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" {
 		t.Error(f)
 	}
-	// (printf abc | openssl dgst -sha256 -binary; printf abc | openssl dgst -sha256 -binary) | sha256sum
-	both := sha256.Sum256(append(append([]byte{}, abc[:]...), abc[:]...))
+	// (printf 'sago bundle fingerprint v1\n\0\0\0\2'; printf abc | openssl dgst -sha256 -binary; printf abc | openssl dgst -sha256 -binary) | sha256sum
+	both := sha256.Sum256(append(append([]byte("sago bundle fingerprint v1\n\x00\x00\x00\x02"), abc[:]...), abc[:]...))
 	if f := client.Fingerprint(abc, abc); f != fmt.Sprintf("sha256:%x", both) {
 		t.Error(f)
 	}

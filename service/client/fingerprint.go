@@ -1,21 +1,19 @@
 package client
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
+
+	"github.com/sago-worm/sago/store/format"
 )
 
 // Fingerprint is the fingerprint of a bundle whose documents have these SHA-256
-// values, in order: "sha256:" and the hex of the value for one document, of the
-// SHA-256 over all the values one after another for several.
+// values, in order: "sha256:" and hex. For one document it is the document's own
+// SHA-256; docs/formats/payload.md says what it is for several.
 func Fingerprint(documents ...[32]byte) string {
-	if len(documents) == 1 {
-		return "sha256:" + hex.EncodeToString(documents[0][:])
+	digests := make([]format.Digest, len(documents))
+	for i, d := range documents {
+		digests[i] = d
 	}
-	all := make([]byte, 0, len(documents)*sha256.Size)
-	for _, d := range documents {
-		all = append(all, d[:]...)
-	}
-	sum := sha256.Sum256(all)
+	sum := format.Fingerprint(digests)
 	return "sha256:" + hex.EncodeToString(sum[:])
 }

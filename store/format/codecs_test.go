@@ -257,7 +257,9 @@ func effectCodecs() []codec {
 		effect("deny", format.DenyEffect{Verb: format.ActRead, Count: 12, Minute: 1767225660000000}, format.DecodeDenyEffect, nil),
 		effect("act", format.ActEffect{Signed: exampleSignedAct().Encode()}, format.DecodeActEffect, nil),
 		effect("enrol", format.EnrolEffect{Person: 7}, format.DecodeEnrolEffect, nil),
-		effect("clock", exampleClock(), format.DecodeClockEffect, nil),
+		effect("clock", exampleClock(), format.DecodeClockEffect, func(e *format.ClockEffect) {
+			asSet(&e.Votes, func(a, b format.SignedVote) int { return byNumber(a.Voter, b.Voter) })
+		}),
 		effect("member", format.MemberEffect{Node: 3, Incarnation: id(0x33), State: format.MemberJoining, Signature: []byte("signature")}, format.DecodeMemberEffect, nil),
 		effect("node-start", format.NodeStartEffect{Node: 2, Incarnation: id(0x32), BootID: id(0xb0), Version: "0.1.0"}, format.DecodeNodeStartEffect, nil),
 		effect("key-announce", format.KeyEffect{Verb: format.KeyAnnounce, Block: id(0xa0), Owner: 2, Start: id(0xc0), Slots: 512}, format.DecodeKeyEffect, tidyKey),

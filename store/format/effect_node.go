@@ -3,7 +3,7 @@ package format
 // ClockEffect is one entry of the quorum clock: the votes it was decided on and
 // what they made of it. Applying it runs the ratchet again over the votes.
 type ClockEffect struct {
-	Votes []SignedVote
+	Votes []SignedVote // ascending by voter
 	// Now, Start and Floor are what the ratchet answered, in microseconds: the
 	// clock, the start of relative periods, the floor line.
 	Now, Start, Floor int64
@@ -81,6 +81,7 @@ func DecodeClockEffect(b []byte) (ClockEffect, error) {
 	return decodeEffect(b, func(r *Reader) (e ClockEffect) {
 		e.Now, e.Start, e.Floor = r.I64(), r.I64(), r.I64()
 		e.Votes = list(r, 128, readSignedVote)
+		ascending(r, "votes", e.Votes, func(v SignedVote) uint32 { return v.Voter })
 		return e
 	})
 }

@@ -65,6 +65,9 @@ func effectMutants() []mutant {
 	checkpoint := func(change func(*format.CheckpointEffect)) []byte {
 		return changed(exampleSignedCheckpoint(), change, func(e format.CheckpointEffect) []byte { return format.EncodeEffect(e) })
 	}
+	clock := func(change func(*format.ClockEffect)) []byte {
+		return changed(exampleClock(), change, func(e format.ClockEffect) []byte { return format.EncodeEffect(e) })
+	}
 	key := func(e format.KeyEffect, change func(*format.KeyEffect)) []byte {
 		return changed(e, change, func(e format.KeyEffect) []byte { return format.EncodeEffect(e) })
 	}
@@ -85,6 +88,8 @@ func effectMutants() []mutant {
 		{p, "effect-key-announce", "epoch-set", key(announce, func(e *format.KeyEffect) { e.Epoch = 1 })},
 		{p, "effect-key-retire", "slots-set", key(retire, func(e *format.KeyEffect) { e.Slots = 1 })},
 		{p, "effect-key-epoch", "block-set", key(exampleEpoch(), func(e *format.KeyEffect) { e.Block = id(1) })},
+		{p, "effect-clock", "votes-out-of-order", clock(func(e *format.ClockEffect) { e.Votes = reversed(e.Votes) })},
+		{p, "effect-clock", "voter-twice", clock(func(e *format.ClockEffect) { e.Votes = twice(e.Votes) })},
 		{p, "effect-clock", "count-too-great", at(format.EncodeEffect(exampleClock()), 24, 0xff, 0xff, 0xff, 0xff)},
 		{p, "detail", "fields-out-of-order", []byte("\x02\x00\x01b\x01\x00\x01a")},
 		{p, "detail", "field-twice", []byte("\x01\x00\x01a\x01\x00\x01a")},

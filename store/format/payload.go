@@ -132,3 +132,20 @@ func BundleDigest(chunks []Digest) Digest {
 	}
 	return Digest(h.Sum(nil))
 }
+
+// Fingerprint is a bundle's fingerprint (지문): the SHA-256 of its document, or for
+// several documents SHA-256 over "sago bundle fingerprint v1\n", their number and
+// their SHA-256 values in order, so that no single document has the fingerprint
+// of several.
+func Fingerprint(documents []Digest) Digest {
+	if len(documents) == 1 {
+		return documents[0]
+	}
+	var w Writer
+	w.Raw([]byte("sago bundle fingerprint v1\n"))
+	w.U32(uint32(len(documents)))
+	for _, d := range documents {
+		w.Raw(d[:])
+	}
+	return sha256.Sum256(w.Bytes())
+}

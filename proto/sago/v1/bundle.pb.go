@@ -423,7 +423,7 @@ type Receipt struct {
 	Transaction string                 `protobuf:"bytes,2,opt,name=transaction,proto3" json:"transaction,omitempty"`
 	Part        uint32                 `protobuf:"varint,3,opt,name=part,proto3" json:"part,omitempty"`
 	// Fingerprint is "sha256:" and hex: of the document, or for several documents
-	// of the concatenation of their SHA-256 values.
+	// over their number and their SHA-256 values (docs/formats/payload.md).
 	Fingerprint string `protobuf:"bytes,4,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
 	Size        uint64 `protobuf:"varint,5,opt,name=size,proto3" json:"size,omitempty"`
 	// Stored_at is the quorum clock at the commit.
