@@ -152,7 +152,7 @@ func (s *Server) record(ctx context.Context, d denial) error {
 	ctx, cancel := context.WithTimeout(ctx, proposeWithin)
 	defer cancel()
 	result, err := s.node.Submit(ctx, op)
-	if err == nil && result.Outcome != store.Accepted {
+	if err == nil && !result.Recorded {
 		err = refusedBy(result)
 	}
 	return err

@@ -89,10 +89,10 @@ func (m *Machine) PendingBlocks(node uint32, size uint64) ([]PendingBlock, error
 func (m *Machine) ErasureBacklog() (bool, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	size, found := m.checkpoint.Checkpoint.Size, false
+	size, found, pending := m.checkpoint.Checkpoint.Size, false, false
 	err := m.idx.Ascend(tErasure, nil, nil, func(_, v []byte) (bool, error) {
 		row, err := format.DecodeErasureRow(v)
-		found = found || row.Decision >= size
+		found, pending = row.Decision >= size, true
 		return !found, err
 	})
 	if err != nil || found {
@@ -100,10 +100,15 @@ func (m *Machine) ErasureBacklog() (bool, error) {
 	}
 	err = m.idx.Ascend(tRetire, nil, nil, func(_, v []byte) (bool, error) {
 		r := format.NewReader(v)
-		found = r.U64() >= size
+		found, pending = r.U64() >= size, true
 		return !found, r.Done()
 	})
-	return found, err
+	if err != nil || found || !pending {
+		return found, err
+	}
+	// A member that has changed since takes its signature with it: the newest
+	// checkpoint may be a majority's no longer.
+	return m.verifyCheckpoint(m.checkpoint) != nil, nil
 }
 
 // SlotLives reports whether a slot of an announced block may hold a key: it is

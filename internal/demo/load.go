@@ -170,33 +170,38 @@ func (d *demo) rotated(role string, turn int) (*client.Client, error) {
 // readLoad reads every acknowledged bundle from the nodes that were not killed, by
 // turns.
 func (d *demo) readLoad(ctx context.Context, l *load, killed int) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	ctx, failed := context.WithCancelCause(ctx)
+	defer failed(nil)
 	todo := make(chan string)
 	var all sync.WaitGroup
-	defer all.Wait()
 	for r := range writers {
-		i := (killed + 1 + r%(d.c.Size()-1)) % d.c.Size()
-		cl, err := d.c.ClientAt(ctx, i, "officer")
-		if err != nil {
-			return err
-		}
 		all.Go(func() {
-			defer cl.Close() // reading leaves nothing to lose
-			for transaction := range todo {
-				if err := readBack(ctx, cl, transaction); err != nil {
-					cancel(fmt.Errorf("%s from %s: %w", transaction, d.c.Name(i), err))
-					return
-				}
+			if err := d.readFrom(ctx, (killed+1+r%(d.c.Size()-1))%d.c.Size(), todo); err != nil {
+				failed(err)
 			}
 		})
 	}
-	defer close(todo)
 	for transaction := range l.acked {
 		select {
 		case todo <- transaction:
 		case <-ctx.Done():
-			return context.Cause(ctx)
+		}
+	}
+	close(todo)
+	all.Wait()
+	return context.Cause(ctx)
+}
+
+// readFrom reads what comes from node i, to the end or the first failure.
+func (d *demo) readFrom(ctx context.Context, i int, todo <-chan string) (err error) {
+	cl, err := d.c.ClientAt(ctx, i, "officer")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, cl.Close()) }()
+	for transaction := range todo {
+		if err := readBack(ctx, cl, transaction); err != nil {
+			return fmt.Errorf("%s from %s: %w", transaction, d.c.Name(i), err)
 		}
 	}
 	return nil

@@ -40,10 +40,13 @@ func (s *story) proves(requirements ...string) { s.shown = append(s.shown, requi
 // lacks notes that a requirement is shown in part at most, and why.
 func (s *story) lacks(requirement, why string) { s.partly[requirement] = why }
 
-// skip says that something was not done here, and why.
-func (s *story) skip(requirement, ko, en string) {
+// skip says that something was not done here, why, and what is therefore shown in
+// part at most.
+func (s *story) skip(ko, en string, requirements ...string) {
 	fmt.Fprintf(s.out, "    · 건너뜀: %s\n      SKIPPED: %s\n", ko, en)
-	s.lacks(requirement, "skipped: "+en)
+	for _, r := range requirements {
+		s.lacks(r, "skipped: "+en)
+	}
 }
 
 // row is one block of 별표 6.

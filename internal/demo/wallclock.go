@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -23,21 +24,33 @@ const holdClock = "hold-clock"
 // ahead is how far the wall clock is moved.
 const ahead = 20 * 365 * 24 * time.Hour
 
-// exitNotPermitted is the holder's answer where nobody may set the clock.
-const exitNotPermitted = 4
+// What the holder answers where it may not, or had better not, move the clock.
+const (
+	exitNotPermitted = 4
+	exitTaken        = 5
+)
+
+// clockLock is the name, of no file, that a holder listens on: two of them would
+// set back what the other had moved.
+const clockLock = "@sago-demo-wall-clock"
 
 // holdWallClock is the holder. It says "moved" once the clock is ahead.
 func holdWallClock(stdin io.Reader, stdout, stderr io.Writer) int {
+	lock, err := net.Listen("unix", clockLock)
+	if err != nil {
+		return exitTaken
+	}
+	defer lock.Close() // ends with this process anyhow
 	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	difference, err := wallMinusBoot()
 	if err == nil {
 		err = setWall(difference + ahead)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return exitNotPermitted
+	case err != nil:
 		fmt.Fprintln(stderr, err)
-		if errors.Is(err, unix.EPERM) {
-			return exitNotPermitted
-		}
 		return 1
 	}
 	fmt.Fprintln(stdout, "moved")
@@ -76,7 +89,11 @@ func setWall(difference time.Duration) error {
 	return unix.ClockSettime(unix.CLOCK_REALTIME, &ts)
 }
 
-var errClockNotPermitted = errors.New("nobody may set the wall clock here")
+// Why the clock is not moved; not a failure of the demo.
+var (
+	errClockNotPermitted = errors.New("nobody may set the wall clock here")
+	errClockTaken        = errors.New("somebody else moves the wall clock of this machine just now")
+)
 
 // movedClock is a wall clock that is ahead.
 type movedClock struct {
@@ -112,8 +129,11 @@ func moveWall() (*movedClock, error) {
 	m := &movedClock{cmd, in, difference}
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "moved\n" {
 		err = m.back()
-		if cmd.ProcessState.ExitCode() == exitNotPermitted {
+		switch cmd.ProcessState.ExitCode() {
+		case exitNotPermitted:
 			return nil, errClockNotPermitted
+		case exitTaken:
+			return nil, errClockTaken
 		}
 		return nil, errors.Join(errors.New("the wall clock was not moved"), err)
 	}
@@ -136,18 +156,24 @@ func (d *demo) moveWallClock(ctx context.Context) error {
 	d.title("서버의 시계를 20년 뒤로 돌린다", "the host's wall clock is set 20 years ahead")
 	switch {
 	case d.leaveClock:
-		d.skip("R5", "-leave-clock: 벽시계를 그대로 둔다", "-leave-clock: the wall clock is left alone")
+		d.skip("-leave-clock: 벽시계를 그대로 둔다", "-leave-clock: the wall clock is left alone", "R5")
 		return nil
 	case os.Geteuid() != 0:
-		d.skip("R5", "root가 아니면 시계를 돌릴 수 없다", "the wall clock needs root")
+		d.skip("root가 아니면 시계를 돌릴 수 없다", "the wall clock needs root", "R5")
+		return nil
+	case time.Now().Round(0).Sub(d.c.Now()).Abs() > time.Hour: // Round drops the reading that is no wall clock's
+		d.skip("누군가 이미 이 기계의 시계를 돌렸다", errClockTaken.Error(), "R5")
 		return nil
 	}
 	moved, err := moveWall()
-	if errors.Is(err, errClockNotPermitted) {
-		d.skip("R5", "이 기계는 시계를 돌리게 하지 않는다", "this machine lets nobody set the wall clock")
+	switch {
+	case errors.Is(err, errClockNotPermitted):
+		d.skip("이 기계는 시계를 돌리게 하지 않는다", err.Error(), "R5")
 		return nil
-	}
-	if err != nil {
+	case errors.Is(err, errClockTaken):
+		d.skip("누군가 지금 이 기계의 시계를 돌리고 있다", err.Error(), "R5")
+		return nil
+	case err != nil:
 		return err
 	}
 	err = d.underMovedClock(ctx)

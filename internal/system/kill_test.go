@@ -2,8 +2,6 @@ package system_test
 
 import (
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"testing"
 	"time"
 
@@ -36,9 +34,6 @@ func TestP65_KillNine(t *testing.T) {
 	l.flows(ctx, 0, 1, 2)
 	begun := time.Now()
 	n := rounds(50)
-	if e := os.Getenv("KN"); e != "" {
-		n, _ = strconv.Atoi(e)
-	}
 	for range n {
 		victim := random.IntN(s.Size())
 		must(t, s.Kill(victim))

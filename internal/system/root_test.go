@@ -3,6 +3,7 @@ package system_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -29,7 +30,7 @@ func TestRoot_P01_WallClock(t *testing.T) {
 		must(t, s.ReadyAt(ctx, k))
 		s.kept(ctx, rules...)
 		s.awaitClocks(ctx, "synchronized", synchronized)
-		s.sago(ctx, 0, k, "officer", "bundle", "get", "--transaction", "T-P5Y", "--purpose", "시험")
+		s.sago(ctx, 0, k, "officer", "bundle", "get", "--transaction", "T-P5Y", "--purpose", "시험", "-o", os.DevNull)
 		w.gained(ctx)
 		move(0)
 	}
