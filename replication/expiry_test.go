@@ -15,7 +15,7 @@ import (
 )
 
 // TestExpiryErasesEverywhere: a short bundle vanishes from every node, in no
-// more time than a few ticks; a long one stays.
+// more time than a few ticks, key and bytes (I5); a long one stays.
 func TestExpiryErasesEverywhere(t *testing.T) {
 	c := newTestCluster(t, 3)
 	c.startAll()

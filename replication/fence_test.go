@@ -117,3 +117,22 @@ func TestFiveNodes(t *testing.T) {
 	}
 	c.awaitEqual()
 }
+
+// TestProductionAndDevelopmentNeverMix: the mark of the ceremony is for ever, and
+// no file or flag of a node changes it (I10).
+func TestProductionAndDevelopmentNeverMix(t *testing.T) {
+	c := newTestCluster(t, 1)
+	c.startAll()
+	c.stop(0)
+	m, err := store.ReadManifest(c.dataDir(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Production = true
+	if err := errors.Join(os.Remove(filepath.Join(c.dataDir(0), "MANIFEST")), store.Create(c.dataDir(0), m)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.tryStart(0); err == nil || !strings.Contains(err.Error(), "never open each other") {
+		t.Fatalf("a development node over production data: %v", err)
+	}
+}

@@ -97,7 +97,7 @@ func TestP34_CatchUpBehindTheLog(t *testing.T) {
 }
 
 // TestP63_WipedNodeDoesNotVote: acknowledged on A and B with C away; B wiped, A
-// stopped, C started: nothing is elected and nothing acknowledged is lost.
+// stopped, C started: nothing is elected and nothing acknowledged is lost (I4).
 func TestP63_WipedNodeDoesNotVote(t *testing.T) {
 	c := newTestCluster(t, 3)
 	c.startAll()

@@ -106,7 +106,7 @@ func TestP27_AHoldPlacedBeforeTheSweepWins(t *testing.T) {
 	}
 }
 
-// TestP24_I1_AFlippedRetentionByteNeverDeletes flips every byte of the retention
+// TestP24_I1_AFlippedRetentionByteNeverDeletes (I8: fail closed) flips every byte of the retention
 // in a bundle's row, under a checksum that fits, as if a program had written it:
 // nothing becomes deletable, and what makes no sense is locked.
 func TestP24_I1_AFlippedRetentionByteNeverDeletes(t *testing.T) {

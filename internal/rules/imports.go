@@ -40,6 +40,8 @@ var mayKnow = map[string][]string{
 	"internal/durable": nil,
 
 	"internal/demo":       {"proto/...", "service/client", "audit", "internal/testntp", "internal/testcluster"},
+	"internal/bench":      {"proto/...", "service/client"},
+	"internal/system":     nil, // tests only
 	"internal/rules":      nil,
 	"internal/testreport": nil,
 	"internal/testntp":    nil,
