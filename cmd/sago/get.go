@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/service/client"
@@ -34,25 +36,39 @@ func (c *getCmd) Run(s *session) error {
 	req := &sagov1.GetRequest{Transaction: c.Transaction, Part: c.Part, Who: who}
 	return s.with(func(cl *client.Client) error {
 		if c.To == "-" {
-			return c.toStdout(s, cl, req)
+			return c.toStream(s, cl, req, s.stdout, s.stderr)
+		}
+		if isStream(c.To) {
+			f, err := os.OpenFile(c.To, os.O_WRONLY, 0)
+			if err != nil {
+				return &inputError{"FILE", err.Error()}
+			}
+			return errors.Join(c.toStream(s, cl, req, f, s.stdout), f.Close())
 		}
 		return c.toFiles(s, cl, req)
 	})
 }
 
-// toStdout holds the documents back in memory until they verified: a reader of
+// isStream reports whether a path names something that is no file to be replaced:
+// a device, a pipe. Renaming over it would take it away from everybody.
+func isStream(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && !info.Mode().IsRegular() && !info.IsDir()
+}
+
+// toStream holds the documents back in memory until they verified: a reader of
 // the pipe cannot take anything back, and a file beside would be a trace.
-func (c *getCmd) toStdout(s *session, cl *client.Client, req *sagov1.GetRequest) error {
+func (c *getCmd) toStream(s *session, cl *client.Client, req *sagov1.GetRequest, to, report io.Writer) error {
 	header, documents, err := cl.GetBytes(s.ctx, req)
 	if err != nil {
 		return err
 	}
 	for _, d := range documents {
-		if _, err := s.stdout.Write(d); err != nil {
+		if _, err := to.Write(d); err != nil {
 			return err
 		}
 	}
-	return c.report(s, s.stderr, header, nil)
+	return c.report(s, report, header, nil)
 }
 
 func (c *getCmd) toFiles(s *session, cl *client.Client, req *sagov1.GetRequest) error {

@@ -145,11 +145,11 @@ func TestTableCallsNothingShownThatWasNot(t *testing.T) {
 
 func TestFingerprintOfSeveralDocuments(t *testing.T) {
 	one, two := []byte("a"), []byte("b")
-	// printf a | sha256sum; and of both values, one after the other.
+	// By sha256sum and xxd: of the one document; of the prefix, 00000002 and both values.
 	if got := fingerprint([][]byte{one}); got != "sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb" {
 		t.Error(got)
 	}
-	if got := fingerprint([][]byte{one, two}); got != "sha256:e5a01fee14e0ed5c48714f22180f25ad8365b53f9779f79dc4a3d7e93963f94a" {
+	if got := fingerprint([][]byte{one, two}); got != "sha256:87d2dc436fc103ca5a240c7662c41e736e71e46807008f7cb19735e02c10c874" {
 		t.Error(got)
 	}
 }

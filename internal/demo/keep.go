@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -268,16 +269,16 @@ func size(contents [][]byte) (n int) {
 	return n
 }
 
-// fingerprint is computed as the documentation says, by no code of the product.
+// fingerprint is computed as docs/formats/payload.md says, by no code of the
+// product.
 func fingerprint(contents [][]byte) string {
-	var sums []byte
+	if len(contents) == 1 {
+		return fmt.Sprintf("sha256:%x", sha256.Sum256(contents[0]))
+	}
+	all := binary.BigEndian.AppendUint32([]byte("sago bundle fingerprint v1\n"), uint32(len(contents)))
 	for _, c := range contents {
 		sum := sha256.Sum256(c)
-		sums = append(sums, sum[:]...)
+		all = append(all, sum[:]...)
 	}
-	if len(contents) > 1 {
-		all := sha256.Sum256(sums)
-		sums = all[:]
-	}
-	return fmt.Sprintf("sha256:%x", sums)
+	return fmt.Sprintf("sha256:%x", sha256.Sum256(all))
 }

@@ -75,10 +75,7 @@ func (s *site) setTime(now time.Time) {
 func (s *site) enrol(ctx context.Context, p person, institutions []string) {
 	s.t.Helper()
 	code := testcluster.Institution
-	switch {
-	case p.institution == 0:
-		code = ""
-	case p.institution > 1:
+	if p.institution > 1 {
 		code = institutions[p.institution-2]
 	}
 	s.init(ctx, "certificate", "--ca", s.path("ca"), "--role", "client", "--name", p.name, "--organization", code,

@@ -91,7 +91,7 @@ func withoutOwn(list string) string {
 // actions are the actions of the institution's own records.
 func (s *site) actions(ctx context.Context, role string) (all []string) {
 	s.t.Helper()
-	for _, r := range s.recordsOf(ctx, role) {
+	for _, r := range s.recordsOf(ctx, role, false) {
 		if r.GetInstitution() == testcluster.Institution {
 			all = append(all, r.GetAction()+" "+r.GetTransaction())
 		}
@@ -99,10 +99,14 @@ func (s *site) actions(ctx context.Context, role string) (all []string) {
 	return all
 }
 
-func (s *site) recordsOf(ctx context.Context, role string) []*sagov1.HistoryRecord {
+// recordsOf is the history as a role sees it, ticks and checkpoints too if all.
+func (s *site) recordsOf(ctx context.Context, role string, all bool) []*sagov1.HistoryRecord {
 	s.t.Helper()
-	records, _, err := s.client(ctx, 0, role).Records(ctx, &sagov1.HistoryServiceListRequest{})
+	records, next, err := s.client(ctx, 0, role).Records(ctx, &sagov1.HistoryServiceListRequest{All: all})
 	must(s.t, err)
+	if next != 0 {
+		s.t.Fatalf("the history goes on at %d", next)
+	}
 	return records
 }
 
@@ -110,13 +114,13 @@ func (s *site) recordsOf(ctx context.Context, role string) []*sagov1.HistoryReco
 // that the tries are among those of who tried.
 func (s *site) ownRecords(ctx context.Context) {
 	s.t.Helper()
-	for _, r := range s.recordsOf(ctx, "auditor") {
+	for _, r := range s.recordsOf(ctx, "auditor", false) {
 		if r.GetInstitution() == "other" || strings.HasSuffix(r.GetActor(), "2") {
 			s.t.Errorf("the first institution sees %v", r)
 		}
 	}
 	tried := 0
-	for _, r := range s.recordsOf(ctx, "auditor2") {
+	for _, r := range s.recordsOf(ctx, "auditor2", false) {
 		if r.GetInstitution() == testcluster.Institution {
 			s.t.Errorf("the second institution sees %v", r)
 		}

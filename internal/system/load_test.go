@@ -206,19 +206,14 @@ func (s *site) readAgain(ctx context.Context, officer *client.Client, i int, num
 // recorded holds the history against what was acknowledged.
 func (l *load) recorded(ctx context.Context, s *site) {
 	l.t.Helper()
-	records, next, err := s.client(ctx, 0, "auditor").Records(ctx, &sagov1.HistoryServiceListRequest{All: true})
-	must(l.t, err)
-	if next != 0 {
-		l.t.Fatalf("the history goes on at %d", next)
-	}
 	stores, reads := map[string]uint64{}, map[uint64]string{}
 	var last uint64
-	for _, r := range records {
-		// Of the appliance's own records an institution sees only some.
-		if r.GetInstitution() == testcluster.Institution {
-			if last++; r.GetInstitutionSequence() != last {
+	for _, r := range s.wholeHistory(ctx) {
+		if r.GetInstitution() == testcluster.Institution { // counts its own records from 0
+			if r.GetInstitutionSequence() != last {
 				l.t.Fatalf("record %d of the institution stands where %d belongs", r.GetInstitutionSequence(), last)
 			}
+			last++
 		}
 		switch r.GetAction() {
 		case "STORE":
@@ -243,5 +238,33 @@ func (l *load) recorded(ctx context.Context, s *site) {
 	if len(reads) > l.attempts {
 		l.t.Errorf("%d READ records of %d reads", len(reads), l.attempts)
 	}
-	l.t.Logf("acknowledged: %d puts, %d reads; %d records of the institution", len(l.stored), len(l.read), last)
+	l.t.Logf("acknowledged: %d puts, %d reads; %d STORE and %d READ records among %d", len(l.stored), len(l.read), len(stores), len(reads), last)
+}
+
+// wholeHistory is every record up to now, of the institution by its auditor and
+// of the appliance by the inspector: from 0, each number once, none missing.
+func (s *site) wholeHistory(ctx context.Context) (all []*sagov1.HistoryRecord) {
+	s.t.Helper()
+	own := s.recordsOf(ctx, "auditor", true)
+	known := map[uint64]*sagov1.HistoryRecord{}
+	for _, list := range [][]*sagov1.HistoryRecord{own, s.recordsOf(ctx, "inspector", true)} {
+		last := -1
+		for _, r := range list {
+			if int(r.GetSequence()) <= last {
+				s.t.Fatalf("record %d comes after %d", r.GetSequence(), last)
+			}
+			last = int(r.GetSequence())
+			if other := known[r.GetSequence()]; other != nil && !bytes.Equal(other.GetLeafHash(), r.GetLeafHash()) {
+				s.t.Fatalf("record %d is %v to one and %v to another", r.GetSequence(), other, r)
+			}
+			known[r.GetSequence()] = r
+		}
+	}
+	for sequence := range own[len(own)-1].GetSequence() + 1 {
+		if known[sequence] == nil {
+			s.t.Fatalf("record %d is missing", sequence)
+		}
+		all = append(all, known[sequence])
+	}
+	return all
 }

@@ -177,12 +177,17 @@ func TestP63_OlderCopyDoesNotVote(t *testing.T) {
 	must(t, s.Start(b))
 	must(t, s.Start(c))
 	s.noElection(ctx, c, b)
-	if n, err := s.memberAt(ctx, b, b); err != nil || n.GetState() != "joining" || n.GetIncarnation() == was {
-		t.Errorf("%s with an older copy says of itself: %v, %v (it was %s)", s.Name(b), n, err, was)
+	for _, i := range []int{c, b} {
+		if n, err := s.memberAt(ctx, i, b); err != nil || n.GetState() != "joining" {
+			t.Errorf("%s says of %s with an older copy: %v, %v", s.Name(i), s.Name(b), n, err)
+		}
 	}
 	must(t, s.Start(a))
 	must(t, s.Ready(ctx))
 	s.healthy(ctx)
+	if is := s.incarnation(ctx, b); is == was {
+		t.Errorf("%s votes as the incarnation that it was: %s", s.Name(b), is)
+	}
 	s.everywhere(ctx, numbers)
 	s.intact(ctx)
 }

@@ -159,11 +159,15 @@ func (p *process) kill() error {
 	return nil
 }
 
-// Ended is closed when the present run of node i ends; Failure says how.
+// Ended is closed when the last run of node i has ended; Failure says how. It is
+// nil for a node that was never started.
 func (c *Cluster) Ended(i int) <-chan struct{} {
 	n := c.nodes[i]
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.process == nil {
+		return nil
+	}
 	return n.process.done
 }
 
