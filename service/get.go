@@ -25,7 +25,7 @@ func (s *bundleServer) Get(req *sagov1.GetRequest, stream grpc.ServerStreamingSe
 	}
 	detail, err := actingPerson(c, req.GetWho())
 	if err != nil {
-		return err
+		return s.deniedWithout(ctx, c, sagov1.BundleService_Get_FullMethodName, req, err)
 	}
 	request, err := s.requestID(req.GetRequestId())
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/sago-worm/sago/access"
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
@@ -85,21 +86,41 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 // stream is the one way into every streamed call.
 func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
 	defer s.rescue(info.FullMethod, &err)
-	ctx, cancel, err := s.admit(ss.Context(), info.FullMethod, nil)
+	var asked *sagov1.GetRequest
+	if info.FullMethod == sagov1.BundleService_Get_FullMethodName {
+		// A refused read is recorded with the number that was asked for.
+		asked = new(sagov1.GetRequest)
+		if err := ss.RecvMsg(asked); err != nil {
+			return err
+		}
+	}
+	ctx, cancel, err := s.admit(ss.Context(), info.FullMethod, asked)
 	if err != nil {
 		return s.answer(ctx, info.FullMethod, err)
 	}
 	defer cancel()
-	if err := handler(srv, &admitted{ss, ctx}); err != nil {
+	if err := handler(srv, &admitted{ss, ctx, asked}); err != nil {
 		return s.answer(ctx, info.FullMethod, err)
 	}
 	return nil
 }
 
-// admitted is a stream whose context knows the caller.
+// admitted is a stream whose context knows the caller. asked is its request, if
+// that was read for the decision already.
 type admitted struct {
 	grpc.ServerStream
-	ctx context.Context
+	ctx   context.Context
+	asked *sagov1.GetRequest
+}
+
+// RecvMsg implements grpc.ServerStream.
+func (a *admitted) RecvMsg(m any) error {
+	if to, ok := m.(*sagov1.GetRequest); ok && a.asked != nil {
+		proto.Merge(to, a.asked)
+		a.asked = nil
+		return nil
+	}
+	return a.ServerStream.RecvMsg(m)
 }
 
 // Context implements grpc.ServerStream.

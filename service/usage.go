@@ -26,7 +26,7 @@ func (s *usageServer) Record(ctx context.Context, req *sagov1.RecordRequest) (*s
 	}
 	detail, err := actingPerson(c, req.GetWho())
 	if err != nil {
-		return nil, err
+		return nil, s.deniedWithout(ctx, c, sagov1.UsageService_Record_FullMethodName, req, err)
 	}
 	result, err := s.about(ctx, store.Op{Kind: store.KindUse}, key, format.ActUse, format.DetailUse, detail)
 	if err != nil {

@@ -52,6 +52,7 @@ func TestP41_ReturnsAfterExpiry(t *testing.T) {
 			return found == "", found, nil
 		})
 	}
+	s.healthy(ctx)
 	s.everywhere(ctx, []string{"STAYS"})
 	s.intact(ctx)
 }
