@@ -225,6 +225,7 @@ func (d *demo) withoutPurpose(ctx context.Context) (err error) {
 	if client.ReasonOf(err) != "PURPOSE_REQUIRED" {
 		return fmt.Errorf("a read without a purpose by the API: %w", err)
 	}
+	d.denied++ // the command never called; the API recorded its refusal
 	d.say("목적이 없으면 읽지 못한다: 명령 (exit 2), API (PURPOSE_REQUIRED)", "without a purpose nothing is read: command (exit 2), API (PURPOSE_REQUIRED)")
 	return nil
 }

@@ -1,7 +1,7 @@
 package system_test
 
 import (
-	"strings"
+	"fmt"
 	"testing"
 	"time"
 
@@ -55,5 +55,5 @@ func TestChronydAsSources(t *testing.T) {
 
 // keyLine is a key of a node's file in chrony's own form.
 func keyLine(id int, key string) string {
-	return strings.Join([]string{string(rune('0' + id)), "AES128", key}, " ")
+	return fmt.Sprintf("%d AES128 %s", id, key)
 }

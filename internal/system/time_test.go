@@ -159,9 +159,9 @@ func TestOneLiarOfFour(t *testing.T) {
 
 const longEnough = 100 * time.Second
 
-// TestP09_TwoOfFourLieByADay: no majority of sources agrees; the nodes go on by
+// TestTwoOfFourLieByADay: no majority of sources agrees; the nodes go on by
 // what they knew, and nothing ends early.
-func TestP09_TwoOfFourLieByADay(t *testing.T) {
+func TestTwoOfFourLieByADay(t *testing.T) {
 	t.Parallel()
 	ctx := bounded(t, longEnough)
 	s := startSite(t, ctx, testcluster.Options{Sources: fourSources(), Policy: testcluster.Policy{Slack: slack}})
@@ -186,9 +186,9 @@ func inHoldover(a *sagov1.ClockServiceStatusResponse) bool {
 	return a.GetStatus() == "holdover" && a.GetDetail() != ""
 }
 
-// TestP02_AllSourcesLieByAMonth: the jump is refused while the nodes run; nodes
+// TestP02_P07_AllSourcesLieByAMonth: the jump is refused while the nodes run; nodes
 // that start under the lie gain the slack, all together and once.
-func TestP02_AllSourcesLieByAMonth(t *testing.T) {
+func TestP02_P07_AllSourcesLieByAMonth(t *testing.T) {
 	t.Parallel()
 	ctx := bounded(t, longEnough)
 	s := startSite(t, ctx, testcluster.Options{Sources: fourSources(), Policy: testcluster.Policy{Slack: slack}})
