@@ -58,8 +58,8 @@ func (n *Node) copyState(ctx context.Context) error {
 	return n.endCopy()
 }
 
-// askCheckpoint asks the leader for a checkpoint at or behind an entry and checks
-// that a majority of the nodes signed it.
+// askCheckpoint asks the other nodes, of whom the leader answers, for a checkpoint
+// at or behind an entry, and checks that a majority of the nodes signed it.
 func (n *Node) askCheckpoint(ctx context.Context, entry uint64) (format.Checkpoint, error) {
 	var errs []error
 	for _, m := range n.others() {

@@ -28,7 +28,8 @@ const (
 	lockTimeout      = 2 * time.Second
 )
 
-// peers answers who the members are and where nodes are reached.
+// directory answers who the members are, where nodes are reached, and what this
+// node says of itself.
 type directory interface {
 	members() []format.MemberRow
 	address(name string) (string, bool)

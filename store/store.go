@@ -288,8 +288,8 @@ func (s *Store) SyncHistory() error {
 // ErrFull is returned when there is no room for payload.
 var ErrFull = segment.ErrFull
 
-// CheckIndexFile and CheckLogFile read a bbolt file without mapping it: what a
-// start runs before bbolt opens the file.
+// CheckIndexFile reads an index file without mapping it: what a start runs before
+// bbolt opens the file.
 func CheckIndexFile(path string) error { return index.CheckFile(path) }
 
 // CheckLogFile checks the pages of a raft log; its rows are their owner's.

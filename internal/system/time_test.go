@@ -226,6 +226,12 @@ func TestP02_P07_AllSourcesLieByAMonth(t *testing.T) {
 		must(t, s.Start(i))
 		must(t, s.ReadyAt(ctx, i))
 	}
+	// The clock is ahead of truth by the slack: until truth has caught up, the nodes
+	// believe no source, and say so.
+	if a := s.clockOf(ctx, 0); a.GetStatus() != "synchronized" && a.GetDetail() == "" {
+		t.Errorf("%s does not say why it has no time: %v", s.Name(0), a)
+	}
+	s.kept(ctx, "P1D", "PT30M")
 	s.awaitClocks(ctx, "synchronized again", synchronized)
 	s.kept(ctx, "P1D", "PT30M")
 	w.gained(ctx)

@@ -4,9 +4,10 @@
 //
 // What it guarantees: a writer gets descriptors that can only append; a sealed
 // file has no writer; nothing is destroyed without a permit for that bundle and a
-// judge who found its decision record under a majority's checkpoint; the key goes
-// first; a destruction cut short at any point is completed by asking for it
-// again. Local runs in the daemon's own process: there the second gate is no gate,
+// judge who found its decision record under a majority's checkpoint (but for what
+// nothing can name any more: unfinished key blocks, an index about to be built
+// again, a directory that was put aside); the key goes first; a destruction cut
+// short at any point is completed by asking for it again. Local runs in the daemon's own process: there the second gate is no gate,
 // and Protection says so. docs/custodian.md has the order of steps, the
 // assumptions and the crash argument.
 package custodian
