@@ -26,6 +26,8 @@ type wound struct {
 	where string
 	slot  format.Slot
 	row   *format.BundleRow // payload: the bundle; nil when it is not known yet
+	// mended says that the start that found it has rebuilt it already.
+	mended bool
 	// recorded says that the DAMAGE record stands; after says not to try before.
 	recorded bool
 	after    time.Time
@@ -102,7 +104,9 @@ func (h *healer) run(ctx context.Context) {
 			h.again(w)
 			continue
 		}
-		h.forget(w)
+		if w.mended || w.kind == format.DamagePayload || w.kind == format.DamageKey {
+			h.forget(w) // found again, it is damage anew
+		}
 	}
 }
 
@@ -126,11 +130,16 @@ func (h *healer) mend(ctx context.Context, w *wound) error {
 		w.recorded = true
 	}
 	var err error
-	switch w.kind {
-	case format.DamagePayload:
+	switch {
+	case w.mended:
+	case w.kind == format.DamagePayload:
 		err = n.mendPayload(ctx, *w)
-	case format.DamageKey:
+	case w.kind == format.DamageKey:
 		err = n.mendKey(ctx, w.slot)
+	default:
+		// History and index are mended by a start: this one goes on with what it
+		// has verified before, and the finding stands in the history.
+		return nil
 	}
 	if err != nil {
 		return err
@@ -159,6 +168,17 @@ func (n *Node) mendPayload(ctx context.Context, w wound) error {
 }
 
 func (n *Node) mendKey(ctx context.Context, slot format.Slot) error {
+	if !store.IsHeader(slot) {
+		if lives, err := n.store.SlotLives(slot); err != nil || !lives {
+			return err // it is to be destroyed, or has been
+		}
+		if err := n.store.KeyWorks(slot); errors.Is(err, store.ErrKeyErased) && !n.alone() {
+			// An erased slot is never written again. A node whose live keys were erased
+			// though nothing decided it copies anew.
+			n.fail(&format.DamageError{File: "keys", Offset: -1, What: "key slot " + slot.String(), Err: err})
+			return err
+		}
+	}
 	var errs []error
 	for _, m := range n.others() {
 		b, bad, err := n.askBlock(ctx, m.Name, slot.Block)
@@ -196,7 +216,7 @@ func (n *Node) reportStart() {
 		case d.File == "history.tree":
 			kind = format.DamageHistory
 		}
-		n.heal.add(wound{kind: kind, where: d.Error()})
+		n.heal.add(wound{kind: kind, where: d.Error(), mended: kind != format.DamagePayload})
 	}
 	n.startDamage = nil
 }

@@ -103,8 +103,11 @@ func (s *Server) readProblem(key format.BundleKey, err error) error {
 	switch {
 	case lookup != nil:
 		return errors.Join(err, lookup)
-	case row != nil && s.ended(row), errors.Is(err, store.ErrKeyErased):
+	case row != nil && s.ended(row):
 		return refusal(format.ReasonExpired, "")
+	}
+	if errors.Is(err, store.ErrKeyErased) {
+		return damaged(err) // erased though nothing decided it
 	}
 	if p := problemOf(err); p.reason != reasonInternal {
 		return p

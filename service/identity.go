@@ -83,17 +83,32 @@ func clip(s string, n int) string {
 	return s
 }
 
+// person finds who enrolled under the caller's identity, or nobody. Of a node
+// without state the ceremony's persons may ask what leaves no record.
+func (s *Server) person(c *caller, unrecorded bool) (*format.Person, error) {
+	st := s.node.Store()
+	if st.Summary().Begun {
+		p, err := st.PersonByIdentity(c.identity)
+		if err != nil {
+			return nil, fmt.Errorf("principal: %w", err)
+		}
+		return p, nil
+	}
+	for i := range s.cfg.Founders {
+		if unrecorded && s.cfg.Founders[i].Identity == c.identity {
+			return &s.cfg.Founders[i], nil
+		}
+	}
+	return nil, refusal(format.ReasonNotReady, "this node has no state yet: the ceremony has not taken place, or it is joining")
+}
+
 // enrolled looks up who enrolled under the caller's identity. Their key must be
 // the certificate's: an authority that issues the same name to another key makes
 // no second one of them.
-func (s *Server) enrolled(c *caller, cert *x509.Certificate) error {
-	st := s.node.Store()
-	if !st.Summary().Begun {
-		return refusal(format.ReasonNotReady, "the ceremony has not taken place")
-	}
-	p, err := st.PersonByIdentity(c.identity)
+func (s *Server) enrolled(c *caller, cert *x509.Certificate, unrecorded bool) error {
+	p, err := s.person(c, unrecorded)
 	if err != nil {
-		return fmt.Errorf("principal: %w", err)
+		return err
 	}
 	if p == nil {
 		return unknownPrincipal("nobody is enrolled under this certificate's subject and issuer")

@@ -146,7 +146,7 @@ func (s *Server) admit(ctx context.Context, full string, req any) (context.Conte
 	if !known {
 		return ctx, nil, refusal(format.ReasonNotPermitted, "no rule says who may call this")
 	}
-	if err := s.enrolled(c, cert); err != nil {
+	if err := s.enrolled(c, cert, m.unrecorded); err != nil {
 		return ctx, nil, s.denied(ctx, c, m, nil, err)
 	}
 	if err := decide(c.Principal, m.verb, req); err != nil {
@@ -170,7 +170,7 @@ func decide(p access.Principal, verb access.Verb, req any) error {
 func (s *Server) countHasty(c *caller, cert *x509.Certificate, m method) {
 	s.denials.only(denialKey{c.identity, format.ReasonRate}, func() denial {
 		// Somebody who is not enrolled is recorded with the appliance.
-		_ = s.enrolled(c, cert)
+		_ = s.enrolled(c, cert, false)
 		return denial{reason: format.ReasonRate, verb: m.action, actor: c.ID, institution: c.Institution, count: 1, detail: c.detail()}
 	})
 }

@@ -93,6 +93,9 @@ func (s *bundleServer) put(ctx context.Context, b newBundle, next func() ([]byte
 		if err != nil {
 			return nil, err
 		}
+		if existing, err = s.confirmed(ctx, b.key); err != nil {
+			return nil, err
+		}
 		return s.answerExisting(ctx, b, existing, fingerprint)
 	}
 	subject, err := s.node.Store().SubjectRef(b.key.Institution, b.subjectCI)
@@ -154,6 +157,22 @@ func (s *bundleServer) store(ctx context.Context, b newBundle, effect format.Sto
 		receipt.Fingerprint = fingerprintText(fingerprint)
 	}
 	return receipt, err
+}
+
+// confirmed is the bundle's row after an entry that a majority took: a node that
+// is cut off must not confirm what the others may have erased meanwhile. The
+// operation has no effect and leaves no record.
+func (s *bundleServer) confirmed(ctx context.Context, key format.BundleKey) (*format.BundleRow, error) {
+	ctx, cancel := context.WithTimeout(ctx, proposeWithin)
+	defer cancel()
+	if _, err := s.node.Submit(ctx, store.Op{Kind: store.KindChunk}); err != nil {
+		return nil, err
+	}
+	row, err := s.node.Store().Bundle(key)
+	if err == nil && row == nil {
+		err = errors.New("a bundle is gone from the state")
+	}
+	return row, err
 }
 
 // answerExisting answers the first receipt for the same content, and for other

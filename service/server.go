@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
+	"github.com/sago-worm/sago/store/format"
 )
 
 // Limits of the front. They bound what one caller can take, not what the
@@ -46,6 +47,9 @@ type Config struct {
 	// Authorities lists the certificates (DER) that client certificates chain
 	// to, asked at each handshake. nil: those of the state.
 	Authorities func() ([][]byte, error)
+	// Founders lists the ceremony's persons. They may ask a node that has no state
+	// yet, because it is joining, for its status. nil: nobody.
+	Founders []format.Person
 	// Time is the instant that certificate dates are judged by. nil: the quorum
 	// clock, before its first tick the ceremony's time.
 	Time func() time.Time

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"encoding/hex"
+	"strings"
 	"time"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
@@ -25,8 +26,25 @@ func (s *clockServer) Status(context.Context, *sagov1.ClockServiceStatusRequest)
 	}
 	slack := time.Duration(now.Policy.Slack) * time.Microsecond
 	used := time.Duration(max(0, now.Clock.Now-now.Clock.Floor)) * time.Microsecond
+	if why := held(answer.GetLagSeconds(), slack-used); why != "" {
+		answer.Detail = strings.TrimPrefix(answer.GetDetail()+"; "+why, "; ")
+	}
 	answer.Budget = &sagov1.ClockBudget{FloorLine: instant(now.Clock.Floor), SlackSeconds: slack.Seconds(), UsedSeconds: used.Seconds()}
 	return answer, nil
+}
+
+// heldLag is the lag above which the clock is not just between two ticks, seconds.
+const heldLag = 120
+
+// held says why the quorum clock stands behind this node's time.
+func held(lag float64, left time.Duration) string {
+	switch {
+	case lag < heldLag:
+		return ""
+	case left < time.Second:
+		return "the quorum clock is held: the slack is used up, and it goes on with uptime only (200 ppm); catching up more needs a clock resync by act"
+	}
+	return "the quorum clock lags: no majority of the nodes has voted for so long"
 }
 
 // clusterServer answers ClusterService. It leaves no record, and a node that is

@@ -121,7 +121,7 @@ func (u *unit) serve(ctx context.Context) error {
 		return fmt.Errorf("tls: %w", err)
 	}
 	front, err := service.New(service.Config{Node: node, Clock: u.time.report, Certificate: certificate,
-		Authorities: u.authorities, Log: u.log})
+		Authorities: u.authorities, Founders: u.ceremony.Persons, Time: u.floor, Log: u.log})
 	if err != nil {
 		return err
 	}

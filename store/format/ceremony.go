@@ -242,12 +242,12 @@ func (c Ceremony) Check() error {
 func (c Ceremony) checkNodes() error {
 	numbers, names, keys, incarnations := map[uint32]bool{}, map[string]bool{}, map[string]bool{}, map[ID]bool{{}: true}
 	for _, n := range c.Nodes {
-		switch key := string(n.PublicKey); {
+		switch {
 		case n.Number == 0 || numbers[n.Number] || names[n.Name]:
 			return fmt.Errorf("%w: node %d %q without number, or twice", ErrMalformed, n.Number, n.Name)
 		case !validNodeName(n.Name):
 			return fmt.Errorf("%w: node name %q: 1 to 64 letters, digits, dots, dashes and underscores", ErrMalformed, n.Name)
-		case keys[key] || incarnations[n.Incarnation]:
+		case keys[string(n.PublicKey)] || incarnations[n.Incarnation]:
 			return fmt.Errorf("%w: node %d has the key or incarnation of another, or no incarnation", ErrMalformed, n.Number)
 		}
 		numbers[n.Number], names[n.Name], keys[string(n.PublicKey)], incarnations[n.Incarnation] = true, true, true, true
@@ -272,10 +272,10 @@ func validNodeName(name string) bool {
 func (c Ceremony) checkPersons(institutions map[uint32]bool) error {
 	ids, identities, keys := map[uint64]bool{}, map[Digest]bool{}, map[string]bool{}
 	for _, p := range c.Persons {
-		switch key := string(p.PublicKey); {
+		switch {
 		case p.ID == 0 || ids[p.ID]:
 			return fmt.Errorf("%w: person %d without number or twice", ErrMalformed, p.ID)
-		case identities[p.Identity] || c.Production && keys[key]:
+		case identities[p.Identity] || c.Production && keys[string(p.PublicKey)]:
 			return fmt.Errorf("%w: person %d has the identity or key of another", ErrMalformed, p.ID)
 		case !institutions[p.Institution]:
 			return fmt.Errorf("%w: person %d is of institution %d, which is not listed", ErrMalformed, p.ID, p.Institution)
