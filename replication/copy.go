@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"path/filepath"
 
 	"github.com/hashicorp/raft"
@@ -68,7 +69,9 @@ func (n *Node) askCheckpoint(ctx context.Context, entry uint64) (format.Checkpoi
 			errs = append(errs, err)
 			continue
 		}
-		r, err := c.Checkpoint(ctx, &nodev1.CheckpointRequest{Entry: entry})
+		asked, cancel := context.WithTimeout(ctx, callTimeout)
+		r, err := c.Checkpoint(asked, &nodev1.CheckpointRequest{Entry: entry})
+		cancel()
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -109,7 +112,10 @@ func (n *Node) checkForeign(e format.CheckpointEffect, entry uint64) error {
 // copyHistory fetches the records that this node lacks up to the checkpoint.
 func (n *Node) copyHistory(ctx context.Context, c format.Checkpoint) error {
 	var errs []error
-	for _, m := range n.others() {
+	others := n.others()
+	// One peer with a forged history must not be the first each time.
+	rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
+	for _, m := range others {
 		if n.store.CopiedSize() >= c.Size {
 			return nil
 		}
@@ -128,6 +134,8 @@ func (n *Node) copyFrom(ctx context.Context, name string, size uint64) error {
 	if err != nil {
 		return err
 	}
+	ctx, live := idle(ctx)
+	defer live.stop()
 	from := n.store.CopiedSize()
 	stream, err := client.CopyHistory(ctx, &nodev1.CopyHistoryRequest{From: from, To: size})
 	if err != nil {
@@ -135,6 +143,7 @@ func (n *Node) copyFrom(ctx context.Context, name string, size uint64) error {
 	}
 	for {
 		r, err := stream.Recv()
+		live.touch()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}

@@ -142,7 +142,7 @@ func (n *Node) openStore(ctx context.Context, cut uint64) error {
 	if err != nil {
 		return err
 	}
-	n.logs, err = newLogStore(n.files.bolt, n.store, n.fail, n.gotStub)
+	n.logs, err = newLogStore(n.files.bolt, n.store, n.fail, n.gotStub, func() uint64 { return n.store.Summary().Applied })
 	return err
 }
 
@@ -161,6 +161,9 @@ func (n *Node) openLogFile(cut uint64) error {
 			probe = store.CheckLogFile
 		}
 		if err := probe(path); err != nil {
+			if !isDamage(err) {
+				return fmt.Errorf("looking at the raft log: %w", err) // nothing is known of it
+			}
 			return &format.DamageError{File: store.LogFile, Offset: -1, What: "raft log", Err: err}
 		}
 	}
@@ -270,6 +273,18 @@ func (n *Node) copyPending() (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// installing notes, durably and before the snapshot's own marker, that the state
+// must be copied: the entries up to index will never be delivered here.
+func (n *Node) installing(index uint64) error {
+	n.applying.Lock()
+	defer n.applying.Unlock()
+	if index <= n.fsm.target.Load() {
+		return nil // this node's own snapshot, of what it was given
+	}
+	n.fsm.target.Store(index)
+	return n.beginCopy()
 }
 
 // beginCopy notes, durably, that the state must be copied. The caller holds

@@ -80,12 +80,12 @@ func (d *duties) round(ctx context.Context) error {
 	if n.fsm.copying.Load() {
 		return nil // serveCopy is at it
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
 	member, voter := n.ownRow()
 	if !voter {
 		return n.join(ctx, member)
 	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
 	addr, _ := n.raft.LeaderWithID()
 	if addr == "" || !n.store.Summary().Begun {
 		return nil
@@ -109,7 +109,7 @@ func (d *duties) round(ctx context.Context) error {
 		errs = append(errs, err)
 	}
 	if time.Since(d.swept) >= leftoversEvery {
-		err := n.destroyLeftovers(ctx)
+		err := n.destroyLeftovers(ctx, d.swept.IsZero())
 		if err == nil {
 			d.swept = time.Now()
 		}
@@ -184,8 +184,9 @@ func (n *Node) destroyDue(ctx context.Context) error {
 
 // destroyLeftovers destroys what reached this node after its erasure had been
 // attested for it, by an earlier incarnation.
-func (n *Node) destroyLeftovers(ctx context.Context) error {
-	bundles, blocks, err := n.store.Leftovers(n.store.Summary().Checkpoint.Checkpoint.Size)
+// keys has it look for keys too, once a start.
+func (n *Node) destroyLeftovers(ctx context.Context, keys bool) error {
+	bundles, blocks, err := n.store.Leftovers(n.store.Summary().Checkpoint.Checkpoint.Size, keys)
 	if err != nil || len(bundles)+len(blocks) == 0 {
 		return err
 	}

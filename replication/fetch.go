@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"time"
 
 	nodev1 "github.com/sago-worm/sago/proto/sago/node/v1"
 	"github.com/sago-worm/sago/retention"
@@ -32,14 +34,13 @@ func (n *Node) fetchBlocks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var errs []error
 	for _, id := range ids {
 		if !n.store.HasBlock(id) {
-			if err := n.fetchBlock(ctx, id); err != nil {
-				return err
-			}
+			errs = append(errs, n.fetchBlock(ctx, id))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // fetchBlock installs one block, put together from what the peers have: a slot
@@ -89,6 +90,8 @@ func (n *Node) askBlock(ctx context.Context, name string, id format.ID) (store.K
 	if err != nil {
 		return b, nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	r, err := c.GetBlock(ctx, &nodev1.GetBlockRequest{Id: id[:]})
 	if err != nil {
 		return b, nil, fmt.Errorf("node %s: %w", name, err)
@@ -145,6 +148,8 @@ func (n *Node) askChunks(ctx context.Context, name string, slot format.Slot, hea
 	if err != nil {
 		return nil, err
 	}
+	ctx, live := idle(ctx)
+	defer live.stop()
 	s, err := c.GetChunks(ctx, &nodev1.GetChunksRequest{Block: slot.Block[:], Slot: slot.Index, HeadersOnly: headersOnly})
 	if err != nil {
 		return nil, err
@@ -152,6 +157,7 @@ func (n *Node) askChunks(ctx context.Context, name string, slot format.Slot, hea
 	var out []format.Chunk
 	for {
 		r, err := s.Recv()
+		live.touch()
 		if errors.Is(err, io.EOF) {
 			return out, nil
 		}
@@ -203,11 +209,28 @@ func (n *Node) FetchChunk(ctx context.Context, row *format.BundleRow, h format.C
 		What: fmt.Sprintf("chunk %d of the bundle stored by record %d", h.Chunk, row.Store), Err: errors.Join(errs...)}
 }
 
+// chosen are the chunks that make up the bundle: nothing else of what a peer
+// sends is kept.
+func chosen(row *format.BundleRow, chunks []format.Chunk) ([]format.Chunk, error) {
+	headers := make([]format.ChunkHeader, len(chunks))
+	for i, c := range chunks {
+		headers[i] = c.ChunkHeader
+	}
+	picked, err := store.ChooseChunks(row, headers)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(chunks, func(c format.Chunk) bool { return !slices.Contains(picked, c.ChunkHeader) }), nil
+}
+
 // fetchBundle makes a bundle's payload whole on this node.
 func (n *Node) fetchBundle(ctx context.Context, row *format.BundleRow) error {
 	errs := []error{}
 	for _, m := range n.others() {
 		chunks, err := n.askChunks(ctx, m.Name, row.Slot, false)
+		if err == nil {
+			chunks, err = chosen(row, chunks)
+		}
 		if err == nil {
 			err = n.store.AppendChunks(chunks)
 		}
@@ -220,3 +243,18 @@ func (n *Node) fetchBundle(ctx context.Context, row *format.BundleRow) error {
 	}
 	return fmt.Errorf("payload of the bundle stored by record %d: no peer has it whole: %w", row.Store, errors.Join(errs...))
 }
+
+// watch ends a stream on which nothing has come for callTimeout: a peer may be
+// connected and mute.
+type watch struct {
+	cancel context.CancelFunc
+	timer  *time.Timer
+}
+
+func idle(ctx context.Context) (context.Context, *watch) {
+	ctx, cancel := context.WithCancel(ctx)
+	return ctx, &watch{cancel, time.AfterFunc(callTimeout, cancel)}
+}
+
+func (w *watch) touch() { w.timer.Reset(callTimeout) }
+func (w *watch) stop()  { w.timer.Stop(); w.cancel() }

@@ -132,8 +132,10 @@ func (h *healer) mend(ctx context.Context, w *wound) error {
 	var err error
 	switch {
 	case w.mended:
+	case w.kind == format.DamagePayload && w.row == nil:
+		return nil // the start's scan: a verification says which bundle it is
 	case w.kind == format.DamagePayload:
-		err = n.mendPayload(ctx, *w)
+		err = n.fetchBundle(ctx, w.row)
 	case w.kind == format.DamageKey:
 		err = n.mendKey(ctx, w.slot)
 	default:
@@ -158,13 +160,6 @@ func (n *Node) payloadWhole(ctx context.Context, w *wound) (bool, error) {
 		}
 	}
 	return w.row == nil || w.row.Expire != 0 || n.store.Holding(ctx, w.row) == nil, nil
-}
-
-func (n *Node) mendPayload(ctx context.Context, w wound) error {
-	if w.row == nil {
-		return nil // something of the start's scan that belongs to no bundle
-	}
-	return n.fetchBundle(ctx, w.row)
 }
 
 func (n *Node) mendKey(ctx context.Context, slot format.Slot) error {

@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	nodev1 "github.com/sago-worm/sago/proto/sago/node/v1"
-	"github.com/sago-worm/sago/retention"
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
 )
@@ -41,7 +40,14 @@ func (n *Node) lead(ctx context.Context) {
 				return
 			}
 		}
-		if n.failed() != nil || n.raft.State() != raft.Leader || n.fsm.copying.Load() {
+		if n.failed() != nil || n.raft.State() != raft.Leader {
+			continue
+		}
+		if n.fsm.copying.Load() {
+			// Only another leader can give this node the checkpoint that it needs.
+			if err := n.raft.LeadershipTransfer().Error(); err != nil {
+				n.log.Warn("handing leadership on", "error", err)
+			}
 			continue
 		}
 		if err := n.leadOnce(ctx, &last); err != nil && ctx.Err() == nil {
@@ -118,12 +124,12 @@ func (n *Node) tick(ctx context.Context, s store.Summary) error {
 		vote format.SignedVote
 		err  error
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	asked, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	answers := make(chan answer, len(members))
 	for _, m := range members {
 		go func() {
-			v, err := n.voteOf(ctx, m, round)
+			v, err := n.voteOf(asked, m, round)
 			answers <- answer{v, err}
 		}()
 	}
@@ -135,7 +141,10 @@ func (n *Node) tick(ctx context.Context, s store.Summary) error {
 			errs = append(errs, a.err)
 			continue
 		}
-		votes = append(votes, a.vote)
+		if votes = append(votes, a.vote); len(votes) == len(members)/2+1 {
+			// A majority is enough; the others have a moment longer.
+			time.AfterFunc(lateVotes, cancel)
+		}
 	}
 	chosen := n.store.ChooseVotes(votes)
 	if len(chosen) == 0 {
@@ -144,6 +153,9 @@ func (n *Node) tick(ctx context.Context, s store.Summary) error {
 	_, err := n.duty(ctx, store.KindClock, format.EncodeEffect(format.ClockEffect{Votes: chosen}))
 	return err
 }
+
+// lateVotes is how long a clock entry waits for votes beyond a majority's.
+const lateVotes = 200 * time.Millisecond
 
 func (n *Node) voteOf(ctx context.Context, m format.MemberRow, round uint64) (format.SignedVote, error) {
 	if m.Number == n.own.number {
@@ -189,9 +201,6 @@ func (n *Node) vote(round uint64) (format.SignedVote, error) {
 	return v, err
 }
 
-// reservedRoom is kept free for history, keys, log and erasure, bytes.
-const reservedRoom = 64 << 20
-
 // room is how many bytes of payload this node's disk can still take. A disk that
 // does not answer has none.
 func (n *Node) room() uint64 {
@@ -200,14 +209,14 @@ func (n *Node) room() uint64 {
 		return 0
 	}
 	free := st.Bavail * uint64(st.Bsize)
-	return free - min(free, reservedRoom)
+	return free - min(free, store.Reserve)
 }
 
 // durable is what this incarnation durably has, written down outside the data
 // directory before anybody is told. After a restart raft learns late what is
 // committed; what was written down before is still there.
 func (n *Node) durable() (commit, size uint64, err error) {
-	last, err := n.logs.LastIndex()
+	last, err := n.lastIndex()
 	if err != nil {
 		return 0, 0, err
 	}
@@ -357,7 +366,7 @@ func (n *Node) openEpochs(ctx context.Context, s store.Summary) error {
 	if !n.supply.ready() {
 		return nil
 	}
-	epoch := EpochAt(max(s.Clock.Now, s.Ceremony))
+	epoch := store.EpochAt(max(s.Clock.Now, s.Ceremony))
 	institutions, err := n.store.Institutions()
 	if err != nil {
 		return err
@@ -381,11 +390,4 @@ func (n *Node) openEpochs(ctx context.Context, s store.Summary) error {
 		}
 	}
 	return nil
-}
-
-// EpochAt is the number of the quarter that an instant (microseconds) lies in:
-// four times the year plus the quarter from 0.
-func EpochAt(us int64) uint32 {
-	t := retention.Instant(us).Time()
-	return uint32(t.Year()*4 + (int(t.Month())-1)/3)
 }

@@ -33,6 +33,7 @@ type logStore struct {
 	recent   *payloadCache
 	onFailed func(error) // a failed write or a damaged row ends this node
 	onStub   func(format.ChunkHeader)
+	applied  func() uint64
 }
 
 const sumSize = sha256.Size
@@ -52,12 +53,12 @@ func openLog(path string) (*raftboltdb.BoltStore, error) {
 	return b, nil
 }
 
-func newLogStore(b *raftboltdb.BoltStore, p payloads, failed func(error), stub func(format.ChunkHeader)) (*logStore, error) {
+func newLogStore(b *raftboltdb.BoltStore, p payloads, failed func(error), stub func(format.ChunkHeader), applied func() uint64) (*logStore, error) {
 	cache, err := raft.NewLogCache(512, b)
 	if err != nil {
 		return nil, err
 	}
-	return &logStore{bolt: b, cache: cache, payload: p, recent: newPayloadCache(payloadCacheBytes), onFailed: failed, onStub: stub}, nil
+	return &logStore{bolt: b, cache: cache, payload: p, recent: newPayloadCache(payloadCacheBytes), onFailed: failed, onStub: stub, applied: applied}, nil
 }
 
 func rowSum(l *raft.Log, headers []byte) []byte {
@@ -96,6 +97,10 @@ func openLogRow(row *raft.Log) (*raft.Log, error) {
 	l.Extensions = row.Extensions[:n:n]
 	return &l, nil
 }
+
+// IsMonotonic has raft drop the whole log when a snapshot is installed: a log
+// with a gap in it would be damage at the next start.
+func (s *logStore) IsMonotonic() bool { return true }
 
 // FirstIndex and LastIndex are those of the log file.
 func (s *logStore) FirstIndex() (uint64, error) { return s.bolt.FirstIndex() }
@@ -166,8 +171,28 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 
 // DeleteRange removes entries: those a snapshot covers, or a tail that lost.
 func (s *logStore) DeleteRange(from, to uint64) error {
+	if err := s.checkCut(from, to); err != nil {
+		return s.fail(err)
+	}
 	if err := s.cache.DeleteRange(from, to); err != nil {
 		return s.fail(fmt.Errorf("raft log: %w", err))
+	}
+	return nil
+}
+
+// checkCut refuses to cut a tail off that has been applied here: whatever asks
+// for it does not lead this cluster.
+func (s *logStore) checkCut(from, to uint64) error {
+	first, err := s.bolt.FirstIndex()
+	if err != nil {
+		return err
+	}
+	last, err := s.bolt.LastIndex()
+	if err != nil {
+		return err
+	}
+	if applied := s.applied(); from > first && to >= last && from <= applied {
+		return fmt.Errorf("raft wants to cut the log from %d on, and %d is applied", from, applied)
 	}
 	return nil
 }
@@ -189,6 +214,9 @@ func (s *logStore) full(index uint64, headers []byte) ([]byte, error) {
 		}
 		c, err := s.payload.Chunk(h)
 		if err != nil {
+			if !errors.Is(err, store.ErrMissing) && !errors.Is(err, store.ErrChunkErased) && !isDamage(err) {
+				return nil, err
+			}
 			h.Erased = true
 			c = format.Chunk{ChunkHeader: h}
 		}

@@ -19,14 +19,17 @@ import (
 // follows it. An enrolled node key may rejoin with a new, empty data directory
 // without a person; it copies, and votes only once it is whole.
 
+// callTimeout bounds one call to a peer.
+const callTimeout = 15 * time.Second
+
 // joinEvery is how often a joining node asks again.
 const joinEvery = 500 * time.Millisecond
 
 // join asks whoever leads to take this incarnation in, and says when it is whole.
 func (n *Node) join(ctx context.Context, own format.MemberRow) error {
-	known := own.Joining == n.own.incarnation
+	e := format.MemberEffect{Node: n.own.number, Incarnation: n.own.incarnation, State: format.MemberJoining}
 	whole := false
-	if known {
+	if own.Joining == n.own.incarnation {
 		if err := n.fetchBlocks(ctx); err != nil {
 			return err
 		}
@@ -35,7 +38,9 @@ func (n *Node) join(ctx context.Context, own format.MemberRow) error {
 			return err
 		}
 	}
-	e := format.MemberEffect{Node: n.own.number, Incarnation: n.own.incarnation, State: format.MemberJoining}
+	if whole {
+		e.State = format.MemberVoter
+	}
 	sig, err := n.keys.sign(e.Message(n.own.cluster))
 	if err != nil {
 		return err
@@ -48,7 +53,9 @@ func (n *Node) join(ctx context.Context, own format.MemberRow) error {
 		}
 		c, err := n.peers.get(m.Name)
 		if err == nil {
-			_, err = c.Join(ctx, req)
+			asked, cancel := context.WithTimeout(ctx, callTimeout)
+			_, err = c.Join(asked, req)
+			cancel()
 		}
 		if err == nil {
 			break
@@ -75,12 +82,11 @@ func (n *Node) whole(ctx context.Context) (bool, error) {
 	if len(blocks) > 0 || len(bundles) == 0 {
 		return len(blocks) == 0, nil
 	}
+	var errs []error
 	for i := range bundles {
-		if err := n.fetchBundle(ctx, &bundles[i]); err != nil {
-			return false, err
-		}
+		errs = append(errs, n.fetchBundle(ctx, &bundles[i]))
 	}
-	return false, nil // look once more at the next round
+	return false, errors.Join(errs...) // look once more at the next round
 }
 
 // accept is the leader's part in a join.
@@ -96,7 +102,7 @@ func (n *Node) accept(ctx context.Context, c caller, req *nodev1.JoinRequest) (f
 		if !req.Whole || req.Applied+256 < n.store.Summary().Applied {
 			return format.MemberJoining, nil
 		}
-		e := format.MemberEffect{Node: row.Number, Incarnation: c.hello.From, State: format.MemberVoter}
+		e := format.MemberEffect{Node: row.Number, Incarnation: c.hello.From, State: format.MemberVoter, Signature: req.Signature}
 		_, err := n.duty(ctx, store.KindMember, format.EncodeEffect(e))
 		return format.MemberVoter, err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/raft"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
@@ -140,6 +141,7 @@ func (n *Node) openNetwork() error {
 	}
 	n.peers = &peerClients{mesh: n.mesh, conns: map[string]*grpc.ClientConn{}}
 	n.server = grpc.NewServer(grpc.Creds(meshCredentials{n.mesh}), grpc.UnaryInterceptor(n.mesh.unary), grpc.StreamInterceptor(n.mesh.stream),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}),
 		grpc.MaxRecvMsgSize(maxNodeMessage), grpc.MaxSendMsgSize(maxNodeMessage))
 	registerNodeService(n.server, n)
 	n.proposer = newProposer(n.propose)
@@ -161,8 +163,11 @@ func (n *Node) openRaft() error {
 	c.CommitTimeout = commitTimeout
 	c.BatchApplyCh, c.NoSnapshotRestoreOnStart, c.ShutdownOnRemove = true, true, false
 	c.Logger = raftLogger(n.log)
-	snapshots := &markerStore{dir: n.cfg.DataDir}
-	transport := &payloadTransport{logs: n.logs, NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	snapshots := &markerStore{dir: n.cfg.DataDir, installing: n.installing}
+	if m, err := snapshots.read(); err == nil && m != nil {
+		n.fsm.target.Store(m.Index)
+	}
+	transport := &payloadTransport{logs: n.logs, failed: n.failed, NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: n.mesh, MaxPool: 3, Timeout: 10 * time.Second, Logger: c.Logger})}
 	if n.files.fresh && n.own.incarnation == n.start.node.Incarnation {
 		if err := raft.BootstrapCluster(c, n.logs, n.files.stable, snapshots, transport, n.start.configuration()); err != nil {
@@ -330,7 +335,7 @@ func (n *Node) address(name string) (string, bool) {
 }
 
 func (n *Node) hello(to format.ID) hello {
-	last, err := n.logs.LastIndex()
+	last, err := n.lastIndex()
 	if err != nil {
 		last = 0 // offers nothing: peers refuse
 	}

@@ -44,18 +44,49 @@ func idOf(b []byte) (format.ID, error) {
 }
 
 // Propose appends a batch, if this node leads.
-func (s *nodeService) Propose(_ context.Context, r *nodev1.ProposeRequest) (*nodev1.ProposeResponse, error) {
+func (s *nodeService) Propose(ctx context.Context, r *nodev1.ProposeRequest) (*nodev1.ProposeResponse, error) {
 	if s.node.raft.State() != raft.Leader {
 		return nil, answer(errNotLeader)
 	}
-	// A batch that does not decode would halt every node: it is refused here.
-	if _, err := decodeEntry(0, r.Batch); err != nil {
-		return nil, status.Error(codes.InvalidArgument, err.Error())
+	c, ok := ctx.Value(callerKey{}).(caller)
+	if !ok {
+		return nil, status.Error(codes.Unauthenticated, "no caller")
 	}
-	if _, err := format.DecodeChunks(r.Chunks); err != nil {
-		return nil, status.Error(codes.InvalidArgument, err.Error())
+	if err := s.checkBatch(c.member.Number, r); err != nil {
+		return nil, err
 	}
 	return &nodev1.ProposeResponse{}, answer(s.node.append(r.Batch, r.Chunks))
+}
+
+// checkBatch refuses what would halt every node, what speaks for another node,
+// and chunks under another node's keys.
+func (s *nodeService) checkBatch(from uint32, r *nodev1.ProposeRequest) error {
+	e, err := decodeEntry(0, r.Batch)
+	if err != nil {
+		return status.Error(codes.InvalidArgument, err.Error())
+	}
+	for _, op := range e.Ops {
+		if !op.Kind.Known() || op.Kind == store.KindCeremony || op.Front != from {
+			return status.Errorf(codes.InvalidArgument, "operation of kind %d for node %d", op.Kind, op.Front)
+		}
+	}
+	chunks, err := format.DecodeChunks(r.Chunks)
+	if err != nil {
+		return status.Error(codes.InvalidArgument, err.Error())
+	}
+	for _, c := range chunks {
+		block, err := s.node.store.Block(c.Slot.Block)
+		if err != nil {
+			return answer(err)
+		}
+		if block == nil {
+			return status.Error(codes.Unavailable, "the key block is not announced yet")
+		}
+		if block.Owner != from || c.Erased {
+			return status.Error(codes.PermissionDenied, "chunks under another node's keys, or none")
+		}
+	}
+	return nil
 }
 
 // Vote answers this node's word about time.

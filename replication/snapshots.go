@@ -21,7 +21,11 @@ import (
 const snapshotFile = "SNAPSHOT"
 
 // markerStore is raft's snapshot store. It keeps one marker, with a checksum.
-type markerStore struct{ dir string }
+type markerStore struct {
+	dir string
+	// installing is told of the index before a marker is written.
+	installing func(index uint64) error
+}
 
 type marker struct {
 	Version            raft.SnapshotVersion
@@ -108,6 +112,11 @@ func (s *markerSink) Cancel() error               { s.cancelled = true; return n
 func (s *markerSink) Close() error {
 	if s.cancelled {
 		return nil
+	}
+	if s.store.installing != nil {
+		if err := s.store.installing(s.marker.Index); err != nil {
+			return err
+		}
 	}
 	return s.store.write(s.marker)
 }

@@ -116,6 +116,8 @@ func (n *Node) spread(ctx context.Context, b store.KeyBlock) error {
 	for i := range b.Keys {
 		req.Keys[i] = b.Keys[i][:]
 	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
 	members := n.members()
 	answers := make(chan error, len(members))
 	for _, m := range members {

@@ -265,10 +265,14 @@ func (l grpcListener) Accept() (net.Conn, error) {
 // payloadTransport puts payload back into entries on their way out.
 type payloadTransport struct {
 	*raft.NetworkTransport
-	logs *logStore
+	logs   *logStore
+	failed func() error
 }
 
 func (t *payloadTransport) loaded(args *raft.AppendEntriesRequest) (*raft.AppendEntriesRequest, error) {
+	if err := t.failed(); err != nil {
+		return nil, err // a node that has failed keeps nobody from electing another
+	}
 	if len(args.Entries) == 0 {
 		return args, nil
 	}

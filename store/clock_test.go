@@ -67,7 +67,9 @@ func TestI2_OnlyAMajoritysSignedVotesMoveTheClock(t *testing.T) {
 	w.accept(w.commit(w.op(KindMember, join)))
 	w.now = now + 2_000_000
 	stay("one that has only joined", format.ReasonMember, w.vote(1, w.now), w.spoilt(3, 3, func(v *format.SignedVote) { v.Incarnation = format.ID{0x33} }))
-	join.State, join.Signature = format.MemberVoter, nil
+	w.silent(w.op(KindMember, format.MemberEffect{Node: 3, Incarnation: format.ID{0x33}, State: format.MemberVoter, Signature: join.Signature}), format.ReasonSignature)
+	join.State = format.MemberVoter
+	join.Signature = sign(w, w.keys[2], join.Message(w.cluster))
 	w.accept(w.commit(w.op(KindMember, join)))
 	stay("the incarnation that is gone", format.ReasonMember, w.vote(1, w.now), w.vote(3, w.now))
 	w.incs[2] = format.ID{0x33}

@@ -31,9 +31,13 @@ func (k Kind) action() format.Action {
 	return 0
 }
 
+// Known reports whether this version decides operations of the kind. Any other
+// kind halts the node that applies it.
+func (k Kind) Known() bool { return k >= KindCeremony && k <= KindRepair }
+
 // decide runs the operation. A *refusal is deterministic; any other error halts.
 func (t *turn) decide() error {
-	if t.op.Kind < KindCeremony || t.op.Kind > KindRepair {
+	if !t.op.Kind.Known() {
 		// Before any refusal: a newer version may take what this one would refuse.
 		return fmt.Errorf("operation of unknown kind %d", t.op.Kind)
 	}

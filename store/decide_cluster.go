@@ -185,8 +185,11 @@ func (t *turn) decideMember() error {
 			return refuse(format.ReasonSignature, "join")
 		}
 	case format.MemberVoter:
-		if m.Joining != e.Incarnation || len(e.Signature) > 0 {
+		if m.Joining != e.Incarnation {
 			return refuse(format.ReasonMember, "only a joining incarnation becomes a voter")
+		}
+		if !verifyNode(m, e.Message(t.own.cluster), e.Signature) {
+			return refuse(format.ReasonSignature, "the incarnation has not said that it is whole")
 		}
 	default:
 		return refuse(format.ReasonNeedsAct, "removing a node needs a signed act")

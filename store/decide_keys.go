@@ -3,6 +3,7 @@ package store
 import (
 	"slices"
 
+	"github.com/sago-worm/sago/retention"
 	"github.com/sago-worm/sago/store/format"
 )
 
@@ -44,6 +45,9 @@ func (t *turn) decideEpoch(e format.KeyEffect) error {
 	}
 	if !ok {
 		return refuse(format.ReasonNotFound, "no such institution")
+	}
+	if e.Epoch > EpochAt(int64(t.atLeast()))+1 {
+		return refuse(format.ReasonState, "the epoch is not of this quarter or the next")
 	}
 	first := inst.Epoch == 0
 	if e.Epoch <= inst.Epoch || first == e.Subject.IsZero() {
@@ -124,4 +128,11 @@ func (t *turn) checkRetired(blocks []format.ID) error {
 		}
 	}
 	return nil
+}
+
+// EpochAt is the number of the quarter that an instant (microseconds) lies in:
+// four times the year plus the quarter from 0.
+func EpochAt(us int64) uint32 {
+	t := retention.Instant(us).Time()
+	return uint32(t.Year()*4 + (int(t.Month())-1)/3)
 }

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"context"
+
 	"fmt"
 
 	"github.com/sago-worm/sago/retention"
@@ -131,11 +133,21 @@ func (m *Machine) SlotLives(s format.Slot) (bool, error) {
 // Leftovers lists what should be gone from this node and has ranges here all the
 // same: ciphertext of expired bundles and of unused slots that reached this node
 // after everybody had attested, as to a node that replays an old log. It looks
-// through all ranges. size is what a checkpoint covers.
-func (s *Store) Leftovers(size uint64) (bundles []PendingErasure, blocks []PendingBlock, err error) {
+// through all ranges, and with keys through all dead slots for keys that still
+// open. size is what a checkpoint covers.
+func (s *Store) Leftovers(size uint64, keys bool) (bundles []PendingErasure, blocks []PendingBlock, err error) {
 	held, err := s.held(nil)
 	if err != nil {
 		return nil, nil, err
+	}
+	if keys {
+		slots, err := s.openDeadSlots()
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, slot := range slots {
+			held = append(held, heldChunk{ChunkHeader: format.ChunkHeader{Slot: slot}})
+		}
 	}
 	seen := map[format.Slot]bool{}
 	unused := map[format.ID]*PendingBlock{}
@@ -187,4 +199,20 @@ func (m *Machine) leftover(slot format.Slot, size uint64) (*PendingErasure, erro
 		return nil, nil // the decision function says no: it stays
 	}
 	return &PendingErasure{Store: b.Store, Slot: slot, Permit: permit, Decision: b.Expire - 1}, nil
+}
+
+// openDeadSlots lists slots that should be erased here and still open.
+func (s *Store) openDeadSlots() ([]format.Slot, error) {
+	var open []format.Slot
+	err := s.keys.Verify(context.Background(), func(slot format.Slot, err error) error {
+		if err != nil {
+			return nil // erased, or damaged: nothing opens it
+		}
+		lives, err := s.SlotLives(slot)
+		if err == nil && !lives {
+			open = append(open, slot)
+		}
+		return err
+	})
+	return open, err
 }

@@ -110,7 +110,7 @@ func newWorldWith(t *testing.T, in tester, count int, change func(*format.Ceremo
 	}
 	w.accept(w.commit(Op{Kind: KindCeremony, ID: w.id(), Body: w.ceremony.Encode()}))
 	w.addBlock(64)
-	w.accept(w.commit(w.op(KindKey, format.KeyEffect{Verb: format.KeyEpoch, Institution: 1, Epoch: 20261, Use: w.slot(), Other: w.slot(), Subject: w.slot()})))
+	w.accept(w.commit(w.op(KindKey, format.KeyEffect{Verb: format.KeyEpoch, Institution: 1, Epoch: kitEpoch, Use: w.slot(), Other: w.slot(), Subject: w.slot()})))
 	return w
 }
 
@@ -276,3 +276,6 @@ func (w *world) bare(t *testing.T, name string) *node {
 	w.nodes = append(w.nodes, n)
 	return n
 }
+
+// kitEpoch is the quarter of the kit's ceremony.
+var kitEpoch = EpochAt(base)

@@ -191,6 +191,9 @@ func (t *turn) write(d draft) error {
 	}
 	if t.next < t.log.Size() {
 		if err := t.log.Compare(t.next, encoded); err != nil {
+			if errors.Is(err, history.ErrDiverged) {
+				err = fmt.Errorf("%w: %w", ErrDiverged, err)
+			}
 			return err
 		}
 	} else if _, _, err := t.log.Append(encoded); err != nil {

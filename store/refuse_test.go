@@ -88,7 +88,7 @@ func TestRefusalsOfAPutAreRecordedAndDoNothing(t *testing.T) {
 	change("long body", format.ReasonInvalid, func(o *Op, _ *format.StoreEffect) { o.Body = make([]byte, maxBody+1) })
 	change("long detail", format.ReasonInvalid, func(o *Op, _ *format.StoreEffect) { o.Detail = make([]byte, maxDetail+1) })
 	change("a detail without its key", format.ReasonInvalid, func(o *Op, _ *format.StoreEffect) { o.Detail = []byte("sealed") })
-	change("a key without a detail", format.ReasonInvalid, func(o *Op, _ *format.StoreEffect) { o.DetailClass, o.DetailEpoch = format.DetailOther, 20261 })
+	change("a key without a detail", format.ReasonInvalid, func(o *Op, _ *format.StoreEffect) { o.DetailClass, o.DetailEpoch = format.DetailOther, kitEpoch })
 	change("an unknown class", format.ReasonInvalid, func(o *Op, _ *format.StoreEffect) { o.DetailClass, o.DetailEpoch, o.Detail = 9, 1, []byte("sealed") })
 	change("no number", format.ReasonInvalid, func(o *Op, _ *format.StoreEffect) { o.Transaction = "" })
 	change("control characters", format.ReasonInvalid, func(o *Op, _ *format.StoreEffect) { o.Transaction = "T\x00" })

@@ -135,7 +135,7 @@ func (l *randomLog) keep(r *rapid.T) {
 	case "damage":
 		l.send(l.op(KindDamage, format.DamageEffect{Node: 1, Kind: format.DamagePayload, Where: "segments"}))
 	case "epoch":
-		l.send(l.op(KindKey, format.KeyEffect{Verb: format.KeyEpoch, Institution: 1, Epoch: uint32(20262 + l.next), Use: l.slot(), Other: l.slot()}))
+		l.send(l.op(KindKey, format.KeyEffect{Verb: format.KeyEpoch, Institution: 1, Epoch: kitEpoch + 1, Use: l.slot(), Other: l.slot()}))
 	}
 }
 

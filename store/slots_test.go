@@ -39,13 +39,13 @@ func TestSlotsAreNamedOnceAndByTheirOwner(t *testing.T) {
 	w.silent(keyOp(1, format.KeyEffect{Verb: format.KeyAnnounce, Block: w.block.ID, Owner: 1, Slots: 8}), format.ReasonSlot)
 	w.silent(keyOp(1, format.KeyEffect{Verb: format.KeyAnnounce, Block: format.ID{9}, Owner: 1, Slots: 1<<16 + 1}), format.ReasonSlot)
 	w.silent(keyOp(2, format.KeyEffect{Verb: format.KeyRetire, Block: w.block.ID}), format.ReasonSlot)
-	epoch := format.KeyEffect{Verb: format.KeyEpoch, Institution: 1, Epoch: 20262, Use: fresh, Other: fresh}
+	epoch := format.KeyEffect{Verb: format.KeyEpoch, Institution: 1, Epoch: kitEpoch + 1, Use: fresh, Other: fresh}
 	w.silent(keyOp(1, epoch), format.ReasonSlot)
 	epoch.Other = used
 	w.silent(keyOp(1, epoch), format.ReasonSlot)
-	epoch.Other, epoch.Epoch = w.slot(), 20261
+	epoch.Other, epoch.Epoch = w.slot(), kitEpoch
 	w.silent(keyOp(1, epoch), format.ReasonState)
-	epoch.Epoch, epoch.Subject = 20262, w.slot()
+	epoch.Epoch, epoch.Subject = kitEpoch+1, w.slot()
 	w.silent(keyOp(1, epoch), format.ReasonState) // the subject key is never replaced
 	epoch.Institution = 77
 	w.silent(keyOp(1, epoch), format.ReasonNotFound)

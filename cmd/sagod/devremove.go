@@ -42,8 +42,11 @@ func removeDevelopment(s *shell, dir string) (err error) {
 // onlyDevelopment reads every manifest under root, also of data put aside.
 func onlyDevelopment(root string) error {
 	return filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || !e.IsDir() {
+		if err != nil {
 			return err
+		}
+		if !e.IsDir() {
+			return ofSomebody(path)
 		}
 		m, err := store.ReadManifest(path)
 		switch {
@@ -56,6 +59,18 @@ func onlyDevelopment(root string) error {
 		}
 		return lockedByNobody(filepath.Join(filepath.Dir(path), "keys", dirLock))
 	})
+}
+
+// ofSomebody refuses a file of a node's that stands in no data directory: whose
+// it is cannot be told.
+func ofSomebody(path string) error {
+	switch filepath.Ext(path) {
+	case ".seg", ".his", ".kb":
+		if _, err := store.ReadManifest(filepath.Dir(filepath.Dir(path))); err != nil {
+			return fmt.Errorf("%s: whose data this is cannot be told, so it is not removed: %w", path, err)
+		}
+	}
+	return nil
 }
 
 // lockedByNobody refuses while a node runs here in a process of its own.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/sago-worm/sago/store"
+	"github.com/sago-worm/sago/store/format"
 )
 
 // fileDamage is what check-file found.
@@ -54,6 +55,9 @@ func probe(path string) error {
 	child := exec.Cmd{Path: self, Args: []string{os.Args[0], "check-file", kind, path}}
 	said, err := child.CombinedOutput()
 	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == exitDamage {
+		return &format.DamageError{File: filepath.Base(path), Offset: -1, What: "database file", Err: errors.New(oneLine(string(said)))}
+	}
 	if errors.As(err, &exit) {
 		return fmt.Errorf("%s: %s", exit, oneLine(string(said)))
 	}

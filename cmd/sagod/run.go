@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/sago-worm/sago/timesource"
@@ -39,6 +40,9 @@ func (c *runCmd) Run(s *shell) error {
 	return u.runOnce(s.ctx)
 }
 
+// closeWithin is how long a node that has failed may take to close.
+const closeWithin = 15 * time.Second
+
 // runOnce gives the open node its clock, serves, and closes it.
 func (u *unit) runOnce(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -53,6 +57,13 @@ func (u *unit) runOnce(ctx context.Context) error {
 	cancel()
 	<-done
 	if err != nil {
+		// A disk that hangs holds the close as well: the service manager is to get
+		// this process back all the same.
+		hung := time.AfterFunc(closeWithin, func() {
+			u.log.Error("closing hangs; the process ends", "error", err)
+			os.Exit(exitFailed)
+		})
+		defer hung.Stop()
 		if closed := u.close(); closed != nil {
 			u.log.Warn("closing", "error", closed) // says the failure again, and what followed from it
 		}

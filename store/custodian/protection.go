@@ -150,3 +150,12 @@ func directoryFlags(dir string) uint32 {
 	}
 	return flags
 }
+
+// Free is how many bytes a file system can still take from this process.
+func Free(dir string) (uint64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("free space of %s: %w", dir, err)
+	}
+	return st.Bavail * uint64(st.Bsize), nil
+}

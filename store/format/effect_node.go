@@ -97,7 +97,7 @@ const (
 )
 
 // MemberEffect moves an incarnation of a node to a state. Signature is the
-// node's own over Message when it asks to join.
+// node's own over Message: it asks to join, or says that it is whole and votes.
 type MemberEffect struct {
 	Node        uint32
 	Incarnation ID
