@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"slices"
 
 	"github.com/sago-worm/sago/store/format"
 )
@@ -339,20 +338,4 @@ func (n *node) records(from uint64) []format.Record {
 		return err
 	}))
 	return out
-}
-
-func (n *node) actions(from uint64) []format.Action {
-	n.w.Helper()
-	var out []format.Action
-	for _, r := range n.records(from) {
-		out = append(out, r.Action)
-	}
-	return out
-}
-
-func (w *world) wantActions(from uint64, want ...format.Action) {
-	w.Helper()
-	if got := w.nodes[0].actions(from); !slices.Equal(got, want) {
-		w.Fatalf("records %v where %v belong", got, want)
-	}
 }
