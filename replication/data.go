@@ -118,12 +118,56 @@ func (n *Node) openIncarnation(ctx context.Context, m store.Manifest) error {
 	if err == nil {
 		err = n.checkAttested()
 	}
+	if err == nil {
+		err = n.checkCut(cut)
+	}
 	if err != nil {
 		if n.store != nil {
 			err = errors.Join(err, n.store.Abandon())
 			n.store = nil
 		}
 		return errors.Join(err, n.files.Close())
+	}
+	return nil
+}
+
+// checkCut settles what a kill in the middle of an installed snapshot leaves. Rows
+// of the log that end below the cut go: what follows the cut would stand behind a
+// gap. And a state that lacks an operation below the cut, which nobody will
+// deliver any more, has to be copied.
+func (n *Node) checkCut(cut uint64) error {
+	first, err := n.files.bolt.FirstIndex()
+	if err != nil {
+		return err
+	}
+	last, err := n.files.bolt.LastIndex()
+	if err != nil {
+		return err
+	}
+	if err := n.checkApplied(cut, first, last); err != nil {
+		return err
+	}
+	if last != 0 && last < cut {
+		return n.files.bolt.DeleteRange(first, last)
+	}
+	return nil
+}
+
+// checkApplied begins to copy where an entry between what is applied and the cut
+// is an operation, or is not in the log to tell.
+func (n *Node) checkApplied(cut, first, last uint64) error {
+	for i := n.store.Summary().Applied + 1; i <= cut; i++ {
+		missing := last == 0 || i < first || i > last
+		if !missing {
+			var l raft.Log
+			if err := n.files.bolt.GetLog(i, &l); err != nil {
+				return err
+			}
+			missing = l.Type == raft.LogCommand
+		}
+		if missing {
+			return durable.WriteFile(filepath.Join(n.cfg.DataDir, copyingFile), nil, 0o600)
+		}
 	}
 	return nil
 }

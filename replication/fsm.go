@@ -27,8 +27,11 @@ func (f *fsm) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
 func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	out := make([]any, len(logs))
 	for _, l := range logs {
-		f.target.Store(l.Index)
-		if l.Type != raft.LogCommand || f.node.failed() != nil {
+		if f.node.failed() != nil {
+			continue // what is not taken in does not count as delivered
+		}
+		f.target.Store(max(f.target.Load(), l.Index))
+		if l.Type != raft.LogCommand {
 			continue
 		}
 		f.node.applying.Lock()

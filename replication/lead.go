@@ -45,7 +45,7 @@ func (n *Node) lead(ctx context.Context) {
 		}
 		if n.fsm.copying.Load() {
 			// Only another leader can give this node the checkpoint that it needs.
-			if err := n.raft.LeadershipTransfer().Error(); err != nil {
+			if err := n.handOn(); err != nil {
 				n.log.Warn("handing leadership on", "error", err)
 			}
 			continue

@@ -288,12 +288,28 @@ func (n *Node) Ready() bool {
 	return n.failed() == nil && addr != "" && !n.fsm.copying.Load() && n.supply.ready() && n.epochsReady()
 }
 
+// handOnWithin bounds handing leadership on. Raft's own future is never answered
+// when raft is shut down at the same moment.
+const handOnWithin = 3 * time.Second
+
+// handOn hands leadership to another node, if one can take it.
+func (n *Node) handOn() error {
+	done := make(chan error, 1)
+	go func() { done <- n.raft.LeadershipTransfer().Error() }() // ends with raft's answer, or is left behind by a raft that has shut down
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(handOnWithin):
+		return errors.New("nobody took leadership in time")
+	}
+}
+
 // Close hands leadership on, stops the node and leaves a clean data directory.
 func (n *Node) Close() error {
 	if n.raft.State() == raft.Leader && len(n.start.ceremony.Nodes) > 1 {
 		// A follower takes over at once rather than after a timeout; if none can,
 		// stopping goes on.
-		_ = n.raft.LeadershipTransfer().Error()
+		_ = n.handOn()
 	}
 	n.cancel()
 	n.server.Stop()

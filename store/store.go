@@ -207,6 +207,10 @@ func (s *Store) recall(ctx context.Context, o Options, meta index.Meta) error {
 	}
 	if last.Entry >= o.FirstLogged {
 		m.applied = last.Entry - 1
+	} else {
+		// Everything below the log's beginning was applied and synced before the log
+		// was cut, records or none.
+		m.applied = max(m.applied, o.FirstLogged-1)
 	}
 	return s.Flush()
 }
