@@ -17,9 +17,13 @@ out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 while read -r package target; do
   if ! go test -run '^$' -fuzz "^$target\$" -fuzztime "$fuzztime" "$package" >"$out" 2>&1 </dev/null; then
-    cat "$out"
-    echo "FAIL $package $target"
-    exit 1
+    # A worker that is busy when the time is up makes go test fail with "context deadline exceeded" (golang/go#48591).
+    # That is the end of the time and no finding: a finding always leaves its input.
+    if ! grep -q '^    context deadline exceeded$' "$out" || grep -qE 'Failing input written|panic:|--- FAIL.*\n.*_test.go' "$out"; then
+      cat "$out"
+      echo "FAIL $package $target"
+      exit 1
+    fi
   fi
   echo "ok   $package $target: $(grep '^fuzz:' "$out" | tail -n 1 | cut -d' ' -f2-)"
 done <<<"$targets"
