@@ -54,6 +54,16 @@ func methodOf(full string) (method, bool) {
 		return method{access.VerbHistoryShow, format.ActShow, callWithin, false}, true
 	case sagov1.HistoryService_Verify_FullMethodName:
 		return method{access.VerbHistoryVerify, format.ActVerify, streamWithin, false}, true
+	case sagov1.HistoryService_Checkpoint_FullMethodName:
+		return method{access.VerbCheckpoint, format.ActCheckpoint, callWithin, false}, true
+	case sagov1.HistoryService_Prove_FullMethodName:
+		return method{access.VerbHistoryShow, format.ActShow, callWithin, false}, true
+	case sagov1.HistoryService_Receipt_FullMethodName:
+		return method{access.VerbReceipt, format.ActShow, callWithin, false}, true
+	case sagov1.HistoryService_Consistency_FullMethodName:
+		return method{access.VerbReceipt, format.ActCheckpoint, callWithin, false}, true
+	case sagov1.HistoryService_Export_FullMethodName:
+		return method{access.VerbHistoryExport, format.ActExport, exportWithin, false}, true
 	case sagov1.ClockService_Status_FullMethodName:
 		return method{access.VerbClockStatus, format.ActClock, callWithin, true}, true
 	case sagov1.ClusterService_Status_FullMethodName:

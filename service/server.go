@@ -33,6 +33,7 @@ const (
 	proposeWithin    = 10 * time.Second // for a majority to answer
 	callWithin       = time.Minute
 	streamWithin     = 15 * time.Minute // streams, and checks of whole files
+	exportWithin     = 12 * time.Hour
 	readyEvery       = 250 * time.Millisecond
 	defaultDrain     = 10 * time.Second
 	defaultRate      = 20_000 // calls a second and principal

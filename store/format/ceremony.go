@@ -62,6 +62,7 @@ type Definition struct {
 // Policy is the replicated policy (I10). Every value has an order; only acts may
 // weaken what the sources allow to be weakened.
 type Policy struct {
+	// Version is that of the policy's form: from 2 on it lists witnesses.
 	Version uint32
 	// Slack is how far the clock may pass the floor line, microseconds.
 	Slack int64
@@ -85,6 +86,11 @@ type Policy struct {
 	ClosedNetwork bool
 	MinSources    uint8
 	Sources       []TimeSource
+	// Witnesses are the independent logs' witnesses that are asked to cosign
+	// checkpoints, and WitnessesNeeded is how many cosignatures make a checkpoint
+	// count as witnessed. Where each is reached is in node files.
+	Witnesses       []NoteKey
+	WitnessesNeeded uint8
 }
 
 // TimeSource is a time source that the policy lists. Where it is reached and its
@@ -179,7 +185,20 @@ func (p Policy) encode(w *Writer) {
 		w.U32(s.KeyID)
 		w.Str(s.NTSName)
 	}
+	if p.Version < policyWitnesses {
+		return
+	}
+	w.U32(uint32(len(p.Witnesses)))
+	for _, k := range p.Witnesses {
+		w.Str(k.Name)
+		w.U8(k.Type)
+		w.Blob(k.Key)
+	}
+	w.U8(p.WitnessesNeeded)
 }
+
+// policyWitnesses is the first form of a policy that lists witnesses.
+const policyWitnesses = 2
 
 func readPolicy(r *Reader) (p Policy) {
 	p.Version = r.U32()
@@ -194,6 +213,10 @@ func readPolicy(r *Reader) (p Policy) {
 	p.ClosedNetwork = r.Bool()
 	p.MinSources = r.U8()
 	p.Sources = list(r, 12, func(r *Reader) TimeSource { return TimeSource{r.Str(), r.Str(), r.Str(), r.U32(), r.Str()} })
+	if p.Version >= policyWitnesses {
+		p.Witnesses = list(r, 7, func(r *Reader) NoteKey { return NoteKey{r.Str(), r.U8(), r.Blob()} })
+		p.WitnessesNeeded = r.U8()
+	}
 	return p
 }
 
