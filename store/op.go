@@ -30,7 +30,7 @@ const (
 	KindEnrol      Kind = 18 // format.EnrolEffect
 	KindDamage     Kind = 19 // format.DamageEffect
 	KindRepair     Kind = 20 // format.DamageEffect
-	KindExport Kind = 22 // format.ExportEffect, First and End left 0
+	KindExport     Kind = 22 // format.ExportEffect, First and End left 0
 )
 
 // Op is one operation of a log entry, decoded.
