@@ -75,7 +75,7 @@ func TestP69_RollbackIsATypedError(t *testing.T) {
 	if err := see(t, back, m); !strings.Contains(err.Error(), "records 800 to 899 are missing") {
 		t.Error(err)
 	}
-	_, err := back.client(nil).VerifyKept(t.Context(), loaded(t, m))
+	_, _, err := back.client(nil).VerifyKept(t.Context(), loaded(t, m))
 	check("a kept note", err, 800)
 	leaf := format.LeafHash(l.records[3])
 	_, err = back.client(m).Receipt(t.Context(), client.Receipt{Sequence: 3, LeafHash: leaf})
@@ -104,11 +104,11 @@ func TestForkKeepsBothNotes(t *testing.T) {
 		if err != nil || string(kept) != f.Had+"\n"+f.Has || f.Had != loaded(t, m) || !strings.HasPrefix(f.Has, forked.checkpoint(uint64(len(forked.records))).Text()) {
 			t.Errorf("%s: kept %q, %v", name, kept, err)
 		}
-		if _, err := forked.client(nil).VerifyKept(t.Context(), loaded(t, m)); !errors.As(err, &f) || f.Kept != "" {
+		if _, _, err := forked.client(nil).VerifyKept(t.Context(), loaded(t, m)); !errors.As(err, &f) || f.Kept != "" {
 			t.Errorf("%s, a kept note: %v", name, err)
 		}
 	}
-	if newest, err := l.client(m).VerifyKept(t.Context(), loaded(t, m)); err != nil || newest.Checkpoint.Size != 8 {
+	if newest, _, err := l.client(m).VerifyKept(t.Context(), loaded(t, m)); err != nil || newest.Checkpoint.Size != 8 {
 		t.Errorf("honest: %v, %v", newest, err)
 	}
 }

@@ -163,25 +163,24 @@ func (c *Client) consistent(older, newer *SignedCheckpoint, proof [][]byte) erro
 // VerifyKept holds a checkpoint that was kept outside the memory (a file, a
 // printed line) against the running appliance: the note must be this cluster's
 // and signed by a majority of the pinned nodes, and the appliance must prove that
-// its newest checkpoint, which is answered, contains it. Errors are as those of
-// [Client.Checkpoint].
-func (c *Client) VerifyKept(ctx context.Context, note string) (*SignedCheckpoint, error) {
-	kept, err := c.signed(note)
-	if err != nil {
-		return nil, err
+// its newest checkpoint contains it. It answers the newest and the kept one, as
+// far as they verified. Errors are as those of [Client.Checkpoint].
+func (c *Client) VerifyKept(ctx context.Context, note string) (newest, kept *SignedCheckpoint, err error) {
+	if kept, err = c.signed(note); err != nil {
+		return nil, nil, err
 	}
 	newest, proof, err := c.askCheckpoint(ctx, CheckpointQuery{}, kept)
 	if err != nil {
-		return nil, err
+		return nil, kept, err
 	}
 	if err := c.consistent(kept, newest, proof); err != nil {
-		return newest, err
+		return newest, kept, err
 	}
 	had, err := c.remembered()
 	if err != nil {
-		return newest, err
+		return newest, kept, err
 	}
-	return newest, c.hold(ctx, newest, had, nil)
+	return newest, kept, c.hold(ctx, newest, had, nil)
 }
 
 func hashesOf(raw [][]byte) ([]tlog.Hash, error) {
