@@ -17,7 +17,7 @@ var mayKnow = map[string][]string{
 	"cmd/sago-provider": {"mydata"},
 
 	"service":        {"replication", "store", "store/format", "access", "retention", "proto/..."},
-	"service/client": {"proto/...", "store/format"},
+	"service/client": {"proto/...", "store/format", "internal/durable"},
 	"replication":    {"store", "store/segment", "store/format", "retention", "proto/...", "internal/durable"},
 	"store": {
 		"store/format", "store/segment", "store/keyring", "store/history", "store/index", "store/custodian",

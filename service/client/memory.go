@@ -45,9 +45,11 @@ func (e *RollbackError) Error() string {
 // Unwrap makes it an [ErrIntegrity].
 func (e *RollbackError) Unwrap() error { return ErrIntegrity }
 
-// ForkError says that two checkpoints, each signed by a majority of the pinned
-// nodes, are not of one history. Both notes together prove it. It wraps
-// [ErrIntegrity].
+// ForkError says that of two checkpoints, each signed by a majority of the pinned
+// nodes, one is not shown to be the other's beginning. With the same number of
+// records the two notes alone prove a fork to anybody; with different ones, an
+// appliance that is honest can show a consistency proof and this one did not. It
+// wraps [ErrIntegrity].
 type ForkError struct {
 	// Had and Has are the notes, the one of fewer records first.
 	Had, Has string

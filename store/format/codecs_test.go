@@ -229,6 +229,7 @@ func fileCodecs() []codec {
 		codecOf("payload", "description", exampleDescription(), format.Description.Encode, description, nil),
 		codecOf("checkpoint", "text", exampleCheckpoint(), func(c format.Checkpoint) []byte { return []byte(c.Text()) },
 			func(b []byte) (format.Checkpoint, error) { return format.ParseCheckpoint(string(b)) }, tidyCheckpoint),
+		codecOf("proof", "proof", exampleProof(), format.Proof.Encode, format.DecodeProof, tidyProof),
 	}
 }
 
