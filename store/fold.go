@@ -381,5 +381,6 @@ func (m *Machine) foldCheckpoint(rec *format.Record) error {
 		return err
 	}
 	m.checkpoint = e
+	m.idx.Put(tCheckpoint, key64(e.Checkpoint.Size), key64(rec.Sequence))
 	return m.set(tMeta, []byte(metaCheckpoint), rec.Effect)
 }
