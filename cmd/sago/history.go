@@ -14,6 +14,7 @@ type historyGroup struct {
 	List   historyListCmd   `cmd:"" help:"${help_history_list}"`
 	Show   historyShowCmd   `cmd:"" help:"${help_history_show}"`
 	Verify historyVerifyCmd `cmd:"" help:"${help_history_verify}"`
+	Export historyExportCmd `cmd:"" help:"${help_history_export}"`
 }
 
 type historyListCmd struct {
