@@ -70,13 +70,14 @@ func (s *historyServer) Export(req *sagov1.ExportRequest, stream grpc.ServerStre
 	}
 	defer s.exports.leave(c.ID)
 	e := &export{s: s, stream: stream, caller: c, next: req.GetNext()}
-	var err error
-	if req.GetResume() == 0 {
-		err = e.begin(ctx, req)
-	} else {
-		err = e.resume(ctx, req)
+	if err := e.permit(ctx, req); err != nil {
+		return err
 	}
-	if err != nil {
+	find := e.begin
+	if req.GetResume() != 0 {
+		find = e.resume
+	}
+	if err := find(ctx, req); err != nil {
 		return err
 	}
 	cp, err := e.checkpoint(ctx, req)
@@ -97,6 +98,27 @@ func scopeOf(req *sagov1.ExportRequest) (format.ExportScope, string) {
 		return format.ExportTree, "tree"
 	}
 	return format.ExportInstitution, "institution"
+}
+
+// permit refuses another institution's records, and decides again what the first
+// call of a resumed export was allowed: Apply decides on new ones.
+func (e *export) permit(ctx context.Context, req *sagov1.ExportRequest) error {
+	st := e.s.node.Store()
+	own, err := st.Institution(e.caller.Institution)
+	if err != nil {
+		return err
+	}
+	ok := req.GetInstitution() == "" || req.GetInstitution() == own.Code
+	if ok && req.GetTree() && req.GetResume() != 0 {
+		if ok, err = st.MayExportTree(own.Number); err != nil {
+			return err
+		}
+	}
+	if !ok {
+		m := method{verb: access.VerbHistoryExport, action: format.ActExport}
+		return e.s.denied(ctx, e.caller, m, nil, refusal(format.ReasonNotPermitted, ""))
+	}
+	return nil
 }
 
 // begin commits the EXPORT record.
@@ -121,21 +143,10 @@ func (e *export) begin(ctx context.Context, req *sagov1.ExportRequest) error {
 }
 
 // resume finds the EXPORT record of an earlier call. Another institution's, one of
-// another scope and one that does not exist answer alike. What the earlier call
-// was allowed is decided again.
+// another scope and one that does not exist answer alike.
 func (e *export) resume(ctx context.Context, req *sagov1.ExportRequest) error {
 	scope, name := scopeOf(req)
 	sequence := req.GetResume() - 1
-	if scope == format.ExportTree {
-		ok, err := e.s.node.Store().MayExportTree(e.caller.Institution)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			m := method{verb: access.VerbHistoryExport, action: format.ActExport}
-			return e.s.denied(ctx, e.caller, m, nil, refusal(format.ReasonNotPermitted, ""))
-		}
-	}
 	asked := query("export", name, "resume", "#"+number(sequence), "size", req.GetCheckpointSize(), "next", req.GetNext())
 	result, err := e.s.recordQuery(ctx, format.ListHistory, asked)
 	if err != nil {
@@ -148,7 +159,7 @@ func (e *export) resume(ctx context.Context, req *sagov1.ExportRequest) error {
 	if err := e.read(sequence); err != nil {
 		return err
 	}
-	if e.record.Action != format.ActExport || e.record.Institution != e.caller.Institution || e.effect.Scope != scope {
+	if e.record.Action != format.ActExport || e.record.Result != format.ReasonOK || e.record.Institution != e.caller.Institution || e.effect.Scope != scope {
 		return nothing
 	}
 	return nil

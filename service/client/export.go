@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
@@ -72,11 +71,6 @@ type ExportResult struct {
 // answered does not verify, and [ErrExportDirectory] when the directory is
 // another export's, or holds anything else.
 func (c *Client) Export(ctx context.Context, o ExportOptions) (*ExportResult, error) {
-	if c.institution != "" {
-		if err := o.ofInstitution(c.institution); err != nil {
-			return nil, err
-		}
-	}
 	x := &exporter{client: c, opts: o, dir: exportDir(o.Dir)}
 	if err := x.open(); err != nil {
 		return nil, err
@@ -152,7 +146,7 @@ func (x *exporter) attempt(ctx context.Context, conn *grpc.ClientConn, opts []gr
 
 // request asks for a new export, or for what is missing of one.
 func (x *exporter) request() (*sagov1.ExportRequest, error) {
-	req := &sagov1.ExportRequest{Tree: x.opts.Tree, Since: stampOf(micros(x.opts.Since)), Until: stampOf(micros(x.opts.Until))}
+	req := &sagov1.ExportRequest{Tree: x.opts.Tree, Since: stampOf(micros(x.opts.Since)), Until: stampOf(micros(x.opts.Until)), Institution: x.opts.Institution}
 	if x.manifest == nil {
 		return req, nil
 	}
@@ -170,9 +164,6 @@ func (x *exporter) header(ctx context.Context, h *sagov1.ExportHeader) error {
 	}
 	s, err := x.client.signed(h.GetCheckpoint())
 	if err != nil {
-		return err
-	}
-	if err := x.opts.ofInstitution(h.GetInstitutionCode()); err != nil {
 		return err
 	}
 	m := manifestOf(h, x.opts.Tree, s.Checkpoint)
@@ -269,18 +260,12 @@ func (x *exporter) progress() {
 	x.opts.Progress(ExportProgress{Records: min(x.stored(), of), Of: of})
 }
 
-// ofInstitution refuses an institution other than the one that was named.
-func (o ExportOptions) ofInstitution(code string) error {
-	if o.Institution == "" || o.Institution == code {
-		return nil
-	}
-	return &Error{Reason: "NOT_PERMITTED", Code: codes.PermissionDenied, Message: "the records of another institution are not exported"}
-}
-
 func (m *manifest) check(o ExportOptions) error {
 	switch {
 	case m.Since != micros(o.Since) || m.Until != micros(o.Until):
 		return integrity("asked for the time from %d to %d, answered was %d to %d", micros(o.Since), micros(o.Until), m.Since, m.Until)
+	case o.Institution != "" && o.Institution != m.InstitutionCode:
+		return integrity("asked for the records of %q, answered were those of %q", o.Institution, m.InstitutionCode)
 	case m.First > m.End || m.CheckpointSize <= m.ExportSequence:
 		return integrity("an export of records %d to %d, recorded as %d, in a tree of %d", m.First, m.End, m.ExportSequence, m.CheckpointSize)
 	case o.Tree && m.End > m.ExportSequence+1 || m.End > m.CheckpointSize:
