@@ -108,6 +108,8 @@ type Server struct {
 	rates   *rates
 	// whole is held by a check of the whole history: one at a time.
 	whole chan struct{}
+	// exports of the history that run.
+	exports exports
 }
 
 // New makes a server; it accepts nothing before Serve.

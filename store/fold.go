@@ -61,7 +61,7 @@ func (m *Machine) foldEffect(rec *format.Record) error {
 	case format.ActKey:
 		return m.foldKey(rec)
 	case format.ActShow, format.ActList, format.ActVerify, format.ActDeny, format.ActNodeStart,
-		format.ActEnrol, format.ActDamage, format.ActRepair:
+		format.ActEnrol, format.ActDamage, format.ActRepair, format.ActExport:
 		return nil // the record is its own effect
 	}
 	return fmt.Errorf("no such effect in this version")
