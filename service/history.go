@@ -65,19 +65,29 @@ func (s *historyServer) Show(ctx context.Context, req *sagov1.HistoryServiceShow
 	if err != nil {
 		return nil, err
 	}
-	nothing := refusal(format.ReasonNotFound, "")
-	if req.GetSequence() > result.Sequence {
-		return nil, nothing
-	}
-	rec, encoded, err := s.node.Store().Record(req.GetSequence())
+	rec, encoded, err := s.visible(ctx, req.GetSequence(), result.Sequence)
 	if err != nil {
 		return nil, err
 	}
-	if rec.Institution != callerOf(ctx).Institution && !(rec.Institution == 0 && isPublic(rec.Action)) {
-		return nil, nothing
-	}
 	row, err := s.historyRecord(&rec, encoded)
 	return &sagov1.HistoryServiceShowResponse{Record: row, Encoded: encoded}, err
+}
+
+// visible reads a record that the caller may see: one of its institution's, or a
+// public one of the appliance's, up to the record of the query itself.
+func (s *historyServer) visible(ctx context.Context, sequence, query uint64) (format.Record, []byte, error) {
+	nothing := refusal(format.ReasonNotFound, "")
+	if sequence > query {
+		return format.Record{}, nil, nothing
+	}
+	rec, encoded, err := s.node.Store().Record(sequence)
+	if err != nil {
+		return rec, nil, err
+	}
+	if rec.Institution != callerOf(ctx).Institution && !(rec.Institution == 0 && isPublic(rec.Action)) {
+		return format.Record{}, nil, nothing
+	}
+	return rec, encoded, nil
 }
 
 // historyRecord is a record, readable as far as its key lives.
