@@ -78,7 +78,7 @@ func TestServedToTheClient(t *testing.T) {
 	for range 5 {
 		n := noteOf(t, l, 2)
 		// It always believes that it begins anew, and is told better.
-		line, err := w.Ask(ctx, n, l.Size(), 0, func(_ context.Context, old uint64) ([]format.Digest, error) { return l.Consistency(old, l.Size()) })
+		line, err := w.Ask(ctx, n, l.Size(), 0, func(_ context.Context, old uint64) ([]format.Digest, error) { return l.ProveConsistency(old, l.Size()) })
 		must(t, err)
 		if !w.Key.Verify(n.Text, line) || l.Size() <= shown {
 			t.Fatalf("%+v", line)

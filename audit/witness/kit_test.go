@@ -41,7 +41,7 @@ func ask(t testing.TB, l *testlog.Log, old uint64) format.AddCheckpoint {
 	a := format.AddCheckpoint{Old: old, Note: noteOf(t, l, 2)}
 	if old > 0 && old < l.Size() {
 		var err error
-		a.Proof, err = l.Consistency(old, l.Size())
+		a.Proof, err = l.ProveConsistency(old, l.Size())
 		must(t, err)
 	}
 	return a

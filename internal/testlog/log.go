@@ -93,8 +93,8 @@ func (l *Log) RootAt(size uint64) (format.Digest, error) {
 	return format.Digest(root), err
 }
 
-// Consistency is the proof that the first old records begin the first size.
-func (l *Log) Consistency(old, size uint64) ([]format.Digest, error) {
+// ProveConsistency is the proof that the first old records begin the first size.
+func (l *Log) ProveConsistency(old, size uint64) ([]format.Digest, error) {
 	proof, err := tlog.ProveTree(int64(size), int64(old), l)
 	var out []format.Digest
 	for _, h := range proof {
