@@ -20,24 +20,59 @@ func (w *Witnesses) explain(ctx context.Context, to cosign.Witness, refused erro
 	}
 	theirs, note, err := w.shown(ctx, to)
 	if had, ok := w.newest(to.Key); err != nil && ok {
-		theirs, note, err = had.cp, had.Note, nil // it signed this, and this node saw it do so
+		if what, _ := w.denies(had.cp); what != "" {
+			theirs, note, err = had.cp, had.Note, nil // it signed this, and this node saw it do so
+		}
 	}
 	if err != nil {
 		// Its word alone is no proof: a witness may lie.
 		w.say(to.Key.Name, fmt.Sprintf("not cosigned: %v; it shows no checkpoint of it: %v", refused, err))
 		return false
 	}
-	now := w.log.Summary()
 	seen := fmt.Sprintf("witness %s has seen size %d root %s", to.Key.Name, theirs.Size, base64.StdEncoding.EncodeToString(theirs.Root[:]))
+	what, err := w.denies(theirs)
+	has := w.log.Summary().Size
 	switch {
-	case theirs.Size > now.Size && (now.Clock.Now > theirs.Clock || now.Applied >= theirs.Entry):
-		w.alarm(to.Key.Name, fmt.Sprintf("ROLLBACK: %s; this node has %d records at a later time", seen, now.Size))
-	case theirs.Size > now.Size:
-		w.say(to.Key.Name, fmt.Sprintf("%s; this node has %d records yet", seen, now.Size))
-	default:
-		return w.compare(to.Key, theirs, note, seen, refused)
+	case err != nil:
+		w.say(to.Key.Name, "not cosigned: "+seen+"; own tree: "+err.Error())
+	case what != "":
+		w.alarm(to.Key.Name, fmt.Sprintf("%s: %s; this node has %d records and another history", what, seen, has))
+	case theirs.Size > has:
+		w.say(to.Key.Name, fmt.Sprintf("%s; this node has %d records yet", seen, has))
+	case ahead == nil || ahead.Size != theirs.Size:
+		w.say(to.Key.Name, fmt.Sprintf("not cosigned: %v, but it shows size %d of this very history", refused, theirs.Size))
+	default: // another node has shown it more than this one
+		line, ok := lineOf(note, to.Key)
+		if ok {
+			w.keep(to.Key, theirs, line)
+		}
+		return ok
 	}
 	return false
+}
+
+// What a checkpoint that the nodes signed shows when their history contradicts
+// it.
+const (
+	rollback = "ROLLBACK" // fewer records at a later time
+	fork     = "FORK"     // other records
+)
+
+// denies says how this node's history contradicts the checkpoint, "" if it does
+// not, or not yet: a node that is behind has fewer records at an earlier time.
+func (w *Witnesses) denies(c format.Checkpoint) (string, error) {
+	now := w.log.Summary()
+	if c.Size > now.Size {
+		if now.Clock.Now > c.Clock || now.Applied >= c.Entry {
+			return rollback, nil
+		}
+		return "", nil
+	}
+	root, err := w.log.RootAt(c.Size)
+	if err == nil && root != c.Root {
+		return fork, nil
+	}
+	return "", err
 }
 
 // shown is the newest checkpoint that the witness has cosigned, if a majority of
@@ -67,25 +102,6 @@ func (w *Witnesses) shown(ctx context.Context, to cosign.Witness) (format.Checkp
 	return c, n, nil
 }
 
-// compare holds a checkpoint of the nodes against this node's own tree.
-func (w *Witnesses) compare(key format.NoteKey, theirs format.Checkpoint, note format.Note, seen string, refused error) bool {
-	root, err := w.log.RootAt(theirs.Size)
-	switch {
-	case err != nil:
-		w.say(key.Name, "not cosigned: own tree: "+err.Error())
-	case root != theirs.Root:
-		w.alarm(key.Name, fmt.Sprintf("FORK: %s; this node's root of that size is %s", seen, base64.StdEncoding.EncodeToString(root[:])))
-	case errors.Is(refused, cosign.ErrContradiction):
-		w.say(key.Name, fmt.Sprintf("not cosigned: %v, but it shows a checkpoint of this very history", refused))
-	default: // another node has shown it more than this one
-		if line, ok := lineOf(note, key); ok {
-			w.keep(key, theirs, line)
-			return true
-		}
-	}
-	return false
-}
-
 // say puts what is wrong into the status.
 func (w *Witnesses) say(name, what string) {
 	w.mu.Lock()
@@ -102,8 +118,8 @@ func (w *Witnesses) alarm(name, what string) {
 	w.mu.Lock()
 	changed := w.kept.alarms[name] != what
 	w.mu.Unlock()
+	w.out.Error(what, "witness", name)
 	if changed {
 		w.change(func() { w.kept.alarms[name] = what })
 	}
-	w.out.Error(what, "witness", name)
 }
