@@ -11,7 +11,7 @@ import (
 // state: a function of the history, in the running hash. The others are this
 // node's own.
 const (
-	tMeta          index.Table = 1  // name -> single rows: ceremony, policy, clock, checkpoint, authority/N
+	tMeta          index.Table = 1  // name -> single rows: ceremony, policy, clock, checkpoint, state, authority/N
 	tBundle        index.Table = 2  // BundleKey -> BundleRow
 	tExpiry        index.Table = 3  // end || STORE sequence -> BundleKey
 	tWaiting       index.Table = 4  // STORE sequence -> open round || BundleKey
@@ -31,10 +31,12 @@ const (
 	tDeadSlot      index.Table = 18 // slot -> BundleKey of the bundle that expired
 	lastLogical                = tDeadSlot
 	tRange         index.Table = 50 // slot || chunk || file || offset -> length || digest
+	tCheckpoint    index.Table = 51 // tree size -> sequence of its CHECKPOINT record
 	metaCeremony               = "ceremony"
 	metaPolicy                 = "policy"
 	metaClock                  = "clock"
 	metaCheckpoint             = "checkpoint"
+	metaState                  = "state"
 	metaAuthority              = "authority/"
 )
 
@@ -43,7 +45,7 @@ func allTables() []index.Table {
 	for i := tMeta; i <= lastLogical; i++ {
 		t = append(t, i)
 	}
-	return append(t, tRange)
+	return append(t, tRange, tCheckpoint)
 }
 
 func key32(v uint32) []byte { return binary.BigEndian.AppendUint32(nil, v) }
