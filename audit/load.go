@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 )
 
 // LoadKeys reads a keys file. The error is a *Failure, KEYS_UNREADABLE.
@@ -16,7 +17,8 @@ func LoadKeys(path string) (Keys, error) {
 	return ParseKeys(text)
 }
 
-// LoadKept reads kept checkpoints for Options. The error is a *Failure,
+// LoadKept reads kept checkpoints for Options: a file is a signed note, or has
+// notes a line, with "|" in the place of line feeds. The error is a *Failure,
 // KEPT_UNREADABLE.
 func LoadKept(paths []string) (notes []string, err error) {
 	for _, path := range paths {
@@ -24,7 +26,11 @@ func LoadKept(paths []string) (notes []string, err error) {
 		if err != nil {
 			return nil, failed(KeptUnreadable, "", "%v", err)
 		}
-		notes = append(notes, string(text))
+		found := notesIn(string(text))
+		if len(found) == 0 {
+			return nil, failed(KeptUnreadable, "", "%s holds no checkpoint", path)
+		}
+		notes = append(notes, found...)
 	}
 	return notes, nil
 }
@@ -69,4 +75,19 @@ func (r *Report) end(err error) {
 		return
 	}
 	r.Result = r.Reason.Result()
+}
+
+// notesIn finds the signed notes of a file: one as it is, or one a line with "|"
+// in the place of line feeds.
+func notesIn(text string) (notes []string) {
+	text = strings.ReplaceAll(text, "\r\n", "\n")
+	if strings.Contains(text, "\n\n") && !strings.Contains(text, "|") {
+		return []string{text}
+	}
+	for line := range strings.SplitSeq(text, "\n") {
+		if line != "" {
+			notes = append(notes, strings.TrimSuffix(strings.ReplaceAll(line, "|", "\n"), "\n")+"\n")
+		}
+	}
+	return notes
 }

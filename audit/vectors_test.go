@@ -3,6 +3,7 @@ package audit_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/sago-worm/sago/audit"
@@ -108,6 +109,9 @@ func writeVectors(t testing.TB, dir string) {
 	} {
 		w.file(name+".note", []byte(signNote(t, c, []string{"n1", "n2"}, nil)))
 	}
+	line := strings.ReplaceAll(signNote(t, grown.checkpoint(t, vectorCluster, 599), []string{"n2", "n3"}, nil), "\n", "|")
+	w.file("kept-lines.note", []byte(line+"\r\n\n"+strings.TrimSuffix(line, "|")+"\n"))
+	w.file("empty.note", nil)
 	w.file("unsigned-300.note", []byte(signNote(t, grown.checkpoint(t, vectorCluster, 300), []string{"n1"}, nil)))
 }
 

@@ -634,6 +634,16 @@ def bring(name, reason, parse):
     except (OSError, ValueError, Failure) as e:
         raise Failure(reason, "", "%s: %s" % (name, e))
 
+def parse_kept(raw, keys):
+    """The checkpoints of a file: a note, or one a line with | in the place of line feeds."""
+    raw = raw.replace(b"\r\n", b"\n")
+    notes = [line.replace(b"|", b"\n") for line in raw.split(b"\n") if line]
+    if b"\n\n" in raw and b"|" not in raw:
+        return [Checkpoint(raw, keys)]
+    if not notes or len(raw) > MAX_SMALL:
+        raise ValueError("it holds no checkpoint")
+    return [Checkpoint(note if note.endswith(b"\n") else note + b"\n", keys) for note in notes]
+
 def verify(keys_file, kept_files, folder):
     report = dict(result="", reason="OK", where="", detail="", scope="", cluster="", institution=0, institution_code="",
                   since=None, until=None, first=0, end=0, minimum=0, export_sequence=0, size=0, root="", clock=None,
@@ -641,7 +651,7 @@ def verify(keys_file, kept_files, folder):
     try:
         keys = bring(keys_file, "KEYS_UNREADABLE", Keys)
         report.update(nodes=len(keys.nodes), witnesses_needed=keys.needed)
-        kept = [bring(name, "KEPT_UNREADABLE", lambda raw: Checkpoint(raw, keys)) for name in kept_files]
+        kept = [k for name in kept_files for k in bring(name, "KEPT_UNREADABLE", lambda raw: parse_kept(raw, keys))]
         Verification(keys, kept, Folder(folder), report).run()
     except Failure as e:
         report.update(zip(("reason", "where", "detail"), e.args))
