@@ -90,18 +90,27 @@ func (s *historyServer) visible(ctx context.Context, sequence, query uint64) (fo
 	return rec, encoded, nil
 }
 
-// historyRecord is a record, readable as far as its key lives.
-func (s *Server) historyRecord(rec *format.Record, encoded []byte) (*sagov1.HistoryRecord, error) {
+// envelope is what a record says without who and why.
+func (s *Server) envelope(rec *format.Record, encoded []byte) (*sagov1.HistoryRecord, error) {
 	inst, err := s.node.Store().Institution(rec.Institution)
 	if err != nil {
 		return nil, err
 	}
 	leaf := format.LeafHash(encoded)
-	row := &sagov1.HistoryRecord{
+	return &sagov1.HistoryRecord{
 		Sequence: rec.Sequence, Time: instant(rec.Clock), Action: rec.Action.String(), Institution: inst.Code,
-		InstitutionSequence: rec.InstitutionSequence, Transaction: rec.Transaction, Part: rec.Part, Actor: s.actorName(rec.Actor),
+		InstitutionSequence: rec.InstitutionSequence, Transaction: rec.Transaction, Part: rec.Part,
 		Result: rec.Result.String(), Detail: map[string]string{}, LeafHash: leaf[:],
+	}, nil
+}
+
+// historyRecord is a record, readable as far as its key lives.
+func (s *Server) historyRecord(rec *format.Record, encoded []byte) (*sagov1.HistoryRecord, error) {
+	row, err := s.envelope(rec, encoded)
+	if err != nil {
+		return nil, err
 	}
+	row.Actor = s.actorName(rec.Actor)
 	effectDetail(rec, row.Detail)
 	d, err := s.node.Store().OpenDetail(rec)
 	switch {

@@ -14,11 +14,11 @@ import (
 
 // grammar is the whole command line; each group's commands are in its own file.
 type grammar struct {
-	Context  string        `help:"${help_context}" env:"SAGO_CONTEXT" placeholder:"FILE"`
-	Output   string        `help:"${help_output}" enum:"text,json" default:"text"`
-	Lang     string        `help:"${help_lang}" enum:"ko,en" default:"${lang}"`
-	Timeout  time.Duration `help:"${help_timeout}" default:"2m"`
-	NoMemory bool          `help:"${help_no_memory}"`
+	Context  string         `help:"${help_context}" env:"SAGO_CONTEXT" placeholder:"FILE"`
+	Output   string         `help:"${help_output}" enum:"text,json" default:"text"`
+	Lang     string         `help:"${help_lang}" enum:"ko,en" default:"${lang}"`
+	Timeout  *time.Duration `help:"${help_timeout}" placeholder:"D"`
+	NoMemory bool           `help:"${help_no_memory}"`
 
 	Bundle  bundleGroup  `cmd:"" help:"${help_bundle}"`
 	Usage   usageGroup   `cmd:"" help:"${help_usage}"`
@@ -54,11 +54,24 @@ func execute(args []string, lang language, stdout, stderr io.Writer) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if g.Timeout <= 0 {
+	limit := limitOf(parsed.Command())
+	if g.Timeout != nil {
+		limit = *g.Timeout
+	}
+	if limit <= 0 {
 		return &inputError{"USAGE", "--timeout must be positive"}
 	}
-	ctx, cancel := context.WithTimeout(ctx, g.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	s := &session{ctx: ctx, context: g.Context, forget: g.NoMemory, json: g.Output == "json", lang: lang, stdout: stdout, stderr: stderr}
 	return parsed.Run(s)
+}
+
+// limitOf is how long a command may take unless the caller says so: an export as
+// long as the server lets it.
+func limitOf(command string) time.Duration {
+	if command == "history export" {
+		return 12 * time.Hour
+	}
+	return 2 * time.Minute
 }

@@ -16,6 +16,7 @@ type historyGroup struct {
 	Verify  historyVerifyCmd  `cmd:"" help:"${help_history_verify}"`
 	Prove   historyProveCmd   `cmd:"" help:"${help_history_prove}"`
 	Receipt historyReceiptCmd `cmd:"" help:"${help_history_receipt}"`
+	Export  historyExportCmd  `cmd:"" help:"${help_history_export}"`
 }
 
 type historyListCmd struct {

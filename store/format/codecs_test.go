@@ -254,7 +254,7 @@ func effectCodecs() []codec {
 		effect("store", exampleStore(), format.DecodeStoreEffect, nil),
 		effect("bundle", format.BundleRef{Store: 41}, format.DecodeBundleRef, nil),
 		effect("read", format.ReadEffect{Store: 41, Request: id(0x52)}, format.DecodeReadEffect, nil),
-		effect("export", format.ExportEffect{Scope: format.ExportInstitution, Since: 1, Until: 2, First: 3, End: 4}, format.DecodeExportEffect, nil),
+		effect("export", format.ExportEffect{Scope: format.ExportInstitution, Since: 1, Until: 2, First: 3, End: 4, Minimum: 5}, format.DecodeExportEffect, nil),
 		effect("list", format.ListEffect{Kind: format.ListHistory}, format.DecodeListEffect, nil),
 		effect("use", format.UseEffect{Store: 41, Definition: "MDS0000001", Subject: digest(0x53)}, format.DecodeUseEffect, nil),
 		effect("deny", format.DenyEffect{Verb: format.ActRead, Count: 12, Minute: 1767225660000000}, format.DecodeDenyEffect, nil),
@@ -271,6 +271,9 @@ func effectCodecs() []codec {
 		effect("attest", exampleAttest(), format.DecodeAttestEffect, attest),
 		effect("damage", format.DamageEffect{Node: 1, Kind: format.DamagePayload, Store: 41, Where: "segments/00000001.seg at 160"}, format.DecodeDamageEffect, nil),
 		effect("checkpoint", exampleSignedCheckpoint(), format.DecodeCheckpointEffect, checkpoint),
+		effect("state", exampleState(), format.DecodeStateEffect, func(e *format.StateEffect) {
+			asSet(&e.Signatures, func(a, b format.NodeSignature) int { return byNumber(a.Node, b.Node) })
+		}),
 	}
 }
 

@@ -193,11 +193,13 @@ const (
 // and End are what Apply found between Since and Until (microseconds, 0 for
 // none), so a majority vouches that nothing between them is left out: sequences
 // for a tree, the institution's own sequences for an institution. Without Until
-// the range ends with the EXPORT record itself.
+// the range ends with the EXPORT record itself. Minimum, in the same count, is
+// where the records begin that history retention has erased none of.
 type ExportEffect struct {
 	Scope        ExportScope
 	Since, Until int64
 	First, End   uint64
+	Minimum      uint64
 }
 
 func (e ExportEffect) encode(w *Writer) {
@@ -206,11 +208,12 @@ func (e ExportEffect) encode(w *Writer) {
 	w.I64(e.Until)
 	w.U64(e.First)
 	w.U64(e.End)
+	w.U64(e.Minimum)
 }
 
 // DecodeExportEffect reads an EXPORT record's effect.
 func DecodeExportEffect(b []byte) (ExportEffect, error) {
 	return decodeEffect(b, func(r *Reader) ExportEffect {
-		return ExportEffect{ExportScope(r.U8()), r.I64(), r.I64(), r.U64(), r.U64()}
+		return ExportEffect{ExportScope(r.U8()), r.I64(), r.I64(), r.U64(), r.U64(), r.U64()}
 	})
 }

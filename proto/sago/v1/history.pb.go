@@ -568,8 +568,12 @@ type ExportRequest struct {
 	// where it was. 0 begins a new export.
 	Resume         uint64 `protobuf:"varint,4,opt,name=resume,proto3" json:"resume,omitempty"`
 	CheckpointSize uint64 `protobuf:"varint,5,opt,name=checkpoint_size,json=checkpointSize,proto3" json:"checkpoint_size,omitempty"`
-	// Next is the first sequence (tree) or own sequence (institution) still wanted.
-	Next          uint64 `protobuf:"varint,6,opt,name=next,proto3" json:"next,omitempty"`
+	// Next is the first sequence (tree) or own sequence (institution) still wanted;
+	// 0 sends the hash tiles of a tree, and everything.
+	Next uint64 `protobuf:"varint,6,opt,name=next,proto3" json:"next,omitempty"`
+	// Institution is the code of the institution whose records are asked for. It
+	// must be the caller's own; empty is the caller's own.
+	Institution   string `protobuf:"bytes,7,opt,name=institution,proto3" json:"institution,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -644,6 +648,13 @@ func (x *ExportRequest) GetNext() uint64 {
 		return x.Next
 	}
 	return 0
+}
+
+func (x *ExportRequest) GetInstitution() string {
+	if x != nil {
+		return x.Institution
+	}
+	return ""
 }
 
 type ExportResponse struct {
@@ -1525,14 +1536,15 @@ const file_sago_v1_history_proto_rawDesc = "" +
 	"\n" +
 	"checkpoint\x18\x02 \x01(\tR\n" +
 	"checkpoint\x12\x10\n" +
-	"\x03new\x18\x03 \x01(\x04R\x03new\"\xdc\x01\n" +
+	"\x03new\x18\x03 \x01(\x04R\x03new\"\xfe\x01\n" +
 	"\rExportRequest\x12\x12\n" +
 	"\x04tree\x18\x01 \x01(\bR\x04tree\x120\n" +
 	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
 	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x16\n" +
 	"\x06resume\x18\x04 \x01(\x04R\x06resume\x12'\n" +
 	"\x0fcheckpoint_size\x18\x05 \x01(\x04R\x0echeckpointSize\x12\x12\n" +
-	"\x04next\x18\x06 \x01(\x04R\x04next\"\xa5\x01\n" +
+	"\x04next\x18\x06 \x01(\x04R\x04next\x12 \n" +
+	"\vinstitution\x18\a \x01(\tR\vinstitution\"\xa5\x01\n" +
 	"\x0eExportResponse\x12/\n" +
 	"\x06header\x18\x01 \x01(\v2\x15.sago.v1.ExportHeaderH\x00R\x06header\x12/\n" +
 	"\x06record\x18\x02 \x01(\v2\x15.sago.v1.ExportRecordH\x00R\x06record\x12)\n" +
