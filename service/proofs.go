@@ -45,7 +45,8 @@ func (s *historyServer) Checkpoint(ctx context.Context, req *sagov1.CheckpointRe
 	if err != nil {
 		return nil, err
 	}
-	answer := &sagov1.CheckpointResponse{Note: s.note(e)}
+	answer := &sagov1.CheckpointResponse{Note: s.note(e), Witnesses: uint32(len(s.cfg.Cosignatures(e.Checkpoint))),
+		WitnessesNeeded: uint32(s.node.Store().Summary().Policy.WitnessesNeeded)}
 	if known := req.GetKnown(); known > 0 && known < e.Checkpoint.Size {
 		proof, err := s.node.Store().ProveConsistency(known, e.Checkpoint.Size)
 		if err != nil {

@@ -54,6 +54,11 @@ type Config struct {
 	// Time is the instant that certificate dates are judged by. nil: the quorum
 	// clock, before its first tick the ceremony's time.
 	Time func() time.Time
+	// Witnesses answers this node's own part of what is known of the policy's
+	// witnesses, and Cosignatures their lines on a checkpoint. nil: this node asks
+	// none.
+	Witnesses    func() []*sagov1.WitnessState
+	Cosignatures func(format.Checkpoint) []format.NoteLine
 	// Minute ticks once a minute of a monotonic clock; floods of denials are
 	// written then. nil: a ticker of the server's own.
 	Minute <-chan time.Time
@@ -80,6 +85,12 @@ func (c *Config) complete() error {
 			s := c.Node.Store().Summary()
 			return time.UnixMicro(max(s.Clock.Now, s.Ceremony))
 		}
+	}
+	if c.Witnesses == nil {
+		c.Witnesses = func() []*sagov1.WitnessState { return unasked(c.Node.Store().Summary().Policy) }
+	}
+	if c.Cosignatures == nil {
+		c.Cosignatures = func(format.Checkpoint) []format.NoteLine { return nil }
 	}
 	if c.Rate == 0 {
 		c.Rate = defaultRate

@@ -89,10 +89,13 @@ func (s *historyServer) Verify(ctx context.Context, _ *sagov1.HistoryServiceVeri
 	return answer, nil
 }
 
-// note is a checkpoint as a C2SP signed note; empty while there is none.
+// note is a checkpoint as a C2SP signed note, the witnesses' lines behind the
+// nodes'; empty while there is none.
 func (s *Server) note(e format.CheckpointEffect) string {
 	if len(e.Signatures) == 0 {
 		return ""
 	}
-	return e.Note(s.node.Store().Members()).String()
+	n := e.Note(s.node.Store().Members())
+	n.Lines = append(n.Lines, s.cfg.Cosignatures(e.Checkpoint)...)
+	return n.String()
 }

@@ -35,7 +35,7 @@ func (k Kind) action() format.Action {
 
 // Known reports whether this version decides operations of the kind. Any other
 // kind halts the node that applies it.
-func (k Kind) Known() bool { return k >= KindCeremony && k <= KindRepair || k == KindExport }
+func (k Kind) Known() bool { return k >= KindCeremony && k <= KindExport }
 
 // decide runs the operation. A *refusal is deterministic; any other error halts.
 func (t *turn) decide() error {
@@ -91,6 +91,8 @@ func (t *turn) decide() error {
 		return t.decideEnrol()
 	case KindDamage, KindRepair:
 		return t.decideDamage()
+	case KindState:
+		return t.decideState()
 	case KindExport:
 		return t.decideExport()
 	}

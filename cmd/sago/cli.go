@@ -14,10 +14,11 @@ import (
 
 // grammar is the whole command line; each group's commands are in its own file.
 type grammar struct {
-	Context string         `help:"${help_context}" env:"SAGO_CONTEXT" placeholder:"FILE"`
-	Output  string         `help:"${help_output}" enum:"text,json" default:"text"`
-	Lang    string         `help:"${help_lang}" enum:"ko,en" default:"${lang}"`
-	Timeout *time.Duration `help:"${help_timeout}" placeholder:"D"`
+	Context  string         `help:"${help_context}" env:"SAGO_CONTEXT" placeholder:"FILE"`
+	Output   string         `help:"${help_output}" enum:"text,json" default:"text"`
+	Lang     string         `help:"${help_lang}" enum:"ko,en" default:"${lang}"`
+	Timeout  *time.Duration `help:"${help_timeout}" placeholder:"D"`
+	NoMemory bool           `help:"${help_no_memory}"`
 
 	Bundle  bundleGroup  `cmd:"" help:"${help_bundle}"`
 	Usage   usageGroup   `cmd:"" help:"${help_usage}"`
@@ -62,7 +63,7 @@ func execute(args []string, lang language, stdout, stderr io.Writer) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	s := &session{ctx: ctx, context: g.Context, json: g.Output == "json", lang: lang, stdout: stdout, stderr: stderr}
+	s := &session{ctx: ctx, context: g.Context, forget: g.NoMemory, json: g.Output == "json", lang: lang, stdout: stdout, stderr: stderr}
 	return parsed.Run(s)
 }
 

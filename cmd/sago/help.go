@@ -13,11 +13,12 @@ func helpTexts(lang language) kong.Vars {
 }
 
 var helps = map[string]message{
-	"sago":    {"사고(史庫) 보안저장소의 명령줄입니다.", "The command line of a Sago WORM storage appliance."},
-	"context": {"어느 클러스터를 누구로서 부를지 적은 파일.", "File that says which cluster to call, and as whom."},
-	"output":  {"결과의 형식: text 또는 json.", "Form of the result: text or json."},
-	"lang":    {"메시지의 언어: ko 또는 en (기본은 로캘).", "Language of messages: ko or en (default from the locale)."},
-	"timeout": {"명령 전체의 시간 한도 (기본 2m, history export는 없음).", "Time limit of the whole command (2m; none for history export)."},
+	"sago":      {"사고(史庫) 보안저장소의 명령줄입니다.", "The command line of a Sago WORM storage appliance."},
+	"context":   {"어느 클러스터를 누구로서 부를지 적은 파일.", "File that says which cluster to call, and as whom."},
+	"output":    {"결과의 형식: text 또는 json.", "Form of the result: text or json."},
+	"lang":      {"메시지의 언어: ko 또는 en (기본은 로캘).", "Language of messages: ko or en (default from the locale)."},
+	"no_memory": {"체크포인트를 기억하지도, 기억과 대조하지도 않습니다.", "Neither remember checkpoints nor hold them against what is remembered."},
+	"timeout":   {"명령 전체의 시간 한도 (기본 2m, history export는 없음).", "Time limit of the whole command (2m; none for history export)."},
 
 	"bundle":        {"묶음정보를 저장하고 열람합니다.", "Store and read bundles."},
 	"bundle_put":    {"문서를 하나의 묶음정보로 저장합니다.", "Store documents as one bundle."},
@@ -30,10 +31,12 @@ var helps = map[string]message{
 	"usage_record": {"이용 내역 한 건을 기록합니다.", "Write one use record."},
 	"usage_list":   {"거래 또는 정보주체의 이용 내역을 나열합니다.", "List the uses of a transaction or a data subject."},
 
-	"history":        {"이력을 보고 확인합니다.", "Read and verify the history."},
-	"history_list":   {"이력을 오래된 것부터 나열합니다.", "List records, oldest first."},
-	"history_show":   {"이력 한 건과 그 바이트를 보여 줍니다.", "Show one record with its exact bytes."},
-	"history_verify": {"이력 전체를 과반수 서명과 대조합니다.", "Hold the whole history against a majority's signatures."},
+	"history":         {"이력을 보고 확인합니다.", "Read and verify the history."},
+	"history_list":    {"이력을 오래된 것부터 나열합니다.", "List records, oldest first."},
+	"history_show":    {"이력 한 건과 그 바이트를 보여 줍니다.", "Show one record with its exact bytes."},
+	"history_verify":  {"이력 전체를 과반수 서명과 대조합니다.", "Hold the whole history against a majority's signatures."},
+	"history_prove":   {"이력 한 건이 서명된 이력에 들어 있다는 증명을 만듭니다.", "Prove that a record is in the signed history."},
+	"history_receipt": {"저장·열람·이용이 남긴 이력의 증명을 받습니다. 체크포인트를 기다립니다.", "Get the proof of what a put, read or use left in the history; waits for a checkpoint."},
 
 	"clock":          {"신뢰 시각.", "The trusted clock."},
 	"clock_status":   {"신뢰 시각의 상태를 보여 줍니다.", "Show the state of the trusted clock."},
@@ -57,9 +60,6 @@ var helps = map[string]message{
 	"department":     {"이용자 소속.", "Department of the user."},
 	"contact":        {"이용자 연락처.", "Contact of the user."},
 	"to":             {"쓸 파일; - 은 표준출력. 문서가 여럿이면 폴더, 또는 FILE.1, FILE.2 ….", "File to write; - is standard output. Several documents go into a folder, or to FILE.1, FILE.2 ..."},
-	"history_export": {"이력을 증거로 내보냅니다: 전체, 또는 한 기관의 것.", "Export the history as evidence: all of it, or one institution's."},
-	"export_to":      {"내보낼 폴더: 비어 있거나, 멈춘 내보내기를 이어갈 폴더.", "Folder to export to: an empty one, or one where an export stopped and is to go on."},
-	"institution":    {"자기 기관의 기록만 (기관 코드). 없으면 이력 전체.", "The records of one's own institution alone (its code). Without it, the whole history."},
 	"since":          {"이때부터: 2026-03-01 (한국 시각) 또는 RFC 3339.", "From then on: 2026-03-01 (Korean time) or RFC 3339."},
 	"until":          {"이때까지: 2026-03-01 (그날을 포함) 또는 RFC 3339.", "Up to then: 2026-03-01 (that day included) or RFC 3339."},
 	"expiring":       {"이때 전에 보유기간이 끝나는 것.", "Those whose retention ends before."},
@@ -68,4 +68,11 @@ var helps = map[string]message{
 	"from":           {"이 일련번호부터.", "From this sequence on."},
 	"all":            {"CLOCK과 CHECKPOINT도 포함.", "CLOCK and CHECKPOINT records as well."},
 	"sequence":       {"이력 일련번호.", "Sequence of the record."},
+	"size":           {"이 건수의 체크포인트로 증명합니다 (기본은 그 이력을 담은 가장 작은 것).", "Prove under the checkpoint of this many records (default: the least that covers it)."},
+	"proof_to":       {"증명을 쓸 파일; - 은 표준출력.", "File to write the proof to; - is standard output."},
+	"leaf_hash":      {"영수증의 잎 해시 (16진수 64자).", "Leaf hash of the receipt, 64 hex digits."},
+	"kept":           {"보관해 둔 체크포인트를 지금의 이력과 대조합니다. 여러 번 쓸 수 있습니다.", "Hold a kept checkpoint against the running appliance; may be given several times."},
+	"history_export": {"이력을 증거로 내보냅니다: 전체, 또는 한 기관의 것.", "Export the history as evidence: all of it, or one institution's."},
+	"export_to":      {"내보낼 폴더: 비어 있거나, 멈춘 내보내기를 이어갈 폴더.", "Folder to export to: an empty one, or one where an export stopped and is to go on."},
+	"institution":    {"자기 기관의 기록만 (기관 코드). 없으면 이력 전체.", "The records of one's own institution alone (its code). Without it, the whole history."},
 }

@@ -24,8 +24,9 @@ type Memory interface {
 var ErrMemory = errors.New("remembered checkpoint")
 
 // RollbackError says that the appliance shows fewer records than a majority of
-// its nodes once signed: the records from Has up to and with Had-1 are missing.
-// It wraps [ErrIntegrity].
+// its nodes once signed: at least the records from Has up to and with Had-1 are
+// missing. An appliance that was put back and has gone on writing may have lost
+// earlier ones as well. It wraps [ErrIntegrity].
 type RollbackError struct {
 	// Had is the size of the checkpoint that is remembered, or was kept.
 	Had uint64
@@ -38,16 +39,18 @@ type RollbackError struct {
 
 // Error names the sequences that are missing.
 func (e *RollbackError) Error() string {
-	return fmt.Sprintf("the history went back: a majority signed %d records, the appliance shows %d; records %d to %d are missing",
+	return fmt.Sprintf("the history went back: a majority signed %d records, the appliance shows %d; at least records %d to %d are missing",
 		e.Had, e.Has, e.Has, e.Had-1)
 }
 
 // Unwrap makes it an [ErrIntegrity].
 func (e *RollbackError) Unwrap() error { return ErrIntegrity }
 
-// ForkError says that two checkpoints, each signed by a majority of the pinned
-// nodes, are not of one history. Both notes together prove it. It wraps
-// [ErrIntegrity].
+// ForkError says that of two checkpoints, each signed by a majority of the pinned
+// nodes, one is not shown to be the other's beginning. With the same number of
+// records the two notes alone prove a fork to anybody; with different ones, an
+// appliance that is honest can show a consistency proof and this one did not. It
+// wraps [ErrIntegrity].
 type ForkError struct {
 	// Had and Has are the notes, the one of fewer records first.
 	Had, Has string

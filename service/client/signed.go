@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -89,16 +90,20 @@ func (c *Client) askCheckpoint(ctx context.Context, q CheckpointQuery, had *Sign
 // signed verifies a note: this cluster's, and signed by a majority of the pinned
 // nodes.
 func (c *Client) signed(note string) (*SignedCheckpoint, error) {
-	cp, signers, err := VerifyCheckpoint(note, c.nodes)
+	return signed(note, c.cluster, c.nodes)
+}
+
+func signed(note string, cluster [16]byte, nodes []NodeKey) (*SignedCheckpoint, error) {
+	cp, signers, err := VerifyCheckpoint(note, nodes)
 	if err != nil {
 		return nil, err
 	}
-	s := &SignedCheckpoint{Note: note, Checkpoint: cp, Signers: signers, Needed: len(c.nodes)/2 + 1}
+	s := &SignedCheckpoint{Note: note, Checkpoint: cp, Signers: signers, Needed: len(nodes)/2 + 1}
 	switch {
-	case cp.Cluster != format.ID(c.cluster):
+	case cp.Cluster != format.ID(cluster):
 		return nil, integrity("the checkpoint is of cluster %x", cp.Cluster)
 	case len(signers) < s.Needed:
-		return nil, integrity("%d of %d pinned nodes signed the checkpoint, %d are needed", len(signers), len(c.nodes), s.Needed)
+		return nil, integrity("%d of %d pinned nodes signed the checkpoint, %d are needed", len(signers), len(nodes), s.Needed)
 	case cp.Size == 0:
 		return nil, integrity("the checkpoint covers no record")
 	}
@@ -116,14 +121,18 @@ func (c *Client) Consistency(ctx context.Context, older, newer *SignedCheckpoint
 	if older.Checkpoint.Size == newer.Checkpoint.Size {
 		return c.consistent(older, newer, nil)
 	}
-	resp, err := unary(ctx, c, repeatable, sagov1.NewHistoryServiceClient, sagov1.HistoryServiceClient.Consistency,
-		&sagov1.ConsistencyRequest{Old: older.Checkpoint.Size, New: newer.Checkpoint.Size})
+	ask := func() (*sagov1.ConsistencyResponse, error) {
+		return unary(ctx, c, repeatable, sagov1.NewHistoryServiceClient, sagov1.HistoryServiceClient.Consistency,
+			&sagov1.ConsistencyRequest{Old: older.Checkpoint.Size, New: newer.Checkpoint.Size})
+	}
+	resp, err := ask()
 	if ReasonOf(err) == "NOT_FOUND" {
-		// It says that it has fewer records: its newest checkpoint says how many.
+		// The node has fewer records. Its newest checkpoint says whether it lags or
+		// the appliance has lost them.
 		if _, _, err := c.askCheckpoint(ctx, CheckpointQuery{}, newer); err != nil {
 			return err
 		}
-		return integrity("the appliance denies that it has %d records, and shows a checkpoint over them", newer.Checkpoint.Size)
+		resp, err = ask()
 	}
 	if err != nil {
 		return err
@@ -133,19 +142,45 @@ func (c *Client) Consistency(ctx context.Context, older, newer *SignedCheckpoint
 
 // consistent holds two checkpoints against each other.
 func (c *Client) consistent(older, newer *SignedCheckpoint, proof [][]byte) error {
-	fork := func(why string) error { return c.forked(older.Note, newer.Note, why) }
 	a, b := older.Checkpoint, newer.Checkpoint
-	if a.Size == b.Size {
-		if a.Root != b.Root || len(proof) > 0 {
-			return fork("two roots for the same records")
-		}
+	path, err := hashesOf(proof)
+	switch {
+	case err != nil:
+		return err
+	case a.Size == b.Size && a.Root != b.Root:
+		return c.forked(older.Note, newer.Note, "two signed roots of the same number of records")
+	case a.Size == b.Size && len(path) > 0:
+		return integrity("a proof where none is needed")
+	case a.Size == b.Size:
 		return nil
 	}
-	path, err := hashesOf(proof)
-	if err != nil || tlog.CheckTree(path, int64(b.Size), tlog.Hash(b.Root), int64(a.Size), tlog.Hash(a.Root)) != nil {
-		return fork("the proof that the older is the newer's beginning does not hold")
+	if tlog.CheckTree(path, int64(b.Size), tlog.Hash(b.Root), int64(a.Size), tlog.Hash(a.Root)) != nil {
+		return c.forked(older.Note, newer.Note, fmt.Sprintf("the appliance does not prove that its first %d of %d records are those that were signed", a.Size, b.Size))
 	}
 	return nil
+}
+
+// VerifyKept holds a checkpoint that was kept outside the memory (a file, a
+// printed line) against the running appliance: the note must be this cluster's
+// and signed by a majority of the pinned nodes, and the appliance must prove that
+// its newest checkpoint contains it. It answers the newest and the kept one, as
+// far as they verified. Errors are as those of [Client.Checkpoint].
+func (c *Client) VerifyKept(ctx context.Context, note string) (newest, kept *SignedCheckpoint, err error) {
+	if kept, err = c.signed(note); err != nil {
+		return nil, nil, err
+	}
+	newest, proof, err := c.askCheckpoint(ctx, CheckpointQuery{}, kept)
+	if err != nil {
+		return nil, kept, err
+	}
+	if err := c.consistent(kept, newest, proof); err != nil {
+		return newest, kept, err
+	}
+	had, err := c.remembered()
+	if err != nil {
+		return newest, kept, err
+	}
+	return newest, kept, c.hold(ctx, newest, had, nil)
 }
 
 func hashesOf(raw [][]byte) ([]tlog.Hash, error) {

@@ -1,6 +1,9 @@
 package format
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Ceremony is the parameters of the first act: who the nodes and the first
 // persons are, the first policy, and a time that two people compared. It is the
@@ -244,6 +247,9 @@ func (c Ceremony) Check() error {
 	if err := c.checkNodes(); err != nil {
 		return err
 	}
+	if err := c.Policy.check(c.Nodes); err != nil {
+		return err
+	}
 	institutions := map[uint32]bool{0: true} // the appliance itself
 	for _, i := range c.Institutions {
 		if institutions[i.Number] {
@@ -304,6 +310,32 @@ func (c Ceremony) checkPersons(institutions map[uint32]bool) error {
 			return fmt.Errorf("%w: person %d is of institution %d, which is not listed", ErrMalformed, p.ID, p.Institution)
 		}
 		ids[p.ID], identities[p.Identity], keys[string(p.PublicKey)] = true, true, true
+	}
+	return nil
+}
+
+// maxWitnesses bounds the witnesses of a policy.
+const maxWitnesses = 16
+
+// check refuses witnesses of whom one could count twice, or as a node, and a
+// number of them that can never be reached. A policy without any is of the form
+// that knows none.
+func (p Policy) check(nodes []CeremonyNode) error {
+	if (p.Version >= policyWitnesses) != (len(p.Witnesses) > 0) || int(p.WitnessesNeeded) > len(p.Witnesses) || len(p.Witnesses) > maxWitnesses {
+		return fmt.Errorf("%w: a policy of form %d with %d witnesses, of which %d are needed", ErrMalformed, p.Version, len(p.Witnesses), p.WitnessesNeeded)
+	}
+	names, keys := map[string]bool{}, map[string]bool{}
+	for _, n := range nodes {
+		names[n.Name] = true
+	}
+	for _, w := range p.Witnesses {
+		if k, err := ParseVKey(w.VKey()); err != nil || k.Type != NoteCosignature || strings.Contains(w.Name, lineFeed) {
+			return fmt.Errorf("%w: the key of witness %q is none of a witness", ErrMalformed, w.Name)
+		}
+		if names[w.Name] || keys[string(w.Key)] {
+			return fmt.Errorf("%w: witness %q has the name or key of another, or of a node", ErrMalformed, w.Name)
+		}
+		names[w.Name], keys[string(w.Key)] = true, true
 	}
 	return nil
 }
