@@ -54,7 +54,7 @@ func execute(args []string, lang language, stdout, stderr io.Writer) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	limit := limitOf(parsed.Command())
+	limit := limitOf(parsed.Command(), g.History.Verify.Offline != "")
 	if g.Timeout != nil {
 		limit = *g.Timeout
 	}
@@ -68,9 +68,9 @@ func execute(args []string, lang language, stdout, stderr io.Writer) error {
 }
 
 // limitOf is how long a command may take unless the caller says so: an export as
-// long as the server lets it.
-func limitOf(command string) time.Duration {
-	if command == "history export" {
+// long as the server lets it, and as long its verification.
+func limitOf(command string, offline bool) time.Duration {
+	if command == "history export" || offline {
 		return 12 * time.Hour
 	}
 	return 2 * time.Minute
