@@ -17,6 +17,8 @@ type historyGroup struct {
 	Prove   historyProveCmd   `cmd:"" help:"${help_history_prove}"`
 	Receipt historyReceiptCmd `cmd:"" help:"${help_history_receipt}"`
 	Export  historyExportCmd  `cmd:"" help:"${help_history_export}"`
+
+	Checkpoint historyCheckpointCmd `cmd:"" help:"${help_history_checkpoint}"`
 }
 
 type historyListCmd struct {
