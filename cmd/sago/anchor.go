@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -60,7 +61,7 @@ func keepAnchor(dir string, c format.Checkpoint, note format.Note) (string, erro
 			return wrong(errors.New("is of another log or size"))
 		}
 		if kept.Root != c.Root || kept.State != c.State {
-			return "", &client.ForkError{Had: string(raw), Has: note.String(), Why: path + " holds another checkpoint of the same size"}
+			return "", keepFork(path, string(raw), note)
 		}
 		if had.Text != note.Text {
 			return path, nil // of a later log entry, and of the same tree
@@ -71,6 +72,17 @@ func keepAnchor(dir string, c format.Checkpoint, note format.Note) (string, erro
 		return wrong(err)
 	}
 	return path, nil
+}
+
+// keepFork writes the note beside the one that it contradicts.
+func keepFork(path, had string, note format.Note) error {
+	digest := sha256.Sum256([]byte(note.Text))
+	beside := fmt.Sprintf("%s.fork-%x", strings.TrimSuffix(path, ".note"), digest[:4])
+	fork := &client.ForkError{Had: had, Has: note.String(), Why: "another checkpoint of the same size was kept", Kept: path + " and " + beside}
+	if err := durable.WriteFile(beside, []byte(note.String()), 0o600); err != nil {
+		return errors.Join(fork, err)
+	}
+	return fork
 }
 
 // merged is the first note with those lines of the other that it lacks.

@@ -43,7 +43,10 @@ func witnessedText(p *page, c *sagov1.CheckpointState) {
 		p.pair("증인", "witnessed", fmt.Sprintf(p.lang.pick("아니오: 증인 %d이 필요함", "NO: %d witnesses are needed"), c.GetWitnessesNeeded()))
 	}
 	for _, w := range c.GetWitnesses() {
-		seen := fmt.Sprintf("%d, %s", w.GetSize(), local(w.GetCosignedAt()))
+		seen := p.lang.pick("아직 없음", "nothing yet")
+		if w.GetSize() > 0 {
+			seen = fmt.Sprintf(p.lang.pick("%d건까지, %s", "%d records, at %s"), w.GetSize(), local(w.GetCosignedAt()))
+		}
 		if w.GetDetail() != "" {
 			seen += "; " + w.GetDetail()
 		}
