@@ -55,7 +55,7 @@ func execute(args []string, lang language, stdout, stderr io.Writer) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	limit := limitOf(parsed.Command())
+	limit := limitOf(parsed.Command(), g.History.Verify.Offline != "")
 	if g.Timeout != nil {
 		limit = *g.Timeout
 	}
@@ -69,12 +69,13 @@ func execute(args []string, lang language, stdout, stderr io.Writer) error {
 }
 
 // limitOf is how long a command may take unless the caller says so: an export as
-// long as the server lets it, a witness as long as anybody asks it.
-func limitOf(command string) time.Duration {
-	switch command {
-	case "history export":
+// long as the server lets it, and as long its verification; a witness as long as
+// anybody asks it.
+func limitOf(command string, offline bool) time.Duration {
+	switch {
+	case command == "history export" || offline:
 		return 12 * time.Hour
-	case "witness":
+	case command == "witness":
 		return 100 * 365 * 24 * time.Hour
 	}
 	return 2 * time.Minute
