@@ -61,15 +61,22 @@ func (c *historyCheckpointCmd) Run(s *session) error {
 				return err
 			}
 		}
-		return c.anchor(s, cp, note)
+		if err := c.anchor(s, cp, note); err != nil {
+			return err
+		}
+		if cp.Witnesses < cp.WitnessesNeeded {
+			counts := fmt.Sprintf("%d/%d", cp.Witnesses, cp.WitnessesNeeded)
+			s.say("주의: 이 체크포인트에는 아직 증인 서명이 모자랍니다: "+counts, "caution: not witnessed yet: "+counts)
+		}
+		return nil
 	})
 }
 
 // awaitEvery is how often the appliance is asked for its witnesses.
 const awaitEvery = 250 * time.Millisecond
 
-// awaitWitnesses gives the policy's witnesses time. That they did not sign is
-// said, and is no failure: what counts stands in the answer.
+// awaitWitnesses gives the policy's witnesses time. That they did not sign is no
+// failure: how many did stands in the answer.
 func (c *historyCheckpointCmd) awaitWitnesses(s *session, cl *client.Client, cp *client.SignedCheckpoint) (*client.SignedCheckpoint, error) {
 	if c.Wait > 0 && cp.Witnesses < cp.WitnessesNeeded {
 		ctx, cancel := context.WithTimeout(s.ctx, c.Wait)
@@ -87,10 +94,6 @@ func (c *historyCheckpointCmd) awaitWitnesses(s *session, cl *client.Client, cp 
 				cp = again
 			}
 		}
-	}
-	if cp.Witnesses < cp.WitnessesNeeded {
-		counts := fmt.Sprintf("%d/%d", cp.Witnesses, cp.WitnessesNeeded)
-		s.say("주의: 이 체크포인트에는 아직 증인 서명이 모자랍니다: "+counts, "caution: not witnessed yet: "+counts)
 	}
 	return cp, nil
 }

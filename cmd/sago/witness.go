@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/sago-worm/sago/audit"
 	"github.com/sago-worm/sago/audit/witness"
 )
 
@@ -24,13 +25,22 @@ type witnessCmd struct {
 	Show   bool     `help:"${help_witness_show}"`
 }
 
-// Run runs a witness until a signal. The wall clock is its own: cosignatures
+// Run runs a witness until a signal; without a log to witness it makes the key
+// and shows it, since a policy lists the key before there is a log. The wall clock is its own: cosignatures
 // carry it, and nothing is judged by it.
 func (c *witnessCmd) Run(s *session) error {
 	if c.Show {
 		return c.show(s)
 	}
-	options, certificate, err := c.options(s)
+	key, err := c.key()
+	if err != nil {
+		return err
+	}
+	if len(c.Keys) == 0 {
+		s.say("--keys로 로그의 키 파일을 주면 증인이 시작됩니다", "give the keys file of a log with --keys to run the witness")
+		return c.show(s)
+	}
+	options, certificate, err := c.options(s, key)
 	if err != nil {
 		return err
 	}
@@ -43,7 +53,7 @@ func (c *witnessCmd) Run(s *session) error {
 	if err != nil {
 		return closing(w, &inputError{"USAGE", err.Error()})
 	}
-	if err := c.ready(s, options.Key, ln, certificate != nil); err != nil {
+	if err := c.ready(s, key, ln, certificate != nil); err != nil {
 		return closing(w, err)
 	}
 	return closing(w, w.Serve(s.ctx, ln, certificate))
@@ -56,18 +66,15 @@ func closing(w *witness.Witness, err error) error {
 	return err
 }
 
-// options reads what the command line names; the key is made at the first start.
-func (c *witnessCmd) options(s *session) (o witness.Options, certificate *tls.Certificate, err error) {
-	if len(c.Keys) == 0 {
-		return o, nil, &inputError{"USAGE", "--keys FILE: of which log?"}
-	}
-	o = witness.Options{Dir: c.Dir, Now: time.Now, Log: slog.New(slog.NewJSONHandler(s.stderr, nil))}
+// options reads what the command line names.
+func (c *witnessCmd) options(s *session, key witness.Key) (o witness.Options, certificate *tls.Certificate, err error) {
+	o = witness.Options{Dir: c.Dir, Key: key, Now: time.Now, Log: slog.New(slog.NewJSONHandler(s.stderr, nil))}
 	for _, path := range c.Keys {
-		l, err := readKeys(path)
+		k, err := audit.LoadKeys(path)
 		if err != nil {
 			return o, nil, &inputError{"FILE", path + ": " + err.Error()}
 		}
-		o.Logs = append(o.Logs, l)
+		o.Logs = append(o.Logs, witness.Log{Origin: k.Origin, Nodes: k.Nodes})
 	}
 	if c.Cert != "" {
 		pair, err := tls.LoadX509KeyPair(c.Cert, c.TLSKey)
@@ -76,16 +83,22 @@ func (c *witnessCmd) options(s *session) (o witness.Options, certificate *tls.Ce
 		}
 		certificate = &pair
 	}
+	return o, certificate, nil
+}
+
+// key is the witness's own, made at the first call.
+func (c *witnessCmd) key() (witness.Key, error) {
 	name := c.Name
 	if _, err := witness.ReadKey(c.Dir); name == "" && os.IsNotExist(err) {
 		if name, err = os.Hostname(); err != nil {
-			return o, nil, &inputError{"USAGE", "--name: " + err.Error()}
+			return witness.Key{}, &inputError{"USAGE", "--name: " + err.Error()}
 		}
 	}
-	if o.Key, err = witness.OpenKey(c.Dir, name); err != nil {
-		return o, nil, &inputError{"FILE", err.Error()}
+	key, err := witness.OpenKey(c.Dir, name)
+	if err != nil {
+		return key, &inputError{"FILE", err.Error()}
 	}
-	return o, certificate, nil
+	return key, nil
 }
 
 // ready says who the witness is and where it is reached.
