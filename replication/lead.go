@@ -216,11 +216,13 @@ func (n *Node) room() uint64 {
 // directory before anybody is told. After a restart raft learns late what is
 // committed; what was written down before is still there.
 func (n *Node) durable() (commit, size uint64, err error) {
+	size = n.store.DurableSize() // first: its entries are committed by the index read after it
+	commit = n.raft.CommitIndex()
 	last, err := n.lastIndex()
 	if err != nil {
 		return 0, 0, err
 	}
-	commit, size = max(min(n.raft.CommitIndex(), last), n.attestor.commit()), n.store.DurableSize()
+	commit = max(min(commit, last), n.attestor.commit())
 	return commit, size, n.attestor.raise(commit, 0, size)
 }
 
@@ -338,8 +340,27 @@ func (n *Node) signMark(ctx context.Context, entry uint64, text string) (format.
 		n.fail(err)
 		return s, err
 	}
-	sig, err := n.keys.sign([]byte(text))
+	if err := n.writeDown(); err != nil {
+		return s, err
+	}
+	sig, err := n.signer.sign(ctx, n.store, n.own.incarnation, mine)
+	n.refused(err)
 	return format.NodeSignature{Node: n.own.number, Incarnation: n.own.incarnation, Signature: sig}, err
+}
+
+// refused takes in why a signature was not given: what is on disk is damaged, or
+// what was signed could not be written down.
+func (n *Node) refused(err error) {
+	var d *format.DamageError
+	switch {
+	case errors.Is(err, errNotWritten):
+		n.fail(err)
+	case errors.As(err, &d):
+		n.log.Error("refuses to sign: damage", "error", err)
+		n.heal.add(wound{kind: format.DamageHistory, where: d.Error()})
+	case errors.Is(err, ErrWontSign):
+		n.log.Error("refuses to sign", "error", err)
+	}
 }
 
 // awaitMark waits until this node has applied a MARK entry.

@@ -229,7 +229,7 @@ func (s *nodeService) Status(context.Context, *nodev1.StatusRequest) (*nodev1.St
 	st := s.node.self()
 	return &nodev1.StatusResponse{Number: st.Number, Incarnation: s.node.own.incarnation[:], State: st.State, Term: s.node.raft.CurrentTerm(),
 		Applied: st.Applied, HistorySize: st.HistorySize, HistoryRoot: st.Root[:], StateHash: st.StateHash[:], Protection: st.Protection,
-		Detail: st.Detail, Leader: s.node.leaderName()}, nil
+		Detail: st.Detail, Leader: s.node.leaderName(), SignedSize: st.SignedSize}, nil
 }
 
 // Verify checks all files of this node.
