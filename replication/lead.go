@@ -336,16 +336,22 @@ func (n *Node) signMark(ctx context.Context, entry uint64, text string) (format.
 	if mine.Text() != text {
 		return s, fmt.Errorf("does not sign: computed another state at entry %d", entry)
 	}
-	if err := n.store.SyncHistory(); err != nil {
-		n.fail(err)
-		return s, err
-	}
-	if err := n.writeDown(); err != nil {
+	if err := n.settleHistory(); err != nil {
 		return s, err
 	}
 	sig, err := n.signer.sign(ctx, n.store, n.own.incarnation, mine)
 	n.refused(err)
 	return format.NodeSignature{Node: n.own.number, Incarnation: n.own.incarnation, Signature: sig}, err
+}
+
+// settleHistory puts the history on disk and writes down what is there: both come
+// before a signature over it.
+func (n *Node) settleHistory() error {
+	if err := n.store.SyncHistory(); err != nil {
+		n.fail(err)
+		return err
+	}
+	return n.writeDown()
 }
 
 // refused takes in why a signature was not given: what is on disk is damaged, or

@@ -102,6 +102,27 @@ func (s *signer) sign(ctx context.Context, t tree, incarnation format.ID, c form
 	return v.Signature, nil
 }
 
+// vouch is sign for whoever signs something else about a MARK, at which a later
+// checkpoint may have been signed already: then its history must be that one's
+// beginning.
+func (s *signer) vouch(ctx context.Context, t tree, incarnation format.ID, c format.Checkpoint) error {
+	last, _ := s.newest(incarnation)
+	if c.Size >= last.Size && c.Entry >= last.Entry {
+		_, err := s.sign(ctx, t, incarnation, c)
+		return err
+	}
+	for _, signed := range []format.Checkpoint{last, c} {
+		root, err := t.RootAt(signed.Size)
+		if err != nil {
+			return err
+		}
+		if root != signed.Root {
+			return fmt.Errorf("%w for size %d: its first %d records do not have the root that it signed", ErrWontSign, c.Size, signed.Size)
+		}
+	}
+	return nil
+}
+
 // follows refuses a checkpoint that contradicts the last one signed.
 func (s *signer) follows(t tree, c format.Checkpoint) error {
 	last := s.last
