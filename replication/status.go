@@ -62,6 +62,9 @@ func (n *Node) self() NodeStatus {
 	if _, voter := n.ownRow(); !voter || n.fsm.copying.Load() {
 		st.State = "joining"
 	}
+	if n.cfg.Note != nil {
+		st.Detail = n.cfg.Note()
+	}
 	if err := n.failed(); err != nil {
 		st.State, st.Detail = "fenced", err.Error()
 	}

@@ -23,6 +23,7 @@ type devCmd struct {
 	Nodes    int    `placeholder:"N" help:"How many nodes: 1, 3 or 5; default 1, later what the directory has."`
 	Listen   string `default:"127.0.0.1:7400" placeholder:"HOST:PORT" help:"Client port of the first node (${default}); the others follow at distances of 3. Port 0: free ports."`
 	LogLevel string `default:"warn" enum:"debug,info,warn,error" help:"What is logged to standard error (${default})."`
+	Sink     string `placeholder:"DIR" help:"Directory, not the cluster's, in which each node appends its history to a file, NODE.jsonl."`
 	Remove   bool   `help:"Remove a development directory that is not in use."`
 }
 
@@ -79,6 +80,11 @@ func (c *devCmd) runCluster(s *shell, d *devDir, log *slog.Logger) error {
 	k, err := d.cluster(c.Listen, log)
 	if err != nil {
 		return err
+	}
+	if c.Sink != "" {
+		if err := k.sinkTo(c.Sink); err != nil {
+			return err
+		}
 	}
 	if err := k.start(s.ctx, d); err != nil {
 		closed := k.close()
