@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sago-worm/sago/store/format"
 )
@@ -227,4 +230,26 @@ func TestP59_FileThatFails(t *testing.T) {
 	if st := s.Status(context.Background()); st != (Status{}) {
 		t.Errorf("status %+v", st)
 	}
+}
+
+// TestRoot_P59_FullDisk: a disk that is full in the middle of a line costs nothing
+// once there is room again.
+func TestRoot_P59_FullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("sink", dir, "tmpfs", 0, "size=64k"); err != nil {
+		t.Skipf("a small file system needs root: %v", err)
+	}
+	t.Cleanup(func() { must(t, unix.Unmount(dir, unix.MNT_DETACH)) })
+	p := &past{}
+	p.add(1000)
+	o, _ := optionsFor(t.TempDir(), p)
+	o.File = filepath.Join(dir, "out.jsonl")
+	s := start(t, o)
+	await(t, "the full disk", func() bool { return errors.Is(s.Status(context.Background()).Err, unix.ENOSPC) })
+	must(t, unix.Mount("sink", dir, "tmpfs", unix.MS_REMOUNT, "size=4m"))
+	settled(t, s, p)
+	if read(t, o.File) != p.lines(t, 0, 1000) {
+		t.Error("the file does not hold every line once")
+	}
+	stop(t, s)
 }
