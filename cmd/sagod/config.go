@@ -31,7 +31,7 @@ type nodeConfig struct {
 	Peers          map[string]string `toml:"peers,omitempty"`
 	TLS            tlsConfig         `toml:"tls"`
 	Time           timeConfig        `toml:"time"`
-	Sink           sinkConfig        `toml:"sink,omitzero"`
+	Sink           sinkConfig        `toml:"sink,omitempty"`
 }
 
 type tlsConfig struct {

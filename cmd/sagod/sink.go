@@ -12,7 +12,7 @@ import (
 // syslog receiver, or, left out, nowhere.
 type sinkConfig struct {
 	File   string       `toml:"file,omitempty"`
-	Syslog syslogConfig `toml:"syslog,omitzero"`
+	Syslog syslogConfig `toml:"syslog,omitempty"`
 }
 
 type syslogConfig struct {
@@ -21,7 +21,7 @@ type syslogConfig struct {
 	ServerName  string `toml:"server_name,omitempty"`
 	Certificate string `toml:"certificate,omitempty"`
 	Key         string `toml:"key,omitempty"`
-	Enterprise  uint32 `toml:"enterprise,omitempty"`
+	Enterprise  uint32 `toml:"enterprise,omitzero"`
 }
 
 func (c *sinkConfig) beside(dir string) {
