@@ -128,7 +128,7 @@ func (l *Log) checkTree(good int64) error {
 		return err
 	}
 	newest, _ := l.files.Newest()
-	return l.files.Damage(newest.Number, good, recordName(l.size), errors.New("missing, though history.tree has its hash"))
+	return l.files.Damage(max(newest.Number, 1), good, recordName(l.size), errors.New("missing, though history.tree has its hash"))
 }
 
 func recordName(seq uint64) string { return fmt.Sprintf("record %d", seq) }
