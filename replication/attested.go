@@ -39,32 +39,50 @@ type attestor struct {
 
 func openAttestor(dir string) (*attestor, error) {
 	a := &attestor{path: filepath.Join(dir, attestedFile)}
-	raw, err := os.ReadFile(a.path)
-	if errors.Is(err, os.ErrNotExist) {
-		return a, nil
-	}
-	if err != nil {
+	if err := readSummed(a.path, "attested values", &a.have); err != nil {
 		return nil, err
-	}
-	body, sum, _ := strings.Cut(string(raw), "\n")
-	want := sha256.Sum256([]byte(body))
-	if strings.TrimSpace(sum) != hex.EncodeToString(want[:]) {
-		return nil, &format.DamageError{File: a.path, Offset: -1, What: "attested values"}
-	}
-	if err := json.Unmarshal([]byte(body), &a.have); err != nil {
-		return nil, &format.DamageError{File: a.path, Offset: -1, What: "attested values", Err: err}
 	}
 	return a, nil
 }
 
-func (a *attestor) write(v attested) error {
+// readSummed reads a file that writeSummed wrote; one that is not there changes
+// nothing, one that was changed is damage.
+func readSummed(path, what string, v any) error {
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	body, sum, _ := strings.Cut(string(raw), "\n")
+	want := sha256.Sum256([]byte(body))
+	if strings.TrimSpace(sum) != hex.EncodeToString(want[:]) {
+		return &format.DamageError{File: path, Offset: -1, What: what}
+	}
+	if err := json.Unmarshal([]byte(body), v); err != nil {
+		return &format.DamageError{File: path, Offset: -1, What: what, Err: err}
+	}
+	return nil
+}
+
+// writeSummed writes a value as a line of JSON and a line with its SHA-256,
+// durably.
+func writeSummed(path, what string, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
 	sum := sha256.Sum256(body)
-	if err := durable.WriteFile(a.path, []byte(string(body)+"\n"+hex.EncodeToString(sum[:])+"\n"), 0o600); err != nil {
-		return fmt.Errorf("attested values: %w", err)
+	if err := durable.WriteFile(path, []byte(string(body)+"\n"+hex.EncodeToString(sum[:])+"\n"), 0o600); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+func (a *attestor) write(v attested) error {
+	if err := writeSummed(a.path, "attested values", v); err != nil {
+		return err
 	}
 	a.have = v
 	return nil

@@ -44,6 +44,7 @@ type Node struct {
 	ended    chan struct{}
 	wake     chan struct{} // something was recorded that a duty may wait for
 	heal     *healer
+	scrub    *scrubber
 	// startDamage is what the start found, until the healer takes it.
 	startDamage []*format.DamageError
 	startID     format.ID // of this process start
@@ -59,6 +60,8 @@ type Timing struct {
 	TickIdle, TickBusy time.Duration
 	// Duties is how often a node looks after what it has to do.
 	Duties time.Duration
+	// StateEvery is the time on the quorum clock between two digests over all rows.
+	StateEvery time.Duration
 	// SnapshotThreshold and TrailingLogs are raft's.
 	SnapshotThreshold, TrailingLogs uint64
 	SnapshotInterval                time.Duration
@@ -79,6 +82,7 @@ func (t Timing) withDefaults() Timing {
 	def(&t.TickBusy, time.Second)
 	def(&t.Duties, 200*time.Millisecond)
 	def(&t.SnapshotInterval, 30*time.Second)
+	def(&t.StateEvery, 24*time.Hour)
 	if t.SnapshotThreshold == 0 {
 		t.SnapshotThreshold = 8192
 	}
@@ -97,7 +101,7 @@ func (t Timing) withDefaults() Timing {
 // is refused.
 func Open(ctx context.Context, c Config) (*Node, error) {
 	n := &Node{cfg: c, log: c.Log, timing: c.Timing.withDefaults(), ended: make(chan struct{}), wake: make(chan struct{}, 1), startID: randomID()}
-	n.heal = &healer{node: n}
+	n.heal, n.scrub = &healer{node: n}, &scrubber{node: n}
 	var err error
 	if n.start, err = readStart(c); err != nil {
 		return nil, err
@@ -222,6 +226,7 @@ func (n *Node) run() {
 	spawn(n.serveDuties)
 	spawn(n.serveCopy)
 	spawn(n.heal.run)
+	spawn(n.scrub.run)
 }
 
 // flushEvery is how often what was applied goes to the index file.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/hashicorp/raft"
 	"google.golang.org/grpc"
@@ -249,4 +250,34 @@ func (s *nodeService) Verify(ctx context.Context, r *nodev1.VerifyRequest) (*nod
 		out.RootAtSize = root[:]
 	}
 	return out, nil
+}
+
+// State answers this node's digest over all rows at a MARK.
+func (s *nodeService) State(ctx context.Context, r *nodev1.StateRequest) (*nodev1.StateResponse, error) {
+	e, tables, err := s.node.state(ctx, r.Entry)
+	if err != nil {
+		return nil, answer(err)
+	}
+	out := &nodev1.StateResponse{Effect: format.EncodeEffect(e)}
+	for _, t := range tables {
+		out.Tables = append(out.Tables, &nodev1.RowsDigest{Table: uint32(t.Table), Count: t.Count, Digest: t.Digest[:]})
+	}
+	return out, nil
+}
+
+// Rows answers digests over ranges of one table's rows.
+func (s *nodeService) Rows(ctx context.Context, r *nodev1.RowsRequest) (*nodev1.RowsResponse, error) {
+	if r.Table > math.MaxUint8 || len(r.Cuts) > rangeParts {
+		return nil, status.Error(codes.InvalidArgument, "no such table, or too many cuts")
+	}
+	out := &nodev1.RowsResponse{}
+	bound := func(k []byte) []byte { return append([]byte(nil), k...) } // empty is none
+	err := s.node.scrub.at(ctx, r.Entry, func(v *store.StateView, _ store.StateDigest) error {
+		ranges, err := v.Ranges(ctx, uint8(r.Table), bound(r.From), bound(r.To), r.Cuts)
+		for _, d := range ranges {
+			out.Ranges = append(out.Ranges, &nodev1.RowsDigest{Table: r.Table, Count: d.Count, Digest: d.Digest[:]})
+		}
+		return err
+	})
+	return out, answer(err)
 }
