@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -208,7 +209,9 @@ func (n *Node) reportStart() {
 		switch {
 		case d.File == "index.db":
 			kind = format.DamageIndex
-		case d.File == "history.tree":
+		case d.File == store.LogFile:
+			kind = format.DamageLog
+		case strings.HasPrefix(d.File, "history"):
 			kind = format.DamageHistory
 		}
 		n.heal.add(wound{kind: kind, where: d.Error(), mended: kind != format.DamagePayload})
