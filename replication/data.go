@@ -66,11 +66,6 @@ func (n *Node) openData(ctx context.Context) error {
 		return fmt.Errorf("there is no other node to copy from, and nothing is changed: %w", err)
 	}
 	n.log.Error("data directory is not used again; the node rejoins as a new incarnation", "error", err)
-	var found *format.DamageError
-	if errors.As(err, &found) {
-		// The record says so once the copy is whole.
-		n.startDamage = append(n.startDamage, found)
-	}
 	if err := n.putAside(); err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -209,9 +208,7 @@ func (n *Node) reportStart() {
 		switch {
 		case d.File == "index.db":
 			kind = format.DamageIndex
-		case d.File == store.LogFile:
-			kind = format.DamageLog
-		case strings.HasPrefix(d.File, "history"):
+		case d.File == "history.tree":
 			kind = format.DamageHistory
 		}
 		n.heal.add(wound{kind: kind, where: d.Error(), mended: kind != format.DamagePayload})
