@@ -34,9 +34,13 @@ func TestP49_WhatIsNoFileIsSaid(t *testing.T) {
 		file   string
 		reason audit.Reason
 	}{
-		"pipe":           {func(f string) error { return errors.Join(os.Remove(f), syscall.Mkfifo(f, 0o600)) }, "checkpoint", audit.FileMissing},
-		"link":           {func(f string) error { return errors.Join(os.Remove(f), os.Symlink(filepath.Join(outside, "checkpoint"), f)) }, "checkpoint", audit.FileMissing},
-		"linked folder":  {func(f string) error { return errors.Join(os.RemoveAll(f), os.Symlink(filepath.Join(outside, "tile"), f)) }, "tile", audit.FileExtra},
+		"pipe": {func(f string) error { return errors.Join(os.Remove(f), syscall.Mkfifo(f, 0o600)) }, "checkpoint", audit.FileMissing},
+		"link": {func(f string) error {
+			return errors.Join(os.Remove(f), os.Symlink(filepath.Join(outside, "checkpoint"), f))
+		}, "checkpoint", audit.FileMissing},
+		"linked folder": {func(f string) error {
+			return errors.Join(os.RemoveAll(f), os.Symlink(filepath.Join(outside, "tile"), f))
+		}, "tile", audit.FileExtra},
 		"link too many":  {func(f string) error { return os.Symlink(outside, f) }, "more", audit.FileExtra},
 		"folder":         {func(f string) error { return errors.Join(os.Remove(f), os.Mkdir(f, 0o700)) }, "records.jsonl", audit.FileMissing},
 		"file as folder": {func(f string) error { return errors.Join(os.RemoveAll(f), os.WriteFile(f, nil, 0o600)) }, "tile", audit.FileMissing},

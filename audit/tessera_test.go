@@ -117,4 +117,3 @@ func bigExport(t testing.TB, n uint64) string {
 	newPlan(t, n, n-3, 0, format.ExportEffect{Scope: format.ExportTree, End: n - 2}).write(t, dir)
 	return dir
 }
-
