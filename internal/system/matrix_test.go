@@ -52,12 +52,6 @@ func everyCommand(t *testing.T) []asked {
 		{"bundle show, unknown", fixed("bundle", "show", "--transaction", "NOPE")},
 		{"bundle verify", fixed(number("bundle", "verify")...)},
 		{"bundle list", fixed("bundle", "list")},
-		{"history export", func(role string) []string {
-			return []string{"history", "export", "-o", filepath.Join(t.TempDir(), "tree-"+role)}
-		}},
-		{"history export, one's own", func(role string) []string {
-			return []string{"history", "export", "--institution", testcluster.Institution, "-o", filepath.Join(t.TempDir(), "own-"+role)}
-		}},
 		{"bundle list, one subject", fixed("bundle", "list", "--subject-ci", "CI-BASE")},
 		{"usage record", fixed(append(number("usage", "record"), who...)...)},
 		{"usage record, person unnamed", fixed(number("usage", "record", "--purpose", "시험")...)},
@@ -67,6 +61,12 @@ func everyCommand(t *testing.T) []asked {
 		{"history show", fixed("history", "show", "1")},
 		{"history show, none", fixed("history", "show", "999999")},
 		{"history verify", fixed("history", "verify")},
+		{"history export", func(role string) []string {
+			return []string{"history", "export", "-o", filepath.Join(t.TempDir(), "tree-"+role)}
+		}},
+		{"history export, one's own", func(role string) []string {
+			return []string{"history", "export", "--institution", testcluster.Institution, "-o", filepath.Join(t.TempDir(), "own-"+role)}
+		}},
 		{"clock status", fixed("clock", "status")},
 		{"cluster status", fixed("cluster", "status")},
 		{"cluster verify", fixed("cluster", "verify")},
