@@ -84,6 +84,7 @@ func (s *historyServer) Export(req *sagov1.ExportRequest, stream grpc.ServerStre
 	if err != nil {
 		return err
 	}
+	s.awaitWitnesses(ctx, cp.Checkpoint)
 	if err := e.sendHeader(cp); err != nil {
 		return err
 	}

@@ -276,7 +276,9 @@ func TestP53_UnwitnessedIsVisible(t *testing.T) {
 			defer resp.Body.Close()
 			_ = resp.Write(rw)
 		}, []string{"not cosigned"}},
-		{"elsewhere", func(rw http.ResponseWriter, r *http.Request) { http.Redirect(rw, r, good.url+r.URL.Path, 307) }, []string{"HTTP 307"}},
+		{"elsewhere", func(rw http.ResponseWriter, r *http.Request) {
+			http.Redirect(rw, r, good.url+r.URL.Path, http.StatusTemporaryRedirect)
+		}, []string{"HTTP 307"}},
 		{"unknown log", status(404, ""), []string{"refuses the log", "404"}},
 		{"conflicts in a storm", func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(409); fmt.Fprintln(rw, 1+storm.Add(1)%3) }, []string{"not cosigned"}},
 		{"conflict of no size", status(409, "soon"), []string{"without a size"}},
