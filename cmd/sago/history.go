@@ -17,6 +17,9 @@ type historyGroup struct {
 	Prove   historyProveCmd   `cmd:"" help:"${help_history_prove}"`
 	Receipt historyReceiptCmd `cmd:"" help:"${help_history_receipt}"`
 	Export  historyExportCmd  `cmd:"" help:"${help_history_export}"`
+	Keys    historyKeysCmd    `cmd:"" help:"${help_history_keys}"`
+
+	Checkpoint historyCheckpointCmd `cmd:"" help:"${help_history_checkpoint}"`
 }
 
 type historyListCmd struct {
@@ -127,6 +130,8 @@ func (c *historyShowCmd) Run(s *session) error {
 
 type historyVerifyCmd struct {
 	Checkpoint []string `help:"${help_kept}" placeholder:"FILE"`
+	Offline    string   `help:"${help_offline}" placeholder:"DIR"`
+	Keys       string   `help:"${help_keys}" placeholder:"FILE"`
 }
 
 // proofJSON is what a verification found.
@@ -149,7 +154,12 @@ type checkpointJSON struct {
 
 // Run holds the history against the signatures of a majority.
 func (c *historyVerifyCmd) Run(s *session) error {
-	if len(c.Checkpoint) > 0 {
+	switch {
+	case c.Offline != "":
+		return verifyOffline(s, c.Offline, c.Keys, c.Checkpoint)
+	case c.Keys != "":
+		return &inputError{"USAGE", "--keys goes with --offline DIR"}
+	case len(c.Checkpoint) > 0:
 		return verifyKept(s, c.Checkpoint)
 	}
 	return s.watched(func(cl *client.Client) error {

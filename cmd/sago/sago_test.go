@@ -24,6 +24,11 @@ func TestStories(t *testing.T) {
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("LC_ALL", "C")
+			vectors, err := filepath.Abs("../../docs/verify/vectors")
+			if err != nil {
+				return err
+			}
+			env.Setenv("VECTORS", vectors)
 			env.Setenv("SAGO_STATE", filepath.Join(env.WorkDir, "state"))
 			return newAppliance().start(env)
 		},

@@ -25,6 +25,7 @@ type dev struct {
 	dir string
 	// memory is where the command line remembers.
 	memory string
+	args   []string // more of the command line
 	end    context.CancelFunc
 	done   chan error
 }
@@ -46,7 +47,7 @@ func newDev(t *testing.T) *dev {
 func (d *dev) start(ctx context.Context) time.Duration {
 	d.t.Helper()
 	ctx, d.end = context.WithCancel(ctx)
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "sagod"), "dev", "--dir", d.dir, "--listen", "127.0.0.1:0")
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "sagod"), append([]string{"dev", "--dir", d.dir, "--listen", "127.0.0.1:0"}, d.args...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 20 * time.Second

@@ -3,87 +3,117 @@ package system_test
 import (
 	"context"
 	"fmt"
-	"os/exec"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/sago-worm/sago/service/client"
-	"github.com/sago-worm/sago/store/format"
+	"github.com/sago-worm/sago/internal/testcluster"
 )
 
-// remembering is a client of the appliance with the command line's memory.
-func (d *dev) remembering(ctx context.Context, role string) *client.Client {
-	d.t.Helper()
-	known, err := client.LoadContext(filepath.Join(d.dir, "contexts", role+".toml"))
-	must(d.t, err)
-	known.Memory = client.NewFileMemory(d.memory, known.ClusterID)
-	cl, err := client.Open(ctx, known)
-	must(d.t, err)
-	d.t.Cleanup(func() { must(d.t, cl.Close()) })
-	return cl
-}
-
-// TestP48_ClientReportsARollback: an appliance that is put back to an older copy
-// of itself, whole and with everything that its nodes know of themselves, cannot
-// tell. A client that looked in between can, and names what is missing.
-func TestP48_ClientReportsARollback(t *testing.T) {
-	ctx := bounded(t, time.Minute)
-	d := newDev(t)
-	d.start(ctx)
-	_, err := put(ctx, d.remembering(ctx, "app"), "T1", "P5Y", contentOf("T1"))
-	must(t, err)
-	d.stop()
-	copied := &dev{t: t, dir: d.dir + "-copy", memory: d.memory}
-	t.Cleanup(func() {
-		copied.stop()
-		if out, err := exec.Command(filepath.Join(bin, "sagod"), "dev", "--remove", "--dir", copied.dir).CombinedOutput(); err != nil {
-			t.Errorf("sagod dev --remove: %v: %s", err, out)
+// says waits until the log of node i holds each text.
+func (s *site) says(ctx context.Context, i int, texts ...string) {
+	s.t.Helper()
+	must(s.t, testcluster.Await(ctx, "the log of "+s.Name(i), func(context.Context) (bool, string, error) {
+		log, err := s.Log(i)
+		for _, text := range texts {
+			if !strings.Contains(log, text) {
+				return false, "does not say: " + text, err
+			}
 		}
-	})
-	if out, err := exec.Command("cp", "-a", d.dir, copied.dir).CombinedOutput(); err != nil {
-		t.Fatalf("cp: %v: %s", err, out)
-	}
+		return err == nil, "", err
+	}))
+}
 
-	d.start(ctx)
-	app := d.remembering(ctx, "app")
-	receipt, err := put(ctx, app, "T2", "P5Y", contentOf("T2"))
-	must(t, err)
-	for i := range 40 { // more than what the copy writes of itself when it starts
-		_, err := put(ctx, app, fmt.Sprint("T2-", i), "P5Y", contentOf("more"))
-		must(t, err)
-	}
-	had, err := d.remembering(ctx, "auditor").Checkpoint(ctx, client.CheckpointQuery{Fresh: true})
-	must(t, err)
-	d.proves(ctx, receipt)
-	d.stop()
-
-	copied.start(ctx)
-	out := copied.sago(ctx, "auditor", "history", "list")
-	missing := fmt.Sprintf("to %d are missing", had.Checkpoint.Size-1)
-	if out.Exit != 7 || !strings.HasPrefix(out.Stderr, "error: ROLLBACK: ") || !strings.Contains(out.Stderr, missing) || !strings.Contains(out.Stdout, "STORE") {
-		t.Errorf("exit %d, want %q: %s%s", out.Exit, missing, out.Stderr, out.Stdout)
-	}
-	if out := copied.sago(ctx, "officer", "bundle", "get", "--transaction", "T2", "--purpose", "X"); out.Exit != 7 || !strings.Contains(out.Stderr, "NOT_FOUND") {
-		t.Errorf("the bundle that is gone: exit %d: %s", out.Exit, out.Stderr)
-	}
-	if out := copied.sago(ctx, "officer", "--no-memory", "bundle", "get", "--transaction", "T1", "--purpose", "X"); out.Exit != 0 {
-		t.Errorf("without a memory: exit %d: %s", out.Exit, out.Stderr)
+func (s *site) stopAll(ctx context.Context) {
+	s.t.Helper()
+	for i := range s.Size() {
+		must(s.t, s.Stop(ctx, i))
 	}
 }
 
-// proves holds the receipt of a put, and a record's proof from the command line,
-// against the pinned keys.
-func (d *dev) proves(ctx context.Context, answer client.Recorded) {
-	d.t.Helper()
-	r, err := client.ReceiptOf(answer)
-	must(d.t, err)
-	p, err := d.remembering(ctx, "app").Receipt(ctx, r)
-	must(d.t, err)
-	shown := d.sago(ctx, "auditor", "--output", "json", "history", "prove", fmt.Sprint(r.Sequence))
-	again, err := format.DecodeProof([]byte(shown.Stdout))
-	if err != nil || again.LeafHash != p.LeafHash || len(again.Record) == 0 {
-		d.t.Errorf("exit %d: %v: %s%s", shown.Exit, err, shown.Stderr, shown.Stdout)
+// TestP48_CutHistoryOfEveryNode: the last hundred records are gone from every
+// node. The raft logs still hold them: nothing is lost, and every node says so.
+// Then every data directory is replaced by an older copy, keys left as they are:
+// every node says ROLLBACK and which records are missing, at every start, keeps
+// what it put aside, and nobody goes on.
+func TestP48_CutHistoryOfEveryNode(t *testing.T) {
+	ctx := bounded(t, 2*time.Minute)
+	s := startSite(t, ctx, testcluster.Options{})
+	copies := t.TempDir()
+	numbers := s.acknowledge(ctx, 0, "EARLY", 20)
+	s.stopAll(ctx)
+	for i := range s.Size() {
+		must(t, s.CopyData(i, filepath.Join(copies, s.Name(i))))
 	}
+	must(t, s.StartAll())
+	must(t, s.Ready(ctx))
+	numbers = append(numbers, s.acknowledge(ctx, 0, "LATE", 120)...)
+	s.stopAll(ctx)
+	for i := range s.Size() {
+		left, err := s.CutHistory(i, 100)
+		must(t, err)
+		if i == 1 {
+			must(t, os.Remove(filepath.Join(s.DataDir(i), "index.db")))
+		}
+		must(t, s.Start(i))
+		defer func() { s.says(ctx, i, fmt.Sprintf("records %d to ", left), "nothing is lost") }()
+	}
+	must(t, s.Ready(ctx))
+	s.everywhere(ctx, numbers[len(numbers)-30:])
+	if answer := s.sago(ctx, 0, 0, "admin", "cluster", "verify"); answer["intact"] != true {
+		t.Fatalf("verify: %v", answer)
+	}
+	signed, err := s.memberAt(ctx, 0, 0)
+	must(t, err)
+	if signed.GetSignedSize() == 0 || signed.GetSignedSize() > signed.GetHistorySize() {
+		t.Fatalf("status: %v", signed)
+	}
+	s.stopAll(ctx)
+	for i := range s.Size() {
+		must(t, s.ReplaceData(i, filepath.Join(copies, s.Name(i))))
+	}
+	for range 2 {
+		s.rolledBack(ctx)
+	}
+}
+
+// rolledBack starts all nodes, which were rolled back, and stops them again.
+func (s *site) rolledBack(ctx context.Context) {
+	s.t.Helper()
+	told := func(i int, text string) int {
+		log, err := s.Log(i)
+		must(s.t, err)
+		return strings.Count(log, text)
+	}
+	texts := []string{"ROLLBACK: the history holds ", "are missing", "3 of 3 nodes have no history of their own any more"}
+	before := map[string]int{}
+	for i := range s.Size() {
+		for _, text := range texts {
+			before[fmt.Sprint(i, text)] = told(i, text)
+		}
+		must(s.t, s.Start(i))
+	}
+	for i := range s.Size() {
+		must(s.t, testcluster.Await(ctx, "this start's words of "+s.Name(i), func(context.Context) (bool, string, error) {
+			for _, text := range texts {
+				if told(i, text) <= before[fmt.Sprint(i, text)] {
+					return false, "does not say: " + text, nil
+				}
+			}
+			return true, "", nil
+		}))
+		aside, err := filepath.Glob(s.DataDir(i) + ".gone-*")
+		must(s.t, err)
+		if len(aside) != 1 {
+			s.t.Errorf("%s keeps %v", s.Name(i), aside)
+		}
+	}
+	must(s.t, testcluster.Await(ctx, "the status of a node", func(ctx context.Context) (bool, string, error) {
+		n, err := s.memberAt(ctx, 0, 0)
+		detail := n.GetDetail()
+		return err == nil && strings.Contains(detail, "ROLLBACK") && strings.Contains(detail, "no majority is left"), fmt.Sprint(detail, err), nil
+	}))
+	s.stopAll(ctx)
 }
