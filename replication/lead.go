@@ -216,14 +216,14 @@ func (n *Node) room() uint64 {
 // directory before anybody is told. After a restart raft learns late what is
 // committed; what was written down before is still there.
 func (n *Node) durable() (commit, size uint64, err error) {
-	size = n.store.DurableSize() // first: its entries are committed by the index read after it
+	size, root := n.store.DurableRoot() // first: its entries are committed by the index read after it
 	commit = n.raft.CommitIndex()
 	last, err := n.lastIndex()
 	if err != nil {
 		return 0, 0, err
 	}
 	commit = max(min(commit, last), n.attestor.commit())
-	return commit, size, n.attestor.raise(commit, 0, size)
+	return commit, size, n.attestor.raise(commit, 0, size, root)
 }
 
 // keepCheckpoints takes a checkpoint when a destruction waits for one, or when
