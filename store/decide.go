@@ -33,7 +33,7 @@ func (k Kind) action() format.Action {
 
 // Known reports whether this version decides operations of the kind. Any other
 // kind halts the node that applies it.
-func (k Kind) Known() bool { return k >= KindCeremony && k <= KindRepair }
+func (k Kind) Known() bool { return k >= KindCeremony && k <= KindState }
 
 // decide runs the operation. A *refusal is deterministic; any other error halts.
 func (t *turn) decide() error {
@@ -89,6 +89,8 @@ func (t *turn) decide() error {
 		return t.decideEnrol()
 	case KindDamage, KindRepair:
 		return t.decideDamage()
+	case KindState:
+		return t.decideState()
 	}
 	return fmt.Errorf("operation of unknown kind %d", t.op.Kind)
 }

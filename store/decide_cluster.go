@@ -203,7 +203,11 @@ func (t *turn) decideMark() error {
 	if err != nil {
 		return err
 	}
-	t.marks[t.entry] = format.Checkpoint{Cluster: t.own.cluster, Size: t.next, Root: root, Entry: t.entry, Clock: t.clock.Now, State: t.state}
+	c := format.Checkpoint{Cluster: t.own.cluster, Size: t.next, Root: root, Entry: t.entry, Clock: t.clock.Now, State: t.state}
+	t.marks[t.entry] = c
+	if string(t.op.Body) == markRows {
+		t.keepView(c)
+	}
 	for e := range t.marks {
 		if e+Window < t.entry {
 			delete(t.marks, e)
@@ -226,23 +230,36 @@ func (t *turn) decideCheckpoint() error {
 	if err := t.verifyCheckpoint(e); err != nil {
 		return refuse(format.ReasonSignature, err.Error())
 	}
-	root, err := t.log.RootAt(c.Size)
-	if err != nil {
+	if err := t.holdAgainst(c); err != nil {
 		return err
-	}
-	if mine, ok := t.marks[c.Entry]; root != c.Root || ok && mine != c {
-		return fmt.Errorf("%w at checkpoint of size %d, entry %d", ErrDiverged, c.Size, c.Entry)
 	}
 	return t.write(draft{action: format.ActCheckpoint, effect: e})
 }
 
+// holdAgainst compares this node's own history, and what it computed at the MARK,
+// with what a majority signed.
+func (m *Machine) holdAgainst(c format.Checkpoint) error {
+	root, err := m.log.RootAt(c.Size)
+	if err != nil {
+		return err
+	}
+	if mine, ok := m.marks[c.Entry]; root != c.Root || ok && mine != c {
+		return fmt.Errorf("%w at checkpoint of size %d, entry %d", ErrDiverged, c.Size, c.Entry)
+	}
+	return nil
+}
+
 // verifyCheckpoint checks that a majority of the voters signed.
 func (m *Machine) verifyCheckpoint(e format.CheckpointEffect) error {
-	text := []byte(e.Checkpoint.Text())
+	return m.verifyMajority([]byte(e.Checkpoint.Text()), e.Signatures)
+}
+
+// verifyMajority checks that a majority of the voters signed the message.
+func (m *Machine) verifyMajority(message []byte, signatures []format.NodeSignature) error {
 	seen := map[uint32]bool{}
-	for _, s := range e.Signatures {
+	for _, s := range signatures {
 		row, ok := m.members[s.Node]
-		if !ok || row.Current != s.Incarnation || seen[s.Node] || !verifyNode(row, text, s.Signature) {
+		if !ok || row.Current != s.Incarnation || seen[s.Node] || !verifyNode(row, message, s.Signature) {
 			return fmt.Errorf("signature of node %d over the checkpoint does not hold", s.Node)
 		}
 		seen[s.Node] = true

@@ -23,6 +23,9 @@ func (m *Machine) fold(rec *format.Record, leaf format.Digest) error {
 	m.next = rec.Sequence + 1
 	if rec.Action != format.ActClock && rec.Action != format.ActCheckpoint {
 		m.covering = m.next
+		if rec.Action != format.ActState {
+			m.changed = m.next
+		}
 	}
 	m.window.remember(rec, leaf)
 	if m.notify != nil {
@@ -51,6 +54,8 @@ func (m *Machine) foldEffect(rec *format.Record) error {
 		return m.foldMember(rec)
 	case format.ActCheckpoint:
 		return m.foldCheckpoint(rec)
+	case format.ActState:
+		return m.foldState(rec)
 	case format.ActAct:
 		return m.foldAct(rec)
 	case format.ActKey:

@@ -48,16 +48,19 @@ type Machine struct {
 	// covering is the size up to which a checkpoint has something to cover; after
 	// a start, everything there is.
 	covering uint64
+	changed  uint64 // the same of a STATE record
 
 	// Caches of single rows, always equal to the index's.
 	ceremony   *ceremonyRow
 	policy     format.Policy
 	clock      format.ClockRow
 	checkpoint format.CheckpointEffect
+	newest     *format.StateEffect // of the newest STATE record
 	members    map[uint32]format.MemberRow
 
 	window window
 	marks  map[uint64]format.Checkpoint // by MARK entry; transient
+	held   *StateView                   // of the newest MARK that asked for one, until it is taken
 	notify func(format.Action)          // told of each record, under the lock; must not block
 }
 

@@ -22,7 +22,7 @@ const (
 	KindSweep      Kind = 10 // u32: how many bundles at most
 	KindClock      Kind = 11 // format.ClockEffect with votes only
 	KindMember     Kind = 12 // format.MemberEffect
-	KindMark       Kind = 13 // empty, no record
+	KindMark       Kind = 13 // empty, or MarkRows; no record
 	KindCheckpoint Kind = 14 // format.CheckpointEffect
 	KindKey        Kind = 15 // format.KeyEffect
 	KindAttest     Kind = 16 // format.AttestEffect
@@ -30,6 +30,7 @@ const (
 	KindEnrol      Kind = 18 // format.EnrolEffect
 	KindDamage     Kind = 19 // format.DamageEffect
 	KindRepair     Kind = 20 // format.DamageEffect
+	KindState      Kind = 21 // format.StateEffect
 )
 
 // Op is one operation of a log entry, decoded.

@@ -181,7 +181,7 @@ func (s *Store) openIndex(ctx context.Context, o Options) (index.Meta, error) {
 // may hold only some of them.
 func (s *Store) recall(ctx context.Context, o Options, meta index.Meta) error {
 	m := s.Machine
-	m.applied, m.next, m.state, m.covering = meta.Applied, meta.History, meta.StateHash, meta.History
+	m.applied, m.next, m.state, m.covering, m.changed = meta.Applied, meta.History, meta.StateHash, meta.History, meta.History
 	if meta.History > 0 || meta.Applied > 0 || m.log.Size() == 0 {
 		return m.refillWindow(ctx)
 	}
@@ -322,6 +322,9 @@ func (s *Store) closeRooms() error {
 		errs = append(errs, s.log.Close())
 	}
 	if s.idx != nil {
+		if s.Machine != nil {
+			s.dropView()
+		}
 		errs = append(errs, s.idx.Close())
 	}
 	return errors.Join(errs...)

@@ -11,7 +11,7 @@ import (
 // state: a function of the history, in the running hash. The others are this
 // node's own.
 const (
-	tMeta          index.Table = 1  // name -> single rows: ceremony, policy, clock, checkpoint, authority/N
+	tMeta          index.Table = 1  // name -> single rows: ceremony, policy, clock, checkpoint, state, authority/N
 	tBundle        index.Table = 2  // BundleKey -> BundleRow
 	tExpiry        index.Table = 3  // end || STORE sequence -> BundleKey
 	tWaiting       index.Table = 4  // STORE sequence -> open round || BundleKey
@@ -35,6 +35,7 @@ const (
 	metaPolicy                 = "policy"
 	metaClock                  = "clock"
 	metaCheckpoint             = "checkpoint"
+	metaState                  = "state"
 	metaAuthority              = "authority/"
 )
 

@@ -96,33 +96,50 @@ type CheckpointEffect struct {
 }
 
 func (e CheckpointEffect) encode(w *Writer) {
-	c := e.Checkpoint
+	e.Checkpoint.fields(w)
+	writeSignatures(w, e.Signatures)
+}
+
+// DecodeCheckpointEffect reads a CHECKPOINT record's effect.
+func DecodeCheckpointEffect(b []byte) (CheckpointEffect, error) {
+	return decodeEffect(b, func(r *Reader) (e CheckpointEffect) {
+		e.Checkpoint = readCheckpoint(r)
+		e.Signatures = readSignatures(r)
+		return e
+	})
+}
+
+// fields writes the checkpoint as effects carry it.
+func (c Checkpoint) fields(w *Writer) {
 	w.Raw(c.Cluster[:])
 	w.U64(c.Size)
 	w.Raw(c.Root[:])
 	w.U64(c.Entry)
 	w.I64(c.Clock)
 	w.Raw(c.State[:])
-	w.U32(uint32(len(e.Signatures)))
-	for _, s := range e.Signatures {
+}
+
+func readCheckpoint(r *Reader) (c Checkpoint) {
+	r.Raw(c.Cluster[:])
+	c.Size = r.U64()
+	r.Raw(c.Root[:])
+	c.Entry = r.U64()
+	c.Clock = r.I64()
+	r.Raw(c.State[:])
+	return c
+}
+
+func writeSignatures(w *Writer, list []NodeSignature) {
+	w.U32(uint32(len(list)))
+	for _, s := range list {
 		w.U32(s.Node)
 		w.Raw(s.Incarnation[:])
 		w.Blob(s.Signature)
 	}
 }
 
-// DecodeCheckpointEffect reads a CHECKPOINT record's effect.
-func DecodeCheckpointEffect(b []byte) (CheckpointEffect, error) {
-	return decodeEffect(b, func(r *Reader) (e CheckpointEffect) {
-		c := &e.Checkpoint
-		r.Raw(c.Cluster[:])
-		c.Size = r.U64()
-		r.Raw(c.Root[:])
-		c.Entry = r.U64()
-		c.Clock = r.I64()
-		r.Raw(c.State[:])
-		e.Signatures = list(r, 24, func(r *Reader) NodeSignature { return NodeSignature{r.U32(), readID(r), r.Blob()} })
-		ascending(r, "signatures", e.Signatures, func(s NodeSignature) uint32 { return s.Node })
-		return e
-	})
+func readSignatures(r *Reader) []NodeSignature {
+	l := list(r, 24, func(r *Reader) NodeSignature { return NodeSignature{r.U32(), readID(r), r.Blob()} })
+	ascending(r, "signatures", l, func(s NodeSignature) uint32 { return s.Node })
+	return l
 }

@@ -268,6 +268,9 @@ func effectCodecs() []codec {
 		effect("attest", exampleAttest(), format.DecodeAttestEffect, attest),
 		effect("damage", format.DamageEffect{Node: 1, Kind: format.DamagePayload, Store: 41, Where: "segments/00000001.seg at 160"}, format.DecodeDamageEffect, nil),
 		effect("checkpoint", exampleSignedCheckpoint(), format.DecodeCheckpointEffect, checkpoint),
+		effect("state", exampleState(), format.DecodeStateEffect, func(e *format.StateEffect) {
+			asSet(&e.Signatures, func(a, b format.NodeSignature) int { return byNumber(a.Node, b.Node) })
+		}),
 	}
 }
 

@@ -116,6 +116,14 @@ func exampleSignedCheckpoint() format.CheckpointEffect {
 	return e
 }
 
+func exampleState() format.StateEffect {
+	e := format.StateEffect{Mark: exampleCheckpoint(), Rows: digest(0x82), Count: 77}
+	for _, n := range []byte{1, 3} {
+		e.Signatures = append(e.Signatures, format.NodeSignature{Node: uint32(n), Incarnation: id(0x30 + n), Signature: sign(n, e.Message())})
+	}
+	return e
+}
+
 func exampleVote(n byte) format.SignedVote {
 	v := format.SignedVote{Voter: uint32(n), Incarnation: id(0x30 + n), Round: 5, Earliest: exampleTime, Latest: exampleTime + 2000, BootID: id(0xb0 + n),
 		BootReading: 3_600_000_000_000, Evidence: digest(0x90 + n), Commit: 120, Size: 41, Room: 1 << 40}

@@ -22,6 +22,7 @@ func TestSignedMessagesAreApart(t *testing.T) {
 		"attest":     exampleAttest().Message(exampleCluster),
 		"act":        exampleAct().Encode(),
 		"checkpoint": []byte(exampleCheckpoint().Text()),
+		"state":      exampleState().Message(),
 	}
 	for a, x := range messages {
 		for b, y := range messages {
@@ -56,6 +57,9 @@ func TestExampleSignatures(t *testing.T) {
 	}
 	for _, s := range exampleSignedCheckpoint().Signatures {
 		verify(byte(s.Node), []byte(exampleCheckpoint().Text()), s.Signature)
+	}
+	for _, s := range exampleState().Signatures {
+		verify(byte(s.Node), exampleState().Message(), s.Signature)
 	}
 	for _, v := range exampleClock().Votes {
 		verify(byte(v.Voter), v.Message(exampleCluster), v.Signature)

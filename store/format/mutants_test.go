@@ -65,6 +65,9 @@ func effectMutants() []mutant {
 	checkpoint := func(change func(*format.CheckpointEffect)) []byte {
 		return changed(exampleSignedCheckpoint(), change, func(e format.CheckpointEffect) []byte { return format.EncodeEffect(e) })
 	}
+	state := func(change func(*format.StateEffect)) []byte {
+		return changed(exampleState(), change, func(e format.StateEffect) []byte { return format.EncodeEffect(e) })
+	}
 	clock := func(change func(*format.ClockEffect)) []byte {
 		return changed(exampleClock(), change, func(e format.ClockEffect) []byte { return format.EncodeEffect(e) })
 	}
@@ -85,6 +88,8 @@ func effectMutants() []mutant {
 		{p, "effect-attest", "block-twice", attest(func(e *format.AttestEffect) { e.Blocks = twice(e.Blocks) })},
 		{p, "effect-checkpoint", "signatures-out-of-order", checkpoint(func(e *format.CheckpointEffect) { e.Signatures = reversed(e.Signatures) })},
 		{p, "effect-checkpoint", "node-twice", checkpoint(func(e *format.CheckpointEffect) { e.Signatures = twice(e.Signatures) })},
+		{p, "effect-state", "signatures-out-of-order", state(func(e *format.StateEffect) { e.Signatures = reversed(e.Signatures) })},
+		{p, "effect-state", "node-twice", state(func(e *format.StateEffect) { e.Signatures = twice(e.Signatures) })},
 		{p, "effect-key-announce", "epoch-set", key(announce, func(e *format.KeyEffect) { e.Epoch = 1 })},
 		{p, "effect-key-retire", "slots-set", key(retire, func(e *format.KeyEffect) { e.Slots = 1 })},
 		{p, "effect-key-epoch", "block-set", key(exampleEpoch(), func(e *format.KeyEffect) { e.Block = id(1) })},

@@ -71,6 +71,7 @@ func TestVectorsAreWritten(t *testing.T) {
 	vector(t, vectorPath("clock-vote", "vote.message"), vote.Message(exampleCluster))
 	vector(t, vectorPath("history-record", "effect-attest.message"), attest.Message(exampleCluster))
 	vector(t, vectorPath("history-record", "effect-member.message"), join.Message(exampleCluster))
+	vector(t, vectorPath("history-record", "effect-state.message"), exampleState().Message())
 	leaf := format.LeafHash(exampleRecordBytes())
 	vector(t, vectorPath("history-record", "record.leaf.message"), leaf[:])
 	act := exampleSignedAct()

@@ -72,6 +72,9 @@ func (d *DB) update(fn func(*bolt.Tx) error) (err error) {
 // write puts b into tx and brings the tallies up to date. Rows come in the order
 // of tables and keys, which is what makes bbolt fast.
 func (d *DB) write(tx *bolt.Tx, b *Batch, tallies map[Table]tally) error {
+	if err := b.drop(tx, tallies); err != nil {
+		return err
+	}
 	for t := range tallies {
 		if _, err := tx.CreateBucketIfNotExists(bucketName(t)); err != nil {
 			return err

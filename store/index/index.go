@@ -95,8 +95,9 @@ type entry struct {
 
 // Batch is a memory table on its way to the file, and the meta that goes with it.
 type Batch struct {
-	rows *rows
-	meta Meta
+	rows  *rows
+	meta  Meta
+	clear []Table // tables to empty first
 }
 
 // Open opens the index at path, or makes an empty one, and returns the meta saved

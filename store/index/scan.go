@@ -2,6 +2,7 @@ package index
 
 import (
 	"bytes"
+	"errors"
 
 	"github.com/tidwall/btree"
 	bolt "go.etcd.io/bbolt"
@@ -49,35 +50,11 @@ type source interface {
 }
 
 func (d *DB) scan(t Table, b bounds, fn func(key, value []byte) (bool, error)) error {
-	sources, end, err := d.sources(t, b)
+	v, err := d.View()
 	if err != nil {
 		return err
 	}
-	defer end()
-	for {
-		first := pick(sources, b)
-		if first == nil {
-			return nil
-		}
-		key := first.key()
-		e, err := first.entry()
-		if err != nil {
-			return err
-		}
-		if !e.deleted {
-			if more, err := fn(key, e.value); err != nil || !more {
-				return err
-			}
-		}
-		for _, s := range sources {
-			if s.key() == nil || !bytes.Equal(s.key(), key) {
-				continue
-			}
-			if err := s.next(); err != nil {
-				return err
-			}
-		}
-	}
+	return errors.Join(v.scan(t, b, fn), v.Close())
 }
 
 // pick returns the source with the next key; of equal keys the newest source's,
@@ -90,28 +67,6 @@ func pick(sources []source, b bounds) source {
 		}
 	}
 	return first
-}
-
-// sources opens a view of memory and file as of one moment: the read transaction
-// begins under the lock under which a committed batch leaves memory.
-func (d *DB) sources(t Table, b bounds) (list []source, end func(), err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	tx, err := d.bolt.Begin(false)
-	if err != nil {
-		return nil, nil, err
-	}
-	end = func() { _ = tx.Rollback() }
-	list = append(list, newMemorySource(d.memory.Copy(), t, b))
-	if d.rotating != nil {
-		list = append(list, newMemorySource(d.rotating.rows, t, b))
-	}
-	fs := &fileSource{db: d, t: t, b: b}
-	if err := fs.start(tx); err != nil {
-		end()
-		return nil, nil, err
-	}
-	return append(list, fs), end, nil
 }
 
 type memorySource struct {

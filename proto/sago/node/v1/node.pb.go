@@ -956,18 +956,21 @@ func (*StatusRequest) Descriptor() ([]byte, []int) {
 }
 
 type StatusResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Number        uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
-	Incarnation   []byte                 `protobuf:"bytes,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	State         string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
-	Term          uint64                 `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
-	Applied       uint64                 `protobuf:"varint,5,opt,name=applied,proto3" json:"applied,omitempty"`
-	HistorySize   uint64                 `protobuf:"varint,6,opt,name=history_size,json=historySize,proto3" json:"history_size,omitempty"`
-	HistoryRoot   []byte                 `protobuf:"bytes,7,opt,name=history_root,json=historyRoot,proto3" json:"history_root,omitempty"`
-	StateHash     []byte                 `protobuf:"bytes,8,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
-	Protection    string                 `protobuf:"bytes,9,opt,name=protection,proto3" json:"protection,omitempty"`
-	Detail        string                 `protobuf:"bytes,10,opt,name=detail,proto3" json:"detail,omitempty"`
-	Leader        string                 `protobuf:"bytes,11,opt,name=leader,proto3" json:"leader,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Number      uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Incarnation []byte                 `protobuf:"bytes,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	State       string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	Term        uint64                 `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
+	Applied     uint64                 `protobuf:"varint,5,opt,name=applied,proto3" json:"applied,omitempty"`
+	HistorySize uint64                 `protobuf:"varint,6,opt,name=history_size,json=historySize,proto3" json:"history_size,omitempty"`
+	HistoryRoot []byte                 `protobuf:"bytes,7,opt,name=history_root,json=historyRoot,proto3" json:"history_root,omitempty"`
+	StateHash   []byte                 `protobuf:"bytes,8,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
+	Protection  string                 `protobuf:"bytes,9,opt,name=protection,proto3" json:"protection,omitempty"`
+	Detail      string                 `protobuf:"bytes,10,opt,name=detail,proto3" json:"detail,omitempty"`
+	Leader      string                 `protobuf:"bytes,11,opt,name=leader,proto3" json:"leader,omitempty"`
+	// Signed_size is the history size of the last checkpoint that this node's key
+	// signed; 0 for none.
+	SignedSize    uint64 `protobuf:"varint,12,opt,name=signed_size,json=signedSize,proto3" json:"signed_size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1077,6 +1080,13 @@ func (x *StatusResponse) GetLeader() string {
 		return x.Leader
 	}
 	return ""
+}
+
+func (x *StatusResponse) GetSignedSize() uint64 {
+	if x != nil {
+		return x.SignedSize
+	}
+	return 0
 }
 
 type VerifyRequest struct {
@@ -1216,6 +1226,287 @@ func (x *VerifyResponse) GetRootAtSize() []byte {
 	return nil
 }
 
+type StateRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Entry is the MARK's.
+	Entry         uint64 `protobuf:"varint,1,opt,name=entry,proto3" json:"entry,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StateRequest) Reset() {
+	*x = StateRequest{}
+	mi := &file_sago_node_v1_node_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StateRequest) ProtoMessage() {}
+
+func (x *StateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_node_v1_node_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StateRequest.ProtoReflect.Descriptor instead.
+func (*StateRequest) Descriptor() ([]byte, []int) {
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *StateRequest) GetEntry() uint64 {
+	if x != nil {
+		return x.Entry
+	}
+	return 0
+}
+
+type StateResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Effect is canonical: a STATE effect with this node's signature alone.
+	Effect        []byte        `protobuf:"bytes,1,opt,name=effect,proto3" json:"effect,omitempty"`
+	Tables        []*RowsDigest `protobuf:"bytes,2,rep,name=tables,proto3" json:"tables,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StateResponse) Reset() {
+	*x = StateResponse{}
+	mi := &file_sago_node_v1_node_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StateResponse) ProtoMessage() {}
+
+func (x *StateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_node_v1_node_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StateResponse.ProtoReflect.Descriptor instead.
+func (*StateResponse) Descriptor() ([]byte, []int) {
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *StateResponse) GetEffect() []byte {
+	if x != nil {
+		return x.Effect
+	}
+	return nil
+}
+
+func (x *StateResponse) GetTables() []*RowsDigest {
+	if x != nil {
+		return x.Tables
+	}
+	return nil
+}
+
+type RowsDigest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Table         uint32                 `protobuf:"varint,1,opt,name=table,proto3" json:"table,omitempty"`
+	Count         uint64                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	Digest        []byte                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RowsDigest) Reset() {
+	*x = RowsDigest{}
+	mi := &file_sago_node_v1_node_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RowsDigest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RowsDigest) ProtoMessage() {}
+
+func (x *RowsDigest) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_node_v1_node_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RowsDigest.ProtoReflect.Descriptor instead.
+func (*RowsDigest) Descriptor() ([]byte, []int) {
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *RowsDigest) GetTable() uint32 {
+	if x != nil {
+		return x.Table
+	}
+	return 0
+}
+
+func (x *RowsDigest) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *RowsDigest) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+type RowsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Entry uint64                 `protobuf:"varint,1,opt,name=entry,proto3" json:"entry,omitempty"`
+	Table uint32                 `protobuf:"varint,2,opt,name=table,proto3" json:"table,omitempty"`
+	// From is the first key, to the one behind the last; empty: no bound.
+	From []byte `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	To   []byte `protobuf:"bytes,4,opt,name=to,proto3" json:"to,omitempty"`
+	// Cuts part the range, ascending.
+	Cuts          [][]byte `protobuf:"bytes,5,rep,name=cuts,proto3" json:"cuts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RowsRequest) Reset() {
+	*x = RowsRequest{}
+	mi := &file_sago_node_v1_node_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RowsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RowsRequest) ProtoMessage() {}
+
+func (x *RowsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_node_v1_node_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RowsRequest.ProtoReflect.Descriptor instead.
+func (*RowsRequest) Descriptor() ([]byte, []int) {
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *RowsRequest) GetEntry() uint64 {
+	if x != nil {
+		return x.Entry
+	}
+	return 0
+}
+
+func (x *RowsRequest) GetTable() uint32 {
+	if x != nil {
+		return x.Table
+	}
+	return 0
+}
+
+func (x *RowsRequest) GetFrom() []byte {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *RowsRequest) GetTo() []byte {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *RowsRequest) GetCuts() [][]byte {
+	if x != nil {
+		return x.Cuts
+	}
+	return nil
+}
+
+type RowsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ranges are one more than the cuts.
+	Ranges        []*RowsDigest `protobuf:"bytes,1,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RowsResponse) Reset() {
+	*x = RowsResponse{}
+	mi := &file_sago_node_v1_node_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RowsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RowsResponse) ProtoMessage() {}
+
+func (x *RowsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_node_v1_node_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RowsResponse.ProtoReflect.Descriptor instead.
+func (*RowsResponse) Descriptor() ([]byte, []int) {
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *RowsResponse) GetRanges() []*RowsDigest {
+	if x != nil {
+		return x.Ranges
+	}
+	return nil
+}
+
 var File_sago_node_v1_node_proto protoreflect.FileDescriptor
 
 const file_sago_node_v1_node_proto_rawDesc = "" +
@@ -1269,7 +1560,7 @@ const file_sago_node_v1_node_proto_rawDesc = "" +
 	"\aapplied\x18\x03 \x01(\x04R\aapplied\"$\n" +
 	"\fJoinResponse\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\rR\x05state\"\x0f\n" +
-	"\rStatusRequest\"\xc3\x02\n" +
+	"\rStatusRequest\"\xe4\x02\n" +
 	"\x0eStatusResponse\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\fR\vincarnation\x12\x14\n" +
@@ -1285,7 +1576,9 @@ const file_sago_node_v1_node_proto_rawDesc = "" +
 	"protection\x12\x16\n" +
 	"\x06detail\x18\n" +
 	" \x01(\tR\x06detail\x12\x16\n" +
-	"\x06leader\x18\v \x01(\tR\x06leader\"#\n" +
+	"\x06leader\x18\v \x01(\tR\x06leader\x12\x1f\n" +
+	"\vsigned_size\x18\f \x01(\x04R\n" +
+	"signedSize\"#\n" +
 	"\rVerifyRequest\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x04R\x04size\"\xca\x01\n" +
 	"\x0eVerifyResponse\x12!\n" +
@@ -1296,7 +1589,25 @@ const file_sago_node_v1_node_proto_rawDesc = "" +
 	"\x04rows\x18\x05 \x01(\x04R\x04rows\x12\x16\n" +
 	"\x06damage\x18\x06 \x03(\tR\x06damage\x12 \n" +
 	"\froot_at_size\x18\a \x01(\fR\n" +
-	"rootAtSize2\xa9\x06\n" +
+	"rootAtSize\"$\n" +
+	"\fStateRequest\x12\x14\n" +
+	"\x05entry\x18\x01 \x01(\x04R\x05entry\"Y\n" +
+	"\rStateResponse\x12\x16\n" +
+	"\x06effect\x18\x01 \x01(\fR\x06effect\x120\n" +
+	"\x06tables\x18\x02 \x03(\v2\x18.sago.node.v1.RowsDigestR\x06tables\"P\n" +
+	"\n" +
+	"RowsDigest\x12\x14\n" +
+	"\x05table\x18\x01 \x01(\rR\x05table\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\fR\x06digest\"q\n" +
+	"\vRowsRequest\x12\x14\n" +
+	"\x05entry\x18\x01 \x01(\x04R\x05entry\x12\x14\n" +
+	"\x05table\x18\x02 \x01(\rR\x05table\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\fR\x04from\x12\x0e\n" +
+	"\x02to\x18\x04 \x01(\fR\x02to\x12\x12\n" +
+	"\x04cuts\x18\x05 \x03(\fR\x04cuts\"@\n" +
+	"\fRowsResponse\x120\n" +
+	"\x06ranges\x18\x01 \x03(\v2\x18.sago.node.v1.RowsDigestR\x06ranges2\xaa\a\n" +
 	"\vNodeService\x12F\n" +
 	"\aPropose\x12\x1c.sago.node.v1.ProposeRequest\x1a\x1d.sago.node.v1.ProposeResponse\x12=\n" +
 	"\x04Vote\x12\x19.sago.node.v1.VoteRequest\x1a\x1a.sago.node.v1.VoteResponse\x12=\n" +
@@ -1309,7 +1620,9 @@ const file_sago_node_v1_node_proto_rawDesc = "" +
 	"Checkpoint\x12\x1f.sago.node.v1.CheckpointRequest\x1a .sago.node.v1.CheckpointResponse\x12=\n" +
 	"\x04Join\x12\x19.sago.node.v1.JoinRequest\x1a\x1a.sago.node.v1.JoinResponse\x12C\n" +
 	"\x06Status\x12\x1b.sago.node.v1.StatusRequest\x1a\x1c.sago.node.v1.StatusResponse\x12C\n" +
-	"\x06Verify\x12\x1b.sago.node.v1.VerifyRequest\x1a\x1c.sago.node.v1.VerifyResponseB5Z3github.com/sago-worm/sago/proto/sago/node/v1;nodev1b\x06proto3"
+	"\x06Verify\x12\x1b.sago.node.v1.VerifyRequest\x1a\x1c.sago.node.v1.VerifyResponse\x12@\n" +
+	"\x05State\x12\x1a.sago.node.v1.StateRequest\x1a\x1b.sago.node.v1.StateResponse\x12=\n" +
+	"\x04Rows\x12\x19.sago.node.v1.RowsRequest\x1a\x1a.sago.node.v1.RowsResponseB5Z3github.com/sago-worm/sago/proto/sago/node/v1;nodev1b\x06proto3"
 
 var (
 	file_sago_node_v1_node_proto_rawDescOnce sync.Once
@@ -1323,7 +1636,7 @@ func file_sago_node_v1_node_proto_rawDescGZIP() []byte {
 	return file_sago_node_v1_node_proto_rawDescData
 }
 
-var file_sago_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_sago_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_sago_node_v1_node_proto_goTypes = []any{
 	(*ProposeRequest)(nil),      // 0: sago.node.v1.ProposeRequest
 	(*ProposeResponse)(nil),     // 1: sago.node.v1.ProposeResponse
@@ -1347,35 +1660,46 @@ var file_sago_node_v1_node_proto_goTypes = []any{
 	(*StatusResponse)(nil),      // 19: sago.node.v1.StatusResponse
 	(*VerifyRequest)(nil),       // 20: sago.node.v1.VerifyRequest
 	(*VerifyResponse)(nil),      // 21: sago.node.v1.VerifyResponse
+	(*StateRequest)(nil),        // 22: sago.node.v1.StateRequest
+	(*StateResponse)(nil),       // 23: sago.node.v1.StateResponse
+	(*RowsDigest)(nil),          // 24: sago.node.v1.RowsDigest
+	(*RowsRequest)(nil),         // 25: sago.node.v1.RowsRequest
+	(*RowsResponse)(nil),        // 26: sago.node.v1.RowsResponse
 }
 var file_sago_node_v1_node_proto_depIdxs = []int32{
-	0,  // 0: sago.node.v1.NodeService.Propose:input_type -> sago.node.v1.ProposeRequest
-	2,  // 1: sago.node.v1.NodeService.Vote:input_type -> sago.node.v1.VoteRequest
-	4,  // 2: sago.node.v1.NodeService.Sign:input_type -> sago.node.v1.SignRequest
-	6,  // 3: sago.node.v1.NodeService.PutBlock:input_type -> sago.node.v1.PutBlockRequest
-	8,  // 4: sago.node.v1.NodeService.GetBlock:input_type -> sago.node.v1.GetBlockRequest
-	10, // 5: sago.node.v1.NodeService.GetChunks:input_type -> sago.node.v1.GetChunksRequest
-	12, // 6: sago.node.v1.NodeService.CopyHistory:input_type -> sago.node.v1.CopyHistoryRequest
-	14, // 7: sago.node.v1.NodeService.Checkpoint:input_type -> sago.node.v1.CheckpointRequest
-	16, // 8: sago.node.v1.NodeService.Join:input_type -> sago.node.v1.JoinRequest
-	18, // 9: sago.node.v1.NodeService.Status:input_type -> sago.node.v1.StatusRequest
-	20, // 10: sago.node.v1.NodeService.Verify:input_type -> sago.node.v1.VerifyRequest
-	1,  // 11: sago.node.v1.NodeService.Propose:output_type -> sago.node.v1.ProposeResponse
-	3,  // 12: sago.node.v1.NodeService.Vote:output_type -> sago.node.v1.VoteResponse
-	5,  // 13: sago.node.v1.NodeService.Sign:output_type -> sago.node.v1.SignResponse
-	7,  // 14: sago.node.v1.NodeService.PutBlock:output_type -> sago.node.v1.PutBlockResponse
-	9,  // 15: sago.node.v1.NodeService.GetBlock:output_type -> sago.node.v1.GetBlockResponse
-	11, // 16: sago.node.v1.NodeService.GetChunks:output_type -> sago.node.v1.GetChunksResponse
-	13, // 17: sago.node.v1.NodeService.CopyHistory:output_type -> sago.node.v1.CopyHistoryResponse
-	15, // 18: sago.node.v1.NodeService.Checkpoint:output_type -> sago.node.v1.CheckpointResponse
-	17, // 19: sago.node.v1.NodeService.Join:output_type -> sago.node.v1.JoinResponse
-	19, // 20: sago.node.v1.NodeService.Status:output_type -> sago.node.v1.StatusResponse
-	21, // 21: sago.node.v1.NodeService.Verify:output_type -> sago.node.v1.VerifyResponse
-	11, // [11:22] is the sub-list for method output_type
-	0,  // [0:11] is the sub-list for method input_type
-	0,  // [0:0] is the sub-list for extension type_name
-	0,  // [0:0] is the sub-list for extension extendee
-	0,  // [0:0] is the sub-list for field type_name
+	24, // 0: sago.node.v1.StateResponse.tables:type_name -> sago.node.v1.RowsDigest
+	24, // 1: sago.node.v1.RowsResponse.ranges:type_name -> sago.node.v1.RowsDigest
+	0,  // 2: sago.node.v1.NodeService.Propose:input_type -> sago.node.v1.ProposeRequest
+	2,  // 3: sago.node.v1.NodeService.Vote:input_type -> sago.node.v1.VoteRequest
+	4,  // 4: sago.node.v1.NodeService.Sign:input_type -> sago.node.v1.SignRequest
+	6,  // 5: sago.node.v1.NodeService.PutBlock:input_type -> sago.node.v1.PutBlockRequest
+	8,  // 6: sago.node.v1.NodeService.GetBlock:input_type -> sago.node.v1.GetBlockRequest
+	10, // 7: sago.node.v1.NodeService.GetChunks:input_type -> sago.node.v1.GetChunksRequest
+	12, // 8: sago.node.v1.NodeService.CopyHistory:input_type -> sago.node.v1.CopyHistoryRequest
+	14, // 9: sago.node.v1.NodeService.Checkpoint:input_type -> sago.node.v1.CheckpointRequest
+	16, // 10: sago.node.v1.NodeService.Join:input_type -> sago.node.v1.JoinRequest
+	18, // 11: sago.node.v1.NodeService.Status:input_type -> sago.node.v1.StatusRequest
+	20, // 12: sago.node.v1.NodeService.Verify:input_type -> sago.node.v1.VerifyRequest
+	22, // 13: sago.node.v1.NodeService.State:input_type -> sago.node.v1.StateRequest
+	25, // 14: sago.node.v1.NodeService.Rows:input_type -> sago.node.v1.RowsRequest
+	1,  // 15: sago.node.v1.NodeService.Propose:output_type -> sago.node.v1.ProposeResponse
+	3,  // 16: sago.node.v1.NodeService.Vote:output_type -> sago.node.v1.VoteResponse
+	5,  // 17: sago.node.v1.NodeService.Sign:output_type -> sago.node.v1.SignResponse
+	7,  // 18: sago.node.v1.NodeService.PutBlock:output_type -> sago.node.v1.PutBlockResponse
+	9,  // 19: sago.node.v1.NodeService.GetBlock:output_type -> sago.node.v1.GetBlockResponse
+	11, // 20: sago.node.v1.NodeService.GetChunks:output_type -> sago.node.v1.GetChunksResponse
+	13, // 21: sago.node.v1.NodeService.CopyHistory:output_type -> sago.node.v1.CopyHistoryResponse
+	15, // 22: sago.node.v1.NodeService.Checkpoint:output_type -> sago.node.v1.CheckpointResponse
+	17, // 23: sago.node.v1.NodeService.Join:output_type -> sago.node.v1.JoinResponse
+	19, // 24: sago.node.v1.NodeService.Status:output_type -> sago.node.v1.StatusResponse
+	21, // 25: sago.node.v1.NodeService.Verify:output_type -> sago.node.v1.VerifyResponse
+	23, // 26: sago.node.v1.NodeService.State:output_type -> sago.node.v1.StateResponse
+	26, // 27: sago.node.v1.NodeService.Rows:output_type -> sago.node.v1.RowsResponse
+	15, // [15:28] is the sub-list for method output_type
+	2,  // [2:15] is the sub-list for method input_type
+	2,  // [2:2] is the sub-list for extension type_name
+	2,  // [2:2] is the sub-list for extension extendee
+	0,  // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_sago_node_v1_node_proto_init() }
@@ -1389,7 +1713,7 @@ func file_sago_node_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sago_node_v1_node_proto_rawDesc), len(file_sago_node_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

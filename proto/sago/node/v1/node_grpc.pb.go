@@ -34,6 +34,8 @@ const (
 	NodeService_Join_FullMethodName        = "/sago.node.v1.NodeService/Join"
 	NodeService_Status_FullMethodName      = "/sago.node.v1.NodeService/Status"
 	NodeService_Verify_FullMethodName      = "/sago.node.v1.NodeService/Verify"
+	NodeService_State_FullMethodName       = "/sago.node.v1.NodeService/State"
+	NodeService_Rows_FullMethodName        = "/sago.node.v1.NodeService/Rows"
 )
 
 // NodeServiceClient is the client API for NodeService service.
@@ -65,6 +67,11 @@ type NodeServiceClient interface {
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
 	// Verify checks all files of this node.
 	Verify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (*VerifyResponse, error)
+	// State answers this node's digest over all logical rows at a MARK that kept a
+	// view of them, signed.
+	State(ctx context.Context, in *StateRequest, opts ...grpc.CallOption) (*StateResponse, error)
+	// Rows answers digests over ranges of one table's rows there.
+	Rows(ctx context.Context, in *RowsRequest, opts ...grpc.CallOption) (*RowsResponse, error)
 }
 
 type nodeServiceClient struct {
@@ -203,6 +210,26 @@ func (c *nodeServiceClient) Verify(ctx context.Context, in *VerifyRequest, opts 
 	return out, nil
 }
 
+func (c *nodeServiceClient) State(ctx context.Context, in *StateRequest, opts ...grpc.CallOption) (*StateResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StateResponse)
+	err := c.cc.Invoke(ctx, NodeService_State_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *nodeServiceClient) Rows(ctx context.Context, in *RowsRequest, opts ...grpc.CallOption) (*RowsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RowsResponse)
+	err := c.cc.Invoke(ctx, NodeService_Rows_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // NodeServiceServer is the server API for NodeService service.
 // All implementations must embed UnimplementedNodeServiceServer
 // for forward compatibility.
@@ -232,6 +259,11 @@ type NodeServiceServer interface {
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	// Verify checks all files of this node.
 	Verify(context.Context, *VerifyRequest) (*VerifyResponse, error)
+	// State answers this node's digest over all logical rows at a MARK that kept a
+	// view of them, signed.
+	State(context.Context, *StateRequest) (*StateResponse, error)
+	// Rows answers digests over ranges of one table's rows there.
+	Rows(context.Context, *RowsRequest) (*RowsResponse, error)
 	mustEmbedUnimplementedNodeServiceServer()
 }
 
@@ -274,6 +306,12 @@ func (UnimplementedNodeServiceServer) Status(context.Context, *StatusRequest) (*
 }
 func (UnimplementedNodeServiceServer) Verify(context.Context, *VerifyRequest) (*VerifyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Verify not implemented")
+}
+func (UnimplementedNodeServiceServer) State(context.Context, *StateRequest) (*StateResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method State not implemented")
+}
+func (UnimplementedNodeServiceServer) Rows(context.Context, *RowsRequest) (*RowsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Rows not implemented")
 }
 func (UnimplementedNodeServiceServer) mustEmbedUnimplementedNodeServiceServer() {}
 func (UnimplementedNodeServiceServer) testEmbeddedByValue()                     {}
@@ -480,6 +518,42 @@ func _NodeService_Verify_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _NodeService_State_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServiceServer).State(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NodeService_State_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServiceServer).State(ctx, req.(*StateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _NodeService_Rows_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RowsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServiceServer).Rows(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NodeService_Rows_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServiceServer).Rows(ctx, req.(*RowsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // NodeService_ServiceDesc is the grpc.ServiceDesc for NodeService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -522,6 +596,14 @@ var NodeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Verify",
 			Handler:    _NodeService_Verify_Handler,
+		},
+		{
+			MethodName: "State",
+			Handler:    _NodeService_State_Handler,
+		},
+		{
+			MethodName: "Rows",
+			Handler:    _NodeService_Rows_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
