@@ -33,7 +33,7 @@ func (k Kind) action() format.Action {
 
 // Known reports whether this version decides operations of the kind. Any other
 // kind halts the node that applies it.
-func (k Kind) Known() bool { return k >= KindCeremony && k <= KindState }
+func (k Kind) Known() bool { return k >= KindCeremony && k <= KindState || k == KindPrune }
 
 // decide runs the operation. A *refusal is deterministic; any other error halts.
 func (t *turn) decide() error {
@@ -91,6 +91,8 @@ func (t *turn) decide() error {
 		return t.decideDamage()
 	case KindState:
 		return t.decideState()
+	case KindPrune:
+		return t.decidePrune()
 	}
 	return fmt.Errorf("operation of unknown kind %d", t.op.Kind)
 }

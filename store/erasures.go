@@ -186,11 +186,15 @@ func (s *Store) Leftovers(size uint64, keys bool) (bundles []PendingErasure, blo
 }
 
 func (m *Machine) leftover(slot format.Slot, size uint64) (*PendingErasure, error) {
-	key, err := lookup(m, tDeadSlot, slotKey(slot), format.DecodeBundleKey)
-	if err != nil || key == nil {
+	raw, err := m.idx.Get(tDeadSlot, slotKey(slot))
+	if err != nil || len(raw) == 0 {
+		return nil, err // of a bundle whose records are gone too: no key opens it
+	}
+	key, err := format.DecodeBundleKey(raw)
+	if err != nil {
 		return nil, err
 	}
-	b, err := m.bundle(*key)
+	b, err := m.bundle(key)
 	if err != nil || b == nil || b.Expire == 0 || b.Expire > size {
 		return nil, err
 	}

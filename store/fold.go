@@ -56,6 +56,8 @@ func (m *Machine) foldEffect(rec *format.Record) error {
 		return m.foldCheckpoint(rec)
 	case format.ActState:
 		return m.foldState(rec)
+	case format.ActPrune:
+		return m.foldPrune(rec)
 	case format.ActAct:
 		return m.foldAct(rec)
 	case format.ActKey:
@@ -258,7 +260,11 @@ func (m *Machine) foldErase(rec *format.Record) error {
 	if err != nil {
 		return err
 	}
-	return m.changeBundle(keyOf(rec), e.Store, func(row *format.BundleRow) error {
+	key := keyOf(rec)
+	if err := m.set(tEnded, key.Encode(), key64(uint64(rec.Clock))); err != nil {
+		return err
+	}
+	return m.changeBundle(key, e.Store, func(row *format.BundleRow) error {
 		row.Erase = rec.Sequence + 1
 		return m.settle(row)
 	})

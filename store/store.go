@@ -50,6 +50,9 @@ type Store struct {
 	idx       *index.DB
 	onDamage  func(*format.DamageError)
 
+	erasing sync.Mutex // held while history files are replaced and destroyed
+	erased  uint64     // the PRUNE record, plus one, whose files are destroyed; under erasing
+
 	ranges   sync.Mutex // held from a chunk's append to its range rows
 	flushing sync.Mutex // one flush at a time
 }
@@ -202,11 +205,15 @@ func (s *Store) recall(ctx context.Context, o Options, meta index.Meta) error {
 			size--
 		}
 	}
-	if err := m.rebuild(ctx, 0, size); err != nil {
+	meta = index.Meta{}
+	if err := s.idx.Clear(allTables()[:lastLogical], meta); err != nil {
+		return err
+	}
+	if err := s.replay(ctx, size, meta); err != nil {
 		return &format.DamageError{File: "history", Offset: -1, What: "rebuild of the index", Err: err}
 	}
 	if last.Entry >= o.FirstLogged {
-		m.applied = last.Entry - 1
+		m.applied = max(m.applied, last.Entry-1)
 	} else {
 		// Everything below the log's beginning was applied and synced before the log
 		// was cut, records or none.
@@ -218,7 +225,7 @@ func (s *Store) recall(ctx context.Context, o Options, meta index.Meta) error {
 // refillWindow reads back the operations that may still be repeated.
 func (m *Machine) refillWindow(ctx context.Context) error {
 	from := m.next
-	for from > 0 {
+	for from > m.pruned.Bound { // what lies below is long past repeating
 		rec, _, err := m.Record(from - 1)
 		if err != nil {
 			return err

@@ -29,13 +29,18 @@ const (
 	tTransaction   index.Table = 16 // institution || transaction || sequence -> nothing
 	tRetire        index.Table = 17 // block id -> sequence of the KEY record
 	tDeadSlot      index.Table = 18 // slot -> BundleKey of the bundle that expired
-	lastLogical                = tDeadSlot
+	tCarried       index.Table = 19 // sequence below the bound -> CarriedRow
+	tCarriedKey    index.Table = 20 // sequence of a carried record -> epoch || its detail's key, sealed
+	tEnded         index.Table = 21 // BundleKey -> clock at its ERASE record
+	tUnkeyed       index.Table = 22 // institution || epoch || sequence of a carried record whose detail has no key of its own -> nothing
+	lastLogical                = tUnkeyed
 	tRange         index.Table = 50 // slot || chunk || file || offset -> length || digest
 	metaCeremony               = "ceremony"
 	metaPolicy                 = "policy"
 	metaClock                  = "clock"
 	metaCheckpoint             = "checkpoint"
 	metaState                  = "state"
+	metaPruned                 = "pruned"
 	metaAuthority              = "authority/"
 )
 

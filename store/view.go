@@ -298,14 +298,16 @@ func (m *Machine) ownSequence(institution uint32, from uint64) (uint64, error) {
 		return 0, err
 	}
 	var failed error
+	prefix := key32(institution)
 	n := sort.Search(int(inst.Records), func(i int) bool {
-		v, err := m.idx.Get(tOwnHistory, cat(key32(institution), key64(uint64(i))))
-		if err != nil || len(v) != 8 {
-			failed = errors.Join(err, errors.New("a record of the institution's sequence is not in the index"))
-			return true
-		}
-		r := format.NewReader(v)
-		return r.U64() >= from
+		found := false // a record from the i-th on that lies before from; some are gone
+		err := m.idx.Ascend(tOwnHistory, cat(prefix, key64(uint64(i))), after(prefix), func(_, v []byte) (bool, error) {
+			r := format.NewReader(v)
+			found = r.U64() < from
+			return false, r.Done()
+		})
+		failed = errors.Join(failed, err)
+		return !found
 	})
 	return uint64(n), failed
 }

@@ -101,17 +101,19 @@ func (l *Local) RemoveIndex(path string) error {
 	return nil
 }
 
-// wipeUnfinished wipes key blocks that never came into place: nothing can name
-// their slots, so no warrant is needed, and a sealed key must not lie where no
-// erasure would find it.
+// wipeUnfinished wipes files that never came into place: nothing can name the
+// slots of such key blocks, and what such history files hold stands elsewhere; so
+// no warrant is needed, and neither may lie where no erasure would find it.
 func (l *Local) wipeUnfinished() error {
-	left, err := filepath.Glob(filepath.Join(l.dir, dirKeys, "*"+newSuffix))
-	if err != nil {
-		return err
-	}
-	for _, p := range left {
-		if err := wipe(p); err != nil {
+	for _, room := range []string{dirKeys, dirHistory} {
+		left, err := filepath.Glob(filepath.Join(l.dir, room, "*"+newSuffix))
+		if err != nil {
 			return err
+		}
+		for _, p := range left {
+			if err := wipe(p); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

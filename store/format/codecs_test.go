@@ -224,6 +224,8 @@ func fileCodecs() []codec {
 		codecOf("file-header", "segment", exampleHeader(format.KindSegment), format.FileHeader.Encode, fileHeader, nil),
 		codecOf("file-header", "history", exampleHeader(format.KindHistory), format.FileHeader.Encode, fileHeader, nil),
 		codecOf("file-header", "key-block", exampleHeader(format.KindKeyBlock), format.FileHeader.Encode, fileHeader, nil),
+		codecOf("base", "head", exampleBaseHead(), format.BaseHead.Encode, format.DecodeBaseHead, func(h *format.BaseHead) { tidyCheckpoint(&h.Mark) }),
+		codecOf("base", "row", format.BaseRow{Table: 2, Key: []byte("key"), Value: []byte("row")}, format.BaseRow.Encode, format.DecodeBaseRow, nil),
 		codecOf("payload", "chunk-header", exampleChunks()[0].ChunkHeader, format.ChunkHeader.Encode, chunkHeader, length),
 		codecOf("payload", "chunks", exampleChunks(), func(c []format.Chunk) []byte { return format.AppendChunks(nil, c...) }, format.DecodeChunks, nil),
 		codecOf("payload", "description", exampleDescription(), format.Description.Encode, description, nil),
@@ -268,6 +270,7 @@ func effectCodecs() []codec {
 		effect("attest", exampleAttest(), format.DecodeAttestEffect, attest),
 		effect("damage", format.DamageEffect{Node: 1, Kind: format.DamagePayload, Store: 41, Where: "segments/00000001.seg at 160"}, format.DecodeDamageEffect, nil),
 		effect("checkpoint", exampleSignedCheckpoint(), format.DecodeCheckpointEffect, checkpoint),
+		effect("prune", examplePrune(), format.DecodePruneEffect, nil),
 		effect("state", exampleState(), format.DecodeStateEffect, func(e *format.StateEffect) {
 			asSet(&e.Signatures, func(a, b format.NodeSignature) int { return byNumber(a.Node, b.Node) })
 		}),
@@ -288,6 +291,9 @@ func rowCodecs() []codec {
 		row("clock", exampleClockRow(), format.ClockRow.Encode, format.DecodeClockRow, func(c *format.ClockRow) {
 			asSet(&c.Lines, func(a, b format.LineRow) int { return byNumber(a.Voter, b.Voter) })
 		}),
+		row("pruned", format.PrunedRow{Bound: 45, Decision: 91, Loose: []uint64{0, 41}}, format.PrunedRow.Encode, format.DecodePrunedRow,
+			func(p *format.PrunedRow) { asSet(&p.Loose, byNumber) }),
+		row("carried", format.CarriedRow{Bundle: exampleKey(), Institution: 1, Class: format.DetailOther, Epoch: 8104}, format.CarriedRow.Encode, format.DecodeCarriedRow, nil),
 		row("person", exampleCeremony().Persons[0], format.EncodePerson, format.DecodePerson, nil),
 		row("definition", exampleCeremony().Definitions[0], format.EncodeDefinition, format.DecodeDefinition, nil),
 		row("policy", exampleCeremony().Policy, format.EncodePolicy, format.DecodePolicy, nil),

@@ -57,7 +57,8 @@ type FileHeader struct {
 	// Object is, for a key block, its id.
 	Object ID
 	// PrevGood is the length of the file with Number-1 up to the end of its last
-	// good record: nothing beyond is ever read. 0 in the first file.
+	// good record: nothing beyond is ever read. 0 in the first file. For a carried
+	// file, the sequence of the PRUNE record it was made after, plus one.
 	PrevGood uint64
 	// PrevTorn is the SHA-256 of the bytes beyond PrevGood when the file was
 	// sealed after an unclean stop; of nothing when it was sealed whole.

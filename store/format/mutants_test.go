@@ -133,6 +133,8 @@ func rowMutants() []mutant {
 		{p, "block", "bit-past-the-last-slot", block(func(b *format.BlockRow) { b.Used = []byte{0, 0x10} })},
 		{p, "clock", "lines-out-of-order", lines(func(c *format.ClockRow) { c.Lines = reversed(c.Lines) })},
 		{p, "clock", "voter-twice", lines(func(c *format.ClockRow) { c.Lines = twice(c.Lines) })},
+		{p, "pruned", "loose-out-of-order", format.PrunedRow{Loose: []uint64{4, 2}}.Encode()},
+		{p, "carried", "boolean-2", at(format.CarriedRow{}.Encode(), 0, 2)},
 		{p, "policy", "boolean-2", at(format.EncodePolicy(exampleCeremony().Policy), 4+8+8+4+8+1+8+8+4, 2)},
 		{"act", "act", "other-prefix", at(exampleAct().Encode(), 10, '2')},
 		{"act", "signed-act", "signatures-out-of-order", signed(func(s *format.SignedAct) { s.Signatures = reversed(s.Signatures) })},

@@ -26,6 +26,7 @@ import (
 // carried is the open carried file.
 type carried struct {
 	number  uint64
+	decided uint64 // sequence plus one of the PRUNE record that it was made after
 	first   uint64 // the record behind the last one it speaks for: the first of a whole file
 	minimum uint64 // from it on no record is missing
 	count   uint64
@@ -83,7 +84,7 @@ func openCarried(o Options, number uint64) (*carried, error) {
 	}
 	st, err := c.f.Stat()
 	if err == nil {
-		c.first, c.size = h.First, st.Size()
+		c.first, c.decided, c.size = h.First, h.PrevGood, st.Size()
 		c.places, err = newPlaces(o.Dir, carriedPlaces)
 	}
 	if err != nil {
@@ -237,6 +238,17 @@ func (l *Log) Whole() uint64 {
 	return l.carried.first
 }
 
+// Decided is the sequence plus one of the PRUNE record that the carried file was
+// made after; 0 while there is none.
+func (l *Log) Decided() uint64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.carried == nil {
+		return 0
+	}
+	return l.carried.decided
+}
+
 // Kept is Range over the records that are still here: it passes over what was
 // erased.
 func (l *Log) Kept(ctx context.Context, from, to uint64, fn func(seq uint64, encoded []byte) error) error {
@@ -302,8 +314,8 @@ func (l *Log) InNewest(bound uint64) bool {
 // before bound it takes those from bound on, and those before it that keep names.
 // From then on the others are gone for every reader; Leftovers names what is to
 // be destroyed. The tree's file is on disk before that. The newest file does not
-// hold a record before bound (Roll). One caller at a time.
-func (l *Log) Carry(ctx context.Context, bound uint64, keep func(seq uint64) (bool, error)) error {
+// hold a record before bound (Roll). decided goes into the header. One caller at a time.
+func (l *Log) Carry(ctx context.Context, bound, decided uint64, keep func(seq uint64) (bool, error)) error {
 	number := uint64(1)
 	if numbers, err := carriedNumbers(l.o.Dir); err != nil {
 		return err
@@ -321,7 +333,8 @@ func (l *Log) Carry(ctx context.Context, bound uint64, keep func(seq uint64) (bo
 	}
 	var count uint64
 	err := l.o.Files.Place(carriedName(number), func(w io.Writer) error {
-		h := format.FileHeader{Kind: format.KindCarried, Cluster: l.o.Cluster, Incarnation: l.o.Incarnation, Number: number, First: first}
+		h := format.FileHeader{Kind: format.KindCarried, Cluster: l.o.Cluster, Incarnation: l.o.Incarnation, Number: number, First: first,
+			PrevGood: decided}
 		if _, err := w.Write(h.Encode()); err != nil {
 			return err
 		}

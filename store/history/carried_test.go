@@ -39,7 +39,7 @@ func mustCarry(t *testing.T, l *Log, bound uint64, keep func(uint64) (bool, erro
 			t.Fatal(err)
 		}
 	}
-	if err := l.Carry(context.Background(), bound, keep); err != nil {
+	if err := l.Carry(context.Background(), bound, bound+1, keep); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -204,11 +204,11 @@ func TestAFailedPlacementChangesNothing(t *testing.T) {
 	l := mustOpen(t, small(dir, false))
 	fillFiles(t, l, 50)
 	failed := errors.New("failed")
-	if err := l.Carry(context.Background(), 20, func(uint64) (bool, error) { return false, failed }); !errors.Is(err, failed) {
+	if err := l.Carry(context.Background(), 20, 21, func(uint64) (bool, error) { return false, failed }); !errors.Is(err, failed) {
 		t.Fatal(err)
 	}
 	checkKept(t, l, 50, func(uint64) bool { return true })
-	if err := l.Carry(context.Background(), 50, tens); err == nil {
+	if err := l.Carry(context.Background(), 50, 51, tens); err == nil {
 		t.Fatal("carried past the file that is being written")
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math"
 	"io"
+	"math"
 	"os"
 	"sync"
 
