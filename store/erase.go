@@ -36,8 +36,32 @@ func (s *Store) EraseHistory(ctx context.Context) error {
 	if err := s.destroyHistory(ctx, p); err != nil {
 		return fmt.Errorf("destroying history files: %w", err)
 	}
+	if err := s.rewriteIndex(p); err != nil {
+		return fmt.Errorf("rewriting the index: %w", err)
+	}
 	s.erased = p.Decision
 	return nil
+}
+
+// rewriteIndex makes the index file anew, once after each run of PRUNEs: bbolt
+// keeps in free pages what was deleted.
+func (s *Store) rewriteIndex(p format.PrunedRow) error {
+	s.flushing.Lock()
+	done := s.rewritten == p.Decision
+	s.flushing.Unlock()
+	if done {
+		return nil
+	}
+	if err := s.Flush(); err != nil {
+		return err
+	}
+	if err := s.idx.Rewrite(s.custodian.RemoveIndex); err != nil {
+		return err
+	}
+	s.flushing.Lock()
+	s.rewritten = p.Decision
+	s.flushing.Unlock()
+	return s.Flush()
 }
 
 // errMoved says that another PRUNE came between: what was begun is begun again.

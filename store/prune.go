@@ -128,7 +128,8 @@ func (m *Machine) judgeRecord(rec *format.Record, cut retention.Instant, loose *
 			return v, err
 		}
 		if found {
-			known.After, e = e.After, known
+			known.After = e.After
+			e = known
 			v.row.Lasting, v.row.Bundle = false, keyOf(rec)
 		}
 	}

@@ -238,6 +238,7 @@ func TestHistoryIsErasedAtTheEndOfItsRetention(t *testing.T) {
 func TestWhatWasErasedIsInNoFile(t *testing.T) {
 	w := lived(t, 1)
 	n := w.nodes[0]
+	w.must(n.Flush())
 	if f := n.filesWith("short-3"); len(f) == 0 {
 		t.Fatal("the search finds nothing")
 	}

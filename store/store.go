@@ -52,6 +52,9 @@ type Store struct {
 
 	erasing sync.Mutex // held while history files are replaced and destroyed
 	erased  uint64     // the PRUNE record, plus one, whose files are destroyed; under erasing
+	// rewritten is the same of the index file, whose free pages keep what was
+	// deleted; under flushing.
+	rewritten uint64
 
 	ranges   sync.Mutex // held from a chunk's append to its range rows
 	flushing sync.Mutex // one flush at a time
@@ -146,6 +149,9 @@ func (s *Store) holdAgainstCheckpoint() error {
 // or ahead of the history is thrown away and built again.
 func (s *Store) openIndex(ctx context.Context, o Options) (index.Meta, error) {
 	path := filepath.Join(o.Dir, indexFile)
+	if err := s.custodian.RemoveIndex(path + index.NewSuffix); err != nil { // a rewriting was cut short
+		return index.Meta{}, err
+	}
 	opts := index.Options{Cluster: s.manifest.Cluster, Incarnation: s.manifest.Incarnation, Tables: allTables(), Probe: o.Probe}
 	db, meta, err := index.Open(path, opts)
 	if err == nil {
@@ -175,6 +181,9 @@ func (s *Store) openIndex(ctx context.Context, o Options) (index.Meta, error) {
 		return meta, err
 	}
 	s.idx, s.Machine.idx = db, db
+	if r := format.NewReader(meta.Extra); len(meta.Extra) > 0 {
+		s.rewritten = r.U64()
+	}
 	return meta, nil
 }
 
@@ -266,6 +275,9 @@ func (s *Store) Flush() error {
 	meta := index.Meta{Applied: s.applied, History: s.next, StateHash: s.state}
 	pos := s.segments.Position()
 	meta.Segment.File, meta.Segment.Offset = pos.File, pos.Offset
+	if s.rewritten > 0 {
+		meta.Extra = key64(s.rewritten)
+	}
 	failed := s.failed
 	batch := s.idx.Rotate(meta)
 	err := s.log.Sync()

@@ -87,10 +87,12 @@ func onlyZeros(f *os.File, at, n int64) error {
 }
 
 // RemoveIndex zeroes and removes an index file that nobody has open, before it is
-// built again. path is that of index.db in the data directory; every other is
-// refused with ErrName. A missing file is nil.
+// built again or once it is replaced. path is that of index.db in the data
+// directory, or of the file beside it that takes its place (index.db.new); every
+// other is refused with ErrName. A missing file is nil.
 func (l *Local) RemoveIndex(path string) error {
-	if filepath.Clean(path) != filepath.Join(l.dir, indexName) {
+	own := filepath.Join(l.dir, indexName)
+	if p := filepath.Clean(path); p != own && p != own+newSuffix {
 		return fmt.Errorf("custodian: %w: %q", ErrName, path)
 	}
 	l.work.Lock()
