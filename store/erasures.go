@@ -105,6 +105,14 @@ func (m *Machine) ErasureBacklog() (bool, error) {
 		found, pending = r.U64() >= size, true
 		return !found, r.Done()
 	})
+	if err != nil || found {
+		return found, err
+	}
+	err = m.idx.Ascend(tEpochEnd, nil, nil, func(k, _ []byte) (bool, error) {
+		r := format.NewReader(k)
+		found, pending = r.U64() >= size, true
+		return !found, r.Done()
+	})
 	if err != nil || found || !pending {
 		return found, err
 	}

@@ -58,6 +58,8 @@ func (m *Machine) foldEffect(rec *format.Record) error {
 		return m.foldState(rec)
 	case format.ActPrune:
 		return m.foldPrune(rec)
+	case format.ActCarry:
+		return m.foldCarry(rec)
 	case format.ActAct:
 		return m.foldAct(rec)
 	case format.ActKey:
@@ -303,7 +305,17 @@ func (m *Machine) foldAttest(rec *format.Record) error {
 			return err
 		}
 		if pending == nil {
-			return fmt.Errorf("bundle of record %d waits for no erasure", seq)
+			ended, err := m.epochEnd(seq)
+			if err == nil && ended == nil {
+				err = fmt.Errorf("bundle of record %d waits for no erasure", seq)
+			}
+			if err == nil {
+				err = m.attestEpoch(seq, ended, e.Node)
+			}
+			if err != nil {
+				return err
+			}
+			continue
 		}
 		err = m.changeBundle(pending.Bundle, seq, func(row *format.BundleRow) error {
 			row.Attested = withNode(row.Attested, e.Node)

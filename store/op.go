@@ -32,6 +32,7 @@ const (
 	KindRepair     Kind = 20 // format.DamageEffect
 	KindState      Kind = 21 // format.StateEffect
 	KindPrune      Kind = 23 // format.PruneEffect, counts and digest left 0
+	KindCarry      Kind = 24 // format.CarryEffect
 )
 
 // Op is one operation of a log entry, decoded.

@@ -25,7 +25,7 @@ func effectOf(a format.Action) retention.Effect {
 	case format.ActStore, format.ActRead, format.ActShow, format.ActVerify, format.ActUse, format.ActExpire, format.ActErase:
 		return retention.EffectBundle
 	case format.ActDeny, format.ActClock, format.ActCheckpoint, format.ActList, format.ActExport, format.ActNodeStart,
-		format.ActDamage, format.ActRepair, format.ActAttest, format.ActState, format.ActPrune:
+		format.ActDamage, format.ActRepair, format.ActAttest, format.ActState, format.ActPrune, format.ActCarry:
 		return retention.EffectMoment
 	case format.ActAct, format.ActMember, format.ActKey, format.ActPolicy, format.ActEnrol, format.ActInstitution, format.ActDefinition:
 		return retention.EffectLasting
@@ -38,6 +38,7 @@ type verdict struct {
 	sequence uint64
 	drop     *format.Record // nil: it stays
 	row      format.CarriedRow
+	opened   *format.KeyEffect // the epoch that it opened
 }
 
 // pruning is a PRUNE decided: what becomes of each record, and which acts and
@@ -112,6 +113,14 @@ func (m *Machine) judgeRecord(rec *format.Record, cut retention.Instant, loose *
 	switch rec.Action {
 	case format.ActAct, format.ActMember:
 		*loose = append(*loose, rec.Sequence)
+	case format.ActKey:
+		k, err := format.DecodeKeyEffect(rec.Effect)
+		if err != nil {
+			return v, err
+		}
+		if k.Verb == format.KeyEpoch {
+			v.opened = &k
+		}
 	case format.ActCheckpoint:
 		c, err := format.DecodeCheckpointEffect(rec.Effect)
 		if err != nil {
@@ -293,10 +302,15 @@ func (m *Machine) settleVerdict(v verdict, again bool) error {
 	case again:
 		return nil // stays carried
 	}
+	if v.opened != nil {
+		if err := m.set(tPassed, key32(v.opened.Institution), key32(v.opened.Epoch)); err != nil {
+			return err
+		}
+	}
 	if err := m.set(tCarried, key64(v.sequence), v.row.Encode()); err != nil || v.row.Epoch == 0 {
 		return err
 	}
-	return m.set(tUnkeyed, unkeyedKey(v.row, v.sequence), []byte{})
+	return m.set(tSealedBy, sealedByKey(v.row.Institution, v.row.Epoch, v.sequence), []byte{})
 }
 
 // dropRecord takes a record's rows away, and with a transaction's last record the
@@ -308,7 +322,12 @@ func (m *Machine) dropRecord(rec *format.Record, row format.CarriedRow, again bo
 			return err
 		}
 		if row.Epoch != 0 {
-			if err := m.unset(tUnkeyed, unkeyedKey(row, rec.Sequence)); err != nil {
+			by, _, err := m.sealedBy(row, rec.Sequence)
+			if err != nil {
+				return err
+			}
+			err = errors.Join(m.unset(tSealedBy, sealedByKey(row.Institution, by, rec.Sequence)), m.unset(tCarriedKey, seq))
+			if err != nil {
 				return err
 			}
 		}
@@ -383,10 +402,6 @@ func (m *Machine) unset(t index.Table, key []byte) error {
 		return err
 	}
 	return m.set(t, key, nil)
-}
-
-func unkeyedKey(row format.CarriedRow, seq uint64) []byte {
-	return cat(epochKey(row.Institution, row.Epoch), key64(seq))
 }
 
 // Pruned is how far the history was erased.

@@ -32,8 +32,10 @@ const (
 	tCarried       index.Table = 19 // sequence below the bound -> CarriedRow
 	tCarriedKey    index.Table = 20 // sequence of a carried record -> epoch || its detail's key, sealed
 	tEnded         index.Table = 21 // BundleKey -> clock at its ERASE record
-	tUnkeyed       index.Table = 22 // institution || epoch || sequence of a carried record whose detail has no key of its own -> nothing
-	lastLogical                = tUnkeyed
+	tSealedBy      index.Table = 22 // institution || epoch || sequence of a carried record whose detail that epoch's key opens -> nothing
+	tPassed        index.Table = 23 // institution -> newest epoch whose KEY record lies below the bound
+	tEpochEnd      index.Table = 24 // sequence of the KEY record -> EpochEndRow
+	lastLogical                = tEpochEnd
 	tRange         index.Table = 50 // slot || chunk || file || offset -> length || digest
 	metaCeremony               = "ceremony"
 	metaPolicy                 = "policy"

@@ -100,12 +100,14 @@ func tidyCheckpoint(c *format.Checkpoint) {
 }
 
 func tidyKey(e *format.KeyEffect) {
-	own := format.KeyEffect{Verb: e.Verb%3 + 1}
+	own := format.KeyEffect{Verb: e.Verb%4 + 1}
 	switch own.Verb {
 	case format.KeyAnnounce:
 		own.Block, own.Owner, own.Start, own.Slots = e.Block, e.Owner, e.Start, e.Slots
 	case format.KeyRetire:
 		own.Block, own.Owner = e.Block, e.Owner
+	case format.KeyEpochEnd:
+		own.Institution, own.Epoch, own.Use, own.Other = e.Institution, e.Epoch, e.Use, e.Other
 	case format.KeyEpoch:
 		own.Institution, own.Epoch, own.Use, own.Other, own.Subject = e.Institution, e.Epoch, e.Use, e.Other, e.Subject
 	}
@@ -267,6 +269,10 @@ func effectCodecs() []codec {
 		effect("key-announce", format.KeyEffect{Verb: format.KeyAnnounce, Block: id(0xa0), Owner: 2, Start: id(0xc0), Slots: 512}, format.DecodeKeyEffect, tidyKey),
 		effect("key-retire", format.KeyEffect{Verb: format.KeyRetire, Block: id(0xa0), Owner: 2}, format.DecodeKeyEffect, tidyKey),
 		effect("key-epoch", exampleEpoch(), format.DecodeKeyEffect, tidyKey),
+		effect("key-epoch-end", exampleEpochEnd(), format.DecodeKeyEffect, tidyKey),
+		effect("carry", exampleCarry(), format.DecodeCarryEffect, func(e *format.CarryEffect) {
+			asSet(&e.Keys, func(a, b format.CarriedKey) int { return byNumber(a.Sequence, b.Sequence) })
+		}),
 		effect("attest", exampleAttest(), format.DecodeAttestEffect, attest),
 		effect("damage", format.DamageEffect{Node: 1, Kind: format.DamagePayload, Store: 41, Where: "segments/00000001.seg at 160"}, format.DecodeDamageEffect, nil),
 		effect("checkpoint", exampleSignedCheckpoint(), format.DecodeCheckpointEffect, checkpoint),
@@ -291,6 +297,9 @@ func rowCodecs() []codec {
 		row("clock", exampleClockRow(), format.ClockRow.Encode, format.DecodeClockRow, func(c *format.ClockRow) {
 			asSet(&c.Lines, func(a, b format.LineRow) int { return byNumber(a.Voter, b.Voter) })
 		}),
+		row("carried-key", format.CarriedKeyRow{Epoch: 8110, Sealed: []byte("sealed key")}, format.CarriedKeyRow.Encode, format.DecodeCarriedKeyRow, nil),
+		row("epoch-end", format.EpochEndRow{Institution: 1, Epoch: 8104, Use: slot(0), Other: slot(1), Attested: []uint32{1, 3}}, format.EpochEndRow.Encode, format.DecodeEpochEndRow,
+			func(e *format.EpochEndRow) { nodeSet(&e.Attested) }),
 		row("pruned", format.PrunedRow{Bound: 45, Decision: 91, Loose: []uint64{0, 41}}, format.PrunedRow.Encode, format.DecodePrunedRow,
 			func(p *format.PrunedRow) { asSet(&p.Loose, byNumber) }),
 		row("carried", format.CarriedRow{Bundle: exampleKey(), Institution: 1, Class: format.DetailOther, Epoch: 8104}, format.CarriedRow.Encode, format.DecodeCarriedRow, nil),

@@ -124,6 +124,14 @@ func exampleState() format.StateEffect {
 	return e
 }
 
+func exampleEpochEnd() format.KeyEffect {
+	return format.KeyEffect{Verb: format.KeyEpochEnd, Institution: 1, Epoch: 8104, Use: slot(0), Other: slot(1)}
+}
+
+func exampleCarry() format.CarryEffect {
+	return format.CarryEffect{Institution: 1, Epoch: 8110, Keys: []format.CarriedKey{{Sequence: 41, Sealed: []byte("sealed key")}, {Sequence: 43, Sealed: []byte("another")}}}
+}
+
 func examplePrune() format.PruneEffect {
 	return format.PruneEffect{From: 40, To: 45, Cut: 47, Dropped: 3, Kept: 2, Digest: format.SequencesDigest([]uint64{41, 43})}
 }

@@ -164,3 +164,84 @@ func (b BaseRow) Encode() []byte {
 func DecodeBaseRow(v []byte) (BaseRow, error) {
 	return decodeEffect(v, func(r *Reader) BaseRow { return BaseRow{r.U8(), r.Blob(), r.Blob()} })
 }
+
+// CarriedKey is the key of one carried record's detail, sealed.
+type CarriedKey struct {
+	Sequence uint64
+	Sealed   []byte
+}
+
+// CarryEffect is what CARRY did: carried records of an institution have the keys
+// of their details sealed under the history keys of Epoch, ascending by sequence.
+type CarryEffect struct {
+	Institution, Epoch uint32
+	Keys               []CarriedKey
+}
+
+func (e CarryEffect) encode(w *Writer) {
+	w.U32(e.Institution)
+	w.U32(e.Epoch)
+	w.U32(uint32(len(e.Keys)))
+	for _, k := range e.Keys {
+		w.U64(k.Sequence)
+		w.Blob(k.Sealed)
+	}
+}
+
+// DecodeCarryEffect reads a CARRY record's effect.
+func DecodeCarryEffect(b []byte) (CarryEffect, error) {
+	return decodeEffect(b, func(r *Reader) (e CarryEffect) {
+		e.Institution, e.Epoch = r.U32(), r.U32()
+		e.Keys = list(r, 12, func(r *Reader) CarriedKey { return CarriedKey{r.U64(), r.Blob()} })
+		ascending(r, "carried keys", e.Keys, func(k CarriedKey) uint64 { return k.Sequence })
+		return e
+	})
+}
+
+// CarriedKeyRow is the sealed key of a carried record's detail.
+type CarriedKeyRow struct {
+	Epoch  uint32 // of the history key that it is sealed under
+	Sealed []byte
+}
+
+// Encode returns the canonical bytes of c.
+func (c CarriedKeyRow) Encode() []byte {
+	var w Writer
+	w.U32(c.Epoch)
+	w.Blob(c.Sealed)
+	return w.Bytes()
+}
+
+// DecodeCarriedKeyRow reads what Encode wrote.
+func DecodeCarriedKeyRow(v []byte) (CarriedKeyRow, error) {
+	return decodeEffect(v, func(r *Reader) CarriedKeyRow { return CarriedKeyRow{r.U32(), r.Blob()} })
+}
+
+// EpochEndRow is an epoch whose two history keys are to be destroyed: it stands
+// until every voter has attested.
+type EpochEndRow struct {
+	Institution, Epoch uint32
+	Use, Other         Slot
+	Attested           []uint32 // ascending
+}
+
+// Encode returns the canonical bytes of e.
+func (e EpochEndRow) Encode() []byte {
+	var w Writer
+	w.U32(e.Institution)
+	w.U32(e.Epoch)
+	w.Slot(e.Use)
+	w.Slot(e.Other)
+	w.nodes(e.Attested)
+	return w.Bytes()
+}
+
+// DecodeEpochEndRow reads what Encode wrote.
+func DecodeEpochEndRow(v []byte) (EpochEndRow, error) {
+	return decodeEffect(v, func(r *Reader) (e EpochEndRow) {
+		e.Institution, e.Epoch = r.U32(), r.U32()
+		e.Use, e.Other = r.Slot(), r.Slot()
+		e.Attested = r.nodes()
+		return e
+	})
+}
