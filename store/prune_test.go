@@ -46,9 +46,20 @@ func (w *world) years(n int) {
 	w.Helper()
 	for range n * 12 {
 		w.tick(31 * day)
+		w.openEpoch()
 	}
 	w.skip(Window + 1)
 	w.tick(minute)
+}
+
+// openEpoch opens institution 1's next quarter, once it has come.
+func (w *world) openEpoch() {
+	w.Helper()
+	epoch := EpochAt(w.nodes[0].Summary().Clock.Now)
+	if inst, err := w.nodes[0].Institution(1); err != nil || inst.Epoch >= epoch {
+		return
+	}
+	w.accept(w.commit(w.op(KindKey, format.KeyEffect{Verb: format.KeyEpoch, Institution: 1, Epoch: epoch, Use: w.slot(), Other: w.slot()})))
 }
 
 // old is the newest clock record whose time has come.
