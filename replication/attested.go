@@ -28,6 +28,9 @@ type attested struct {
 	CleanLast uint64 `json:"clean_last,omitempty"`
 	// GivenUp says why the incarnation may not be used again; empty while it may.
 	GivenUp string `json:"given_up,omitempty"`
+	// Aside says why the incarnation before this one was put aside, until this one
+	// is whole and votes.
+	Aside string `json:"aside,omitempty"`
 }
 
 // attestor writes the file. A record is never ahead of what is durable inside.
@@ -39,42 +42,93 @@ type attestor struct {
 
 func openAttestor(dir string) (*attestor, error) {
 	a := &attestor{path: filepath.Join(dir, attestedFile)}
-	raw, err := os.ReadFile(a.path)
-	if errors.Is(err, os.ErrNotExist) {
-		return a, nil
-	}
-	if err != nil {
+	if err := readSummed(a.path, "attested values", &a.have); err != nil {
 		return nil, err
-	}
-	body, sum, _ := strings.Cut(string(raw), "\n")
-	want := sha256.Sum256([]byte(body))
-	if strings.TrimSpace(sum) != hex.EncodeToString(want[:]) {
-		return nil, &format.DamageError{File: a.path, Offset: -1, What: "attested values"}
-	}
-	if err := json.Unmarshal([]byte(body), &a.have); err != nil {
-		return nil, &format.DamageError{File: a.path, Offset: -1, What: "attested values", Err: err}
 	}
 	return a, nil
 }
 
-func (a *attestor) write(v attested) error {
+// readSummed reads a file that writeSummed wrote; one that is not there changes
+// nothing, one that was changed is damage.
+func readSummed(path, what string, v any) error {
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	body, sum, _ := strings.Cut(string(raw), "\n")
+	want := sha256.Sum256([]byte(body))
+	if strings.TrimSpace(sum) != hex.EncodeToString(want[:]) {
+		return &format.DamageError{File: path, Offset: -1, What: what}
+	}
+	if err := json.Unmarshal([]byte(body), v); err != nil {
+		return &format.DamageError{File: path, Offset: -1, What: what, Err: err}
+	}
+	return nil
+}
+
+// writeSummed writes a value as a line of JSON and a line with its SHA-256,
+// durably.
+func writeSummed(path, what string, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
 	sum := sha256.Sum256(body)
-	if err := durable.WriteFile(a.path, []byte(string(body)+"\n"+hex.EncodeToString(sum[:])+"\n"), 0o600); err != nil {
-		return fmt.Errorf("attested values: %w", err)
+	if err := durable.WriteFile(path, []byte(string(body)+"\n"+hex.EncodeToString(sum[:])+"\n"), 0o600); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+func (a *attestor) write(v attested) error {
+	if err := writeSummed(a.path, "attested values", v); err != nil {
+		return err
 	}
 	a.have = v
 	return nil
 }
 
-// begin starts the account of a new incarnation.
-func (a *attestor) begin(incarnation format.ID) error {
+// begin starts the account of a new incarnation. Why the one before it was put
+// aside stays until settled, the first reason first.
+func (a *attestor) begin(incarnation format.ID, aside string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.write(attested{Incarnation: hex.EncodeToString(incarnation[:])})
+	if a.have.Aside != "" {
+		aside = a.have.Aside
+	}
+	return a.write(attested{Incarnation: hex.EncodeToString(incarnation[:]), Aside: aside})
+}
+
+// aside says why the incarnation before this one was put aside.
+func (a *attestor) aside() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.have.Aside
+}
+
+// settled records that this incarnation is whole: nothing is put aside any more.
+func (a *attestor) settled() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.have.Aside == "" {
+		return nil
+	}
+	v := a.have
+	v.Aside = ""
+	return a.write(v)
+}
+
+// had is how many records the incarnation durably had; 0 for another one.
+func (a *attestor) had(incarnation format.ID) uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.have.Incarnation != hex.EncodeToString(incarnation[:]) {
+		return 0
+	}
+	return a.have.Size
 }
 
 // raise records greater values; equal or lesser ones write nothing.

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -67,6 +68,25 @@ type testCluster struct {
 	times    []*testTime
 	addrs    map[string]string
 	timing   Timing
+	logged   logText
+}
+
+// logText keeps what the nodes log from warnings on.
+type logText struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logText) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *logText) has(s string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Contains(l.text.Bytes(), []byte(s))
 }
 
 const (
@@ -163,13 +183,14 @@ func (c *testCluster) tryStart(i int) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	level := slog.LevelError + 4
+	var out io.Writer = &c.logged
+	level := slog.LevelWarn
 	if os.Getenv("SAGO_TEST_LOG") != "" {
-		level = slog.LevelDebug
+		out, level = io.MultiWriter(os.Stderr, out), slog.LevelDebug
 	}
 	n, err := Open(context.Background(), Config{Name: name, DataDir: c.dataDir(i), KeyDir: c.keyDir(i), Listener: l, Peers: c.addrs,
 		Ceremony: c.ceremony, Time: c.times[i], Timing: c.timing, Version: "test",
-		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("node", name)})
+		Log: slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level})).With("node", name)})
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}

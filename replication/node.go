@@ -28,6 +28,7 @@ type Node struct {
 	timing Timing
 
 	attestor *attestor
+	signer   *signer
 	store    *store.Store
 	logs     *logStore
 	files    *logFile
@@ -41,9 +42,11 @@ type Node struct {
 
 	applying sync.Mutex // held while an entry or a copy changes the Machine
 	failure  atomic.Pointer[error]
+	lost     atomic.Pointer[string] // that no majority has a history any more
 	ended    chan struct{}
 	wake     chan struct{} // something was recorded that a duty may wait for
 	heal     *healer
+	scrub    *scrubber
 	// startDamage is what the start found, until the healer takes it.
 	startDamage []*format.DamageError
 	startID     format.ID // of this process start
@@ -59,6 +62,8 @@ type Timing struct {
 	TickIdle, TickBusy time.Duration
 	// Duties is how often a node looks after what it has to do.
 	Duties time.Duration
+	// StateEvery is the time on the quorum clock between two digests over all rows.
+	StateEvery time.Duration
 	// SnapshotThreshold and TrailingLogs are raft's.
 	SnapshotThreshold, TrailingLogs uint64
 	SnapshotInterval                time.Duration
@@ -79,6 +84,7 @@ func (t Timing) withDefaults() Timing {
 	def(&t.TickBusy, time.Second)
 	def(&t.Duties, 200*time.Millisecond)
 	def(&t.SnapshotInterval, 30*time.Second)
+	def(&t.StateEvery, 24*time.Hour)
 	if t.SnapshotThreshold == 0 {
 		t.SnapshotThreshold = 8192
 	}
@@ -97,7 +103,7 @@ func (t Timing) withDefaults() Timing {
 // is refused.
 func Open(ctx context.Context, c Config) (*Node, error) {
 	n := &Node{cfg: c, log: c.Log, timing: c.Timing.withDefaults(), ended: make(chan struct{}), wake: make(chan struct{}, 1), startID: randomID()}
-	n.heal = &healer{node: n}
+	n.heal, n.scrub = &healer{node: n}, &scrubber{node: n}
 	var err error
 	if n.start, err = readStart(c); err != nil {
 		return nil, err
@@ -108,9 +114,13 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	if n.attestor, err = openAttestor(c.KeyDir); err != nil {
 		return nil, err
 	}
+	if n.signer, err = openSigner(c.KeyDir, n.keys.sign); err != nil {
+		return nil, err
+	}
 	if err := n.openData(ctx); err != nil {
 		return nil, err
 	}
+	n.sayAside()
 	if err := n.openNetwork(); err != nil {
 		return nil, errors.Join(err, n.store.Abandon(), n.files.Close())
 	}
@@ -222,6 +232,7 @@ func (n *Node) run() {
 	spawn(n.serveDuties)
 	spawn(n.serveCopy)
 	spawn(n.heal.run)
+	spawn(n.scrub.run)
 }
 
 // flushEvery is how often what was applied goes to the index file.

@@ -25,6 +25,8 @@ type Options struct {
 	// log that is whole. Records of the last entry in the history are decided
 	// again when the log replays that entry.
 	FirstLogged uint64
+	// Refill says what to do about a history that is shorter than it was.
+	Refill Refill
 	// Probe looks at the index file in a child process; nil: in this one.
 	Probe func(path string) error
 	// OnDamage is told of damage that a start found and could go on from.
@@ -49,6 +51,7 @@ type Store struct {
 	keys      *keyring.Ring
 	idx       *index.DB
 	onDamage  func(*format.DamageError)
+	refilling uint64 // records that the history had; 0 where none is missing
 
 	erasing sync.Mutex // held while history files are replaced and destroyed
 	erased  uint64     // the PRUNE record, plus one, whose files are destroyed; under erasing
@@ -103,14 +106,17 @@ func (s *Store) openRooms(ctx context.Context, o Options, clean bool) error {
 	if s.keys, err = keyring.Open(o.Dir, o.Root, m.Cluster, s.custodian); err != nil {
 		return err
 	}
-	log, err := history.Open(history.Options{Dir: o.Dir, Files: s.custodian, Cluster: m.Cluster, Incarnation: m.Incarnation,
-		Clean: clean, OnDamage: o.OnDamage}, nil)
+	log, err := openHistory(history.Options{Dir: o.Dir, Files: s.custodian, Cluster: m.Cluster, Incarnation: m.Incarnation,
+		Clean: clean, OnDamage: o.OnDamage}, o.Refill)
 	if err != nil {
 		return err
 	}
 	s.Machine = &Machine{own: identity{cluster: m.Cluster, ceremony: m.Ceremony}, log: log, notify: o.Notify}
 	meta, err := s.openIndex(ctx, o)
 	if err != nil {
+		return err
+	}
+	if meta, err = s.checkLength(ctx, o, meta); err != nil {
 		return err
 	}
 	from := segment.Position{File: meta.Segment.File, Offset: meta.Segment.Offset}
@@ -145,45 +151,58 @@ func (s *Store) holdAgainstCheckpoint() error {
 	return nil
 }
 
-// openIndex opens the index and checks every row. One that is damaged, foreign
-// or ahead of the history is thrown away and built again.
+// openIndex opens the index and checks every row. One that is damaged or foreign
+// is thrown away and built again.
 func (s *Store) openIndex(ctx context.Context, o Options) (index.Meta, error) {
-	path := filepath.Join(o.Dir, indexFile)
-	if err := s.custodian.RemoveIndex(path + index.NewSuffix); err != nil { // a rewriting was cut short
+	if err := s.custodian.RemoveIndex(filepath.Join(o.Dir, indexFile+index.NewSuffix)); err != nil { // a rewriting was cut short
 		return index.Meta{}, err
 	}
-	opts := index.Options{Cluster: s.manifest.Cluster, Incarnation: s.manifest.Incarnation, Tables: allTables(), Probe: o.Probe}
-	db, meta, err := index.Open(path, opts)
+	db, meta, err := index.Open(filepath.Join(o.Dir, indexFile), s.indexOptions(o))
 	if err == nil {
-		if err = db.VerifyAll(ctx); err == nil && meta.History > s.log.Size() {
-			return meta, errors.Join(db.Close(), &format.DamageError{File: "history", Offset: -1,
-				What: fmt.Sprintf("the index knows %d records, the history holds %d", meta.History, s.log.Size())})
-		}
-		if err != nil {
+		if err = db.VerifyAll(ctx); err != nil {
 			err = errors.Join(err, db.Close())
 		}
 	}
 	var damage *format.DamageError
 	switch {
 	case err == nil:
+		s.idx, s.Machine.idx = db, db
+		if r := format.NewReader(meta.Extra); len(meta.Extra) > 0 {
+			s.rewritten = r.U64()
+		}
+		return meta, nil
 	case errors.As(err, &damage), errors.Is(err, index.ErrForeign), errors.Is(err, index.ErrTables):
 		if damage == nil {
 			damage = &format.DamageError{File: indexFile, Offset: -1, What: "index", Err: err}
 		}
 		o.OnDamage(damage)
-		if err := s.custodian.RemoveIndex(path); err != nil {
-			return meta, err
+		return s.freshIndex(o)
+	}
+	return meta, err
+}
+
+func (s *Store) indexOptions(o Options) index.Options {
+	return index.Options{Cluster: s.manifest.Cluster, Incarnation: s.manifest.Incarnation, Tables: allTables(), Probe: o.Probe}
+}
+
+// freshIndex throws the index away and begins an empty one.
+func (s *Store) freshIndex(o Options) (index.Meta, error) {
+	path := filepath.Join(o.Dir, indexFile)
+	if s.idx != nil {
+		err := s.idx.Close()
+		s.idx, s.Machine.idx = nil, nil
+		if err != nil {
+			return index.Meta{}, err
 		}
-		if db, meta, err = index.Open(path, opts); err != nil {
-			return meta, err
-		}
-	default:
+	}
+	if err := s.custodian.RemoveIndex(path); err != nil {
+		return index.Meta{}, err
+	}
+	db, meta, err := index.Open(path, s.indexOptions(o))
+	if err != nil {
 		return meta, err
 	}
 	s.idx, s.Machine.idx = db, db
-	if r := format.NewReader(meta.Extra); len(meta.Extra) > 0 {
-		s.rewritten = r.U64()
-	}
 	return meta, nil
 }
 
@@ -196,6 +215,9 @@ func (s *Store) recall(ctx context.Context, o Options, meta index.Meta) error {
 	m.applied, m.next, m.state, m.covering, m.changed = meta.Applied, meta.History, meta.StateHash, meta.History, meta.History
 	if meta.History > 0 || meta.Applied > 0 || m.log.Size() == 0 {
 		return m.refillWindow(ctx)
+	}
+	if s.refilling != 0 {
+		o.FirstLogged = o.Refill.Logged // all that is missing is in the log
 	}
 	size := m.log.Size()
 	last, _, err := m.Record(size - 1)

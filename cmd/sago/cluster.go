@@ -33,6 +33,7 @@ type nodeJSON struct {
 	State        string `json:"state"`
 	AppliedIndex uint64 `json:"applied_index"`
 	HistorySize  uint64 `json:"history_size"`
+	SignedSize   uint64 `json:"signed_size"`
 	HistoryRoot  string `json:"history_root"`
 	StateHash    string `json:"state_hash"`
 	Reachable    bool   `json:"reachable"`
@@ -49,7 +50,7 @@ func toCluster(r *sagov1.ClusterServiceStatusResponse) clusterJSON {
 	for _, n := range r.GetNodes() {
 		out.Nodes = append(out.Nodes, nodeJSON{
 			ID: n.GetId(), Number: n.GetNumber(), Address: n.GetAddress(), State: n.GetState(), AppliedIndex: n.GetAppliedIndex(),
-			HistorySize: n.GetHistorySize(), HistoryRoot: hexOf(n.GetHistoryRoot()), StateHash: hexOf(n.GetStateHash()),
+			HistorySize: n.GetHistorySize(), SignedSize: n.GetSignedSize(), HistoryRoot: hexOf(n.GetHistoryRoot()), StateHash: hexOf(n.GetStateHash()),
 			Reachable: n.GetReachable(), Protection: n.GetProtection(), Incarnation: n.GetIncarnation(), Detail: n.GetDetail(),
 		})
 	}
@@ -79,10 +80,15 @@ func clusterText(p *page, r *sagov1.ClusterServiceStatusResponse) {
 	}
 	p.pair("응답한 노드", "answered by", r.GetAnsweredBy())
 	p.pair("설명", "detail", r.GetDetail())
-	p.head("노드", "NODE", "주소", "ADDRESS", "상태", "STATE", "닿음", "REACHABLE", "적용", "APPLIED", "이력", "HISTORY", "루트", "ROOT", "보호", "PROTECTION")
+	p.head("노드", "NODE", "주소", "ADDRESS", "상태", "STATE", "닿음", "REACHABLE", "적용", "APPLIED", "이력", "HISTORY", "서명", "SIGNED", "루트", "ROOT", "보호", "PROTECTION")
 	for _, n := range r.GetNodes() {
 		root := hexOf(n.GetHistoryRoot())
-		p.row(n.GetId(), n.GetAddress(), n.GetState(), p.yes(n.GetReachable()), n.GetAppliedIndex(), n.GetHistorySize(), root[:min(16, len(root))], n.GetProtection())
+		p.row(n.GetId(), n.GetAddress(), n.GetState(), p.yes(n.GetReachable()), n.GetAppliedIndex(), n.GetHistorySize(), n.GetSignedSize(), root[:min(16, len(root))], n.GetProtection())
+	}
+	for _, n := range r.GetNodes() {
+		if n.GetDetail() != "" {
+			p.pair(n.GetId(), n.GetId(), n.GetDetail())
+		}
 	}
 }
 

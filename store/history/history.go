@@ -71,10 +71,26 @@ type Options struct {
 	// Clean says that the last run's Close returned nil: a tail that does not
 	// verify is then damage, never a torn tail.
 	Clean bool
+	// Refill says that records which are missing at the end will be appended again:
+	// a cut end is then taken for a torn one.
+	Refill bool
 	// OnDamage, when set, is told where the tree file differed from the records. It
 	// has been rewritten from them.
 	OnDamage func(*format.DamageError)
 }
+
+// LostError says that the history ends before records that were on disk: a file
+// was cut, or history.tree has hashes of more. Nothing has been changed.
+type LostError struct {
+	Have  uint64 // records that are there
+	Entry uint64 // log entry of the last of them; 0 for none
+	Err   error
+}
+
+func (e *LostError) Error() string { return fmt.Sprintf("%d records are there: %v", e.Have, e.Err) }
+
+// Unwrap is the damage.
+func (e *LostError) Unwrap() error { return e.Err }
 
 // Log is an open history. Append, Sync and Close are one writer's, one call at a
 // time; everything else is safe beside them.
@@ -85,6 +101,7 @@ type Log struct {
 	places *places // of durable records: every 32nd, and each file's first
 	noted  uint64  // file of the newest place; the writer's
 	failed error   // latched; the writer's
+	entry  uint64  // of the last record that Open read
 
 	mu      sync.RWMutex
 	size    uint64
@@ -106,6 +123,9 @@ type Log struct {
 func Open(o Options, each func(seq uint64, encoded []byte) error) (*Log, error) {
 	if o.MaxFile == 0 {
 		o.MaxFile = DefaultMaxFile
+	}
+	if o.Refill {
+		o.Clean = false
 	}
 	l := &Log{o: o}
 	var err error
@@ -132,7 +152,7 @@ func Open(o Options, each func(seq uint64, encoded []byte) error) (*Log, error) 
 		good, err = l.load(o.Clean, each)
 	}
 	if err == nil {
-		err = l.checkTree(good)
+		err = l.checkTree(good, o.Refill)
 	}
 	if err == nil {
 		err = files.Resume(good, l.size)
@@ -146,14 +166,16 @@ func Open(o Options, each func(seq uint64, encoded []byte) error) (*Log, error) 
 
 // checkTree settles the tree file. It is written only after the records are
 // synced, so a leaf hash without a record proves that the record was lost.
-func (l *Log) checkTree(good int64) error {
+func (l *Log) checkTree(good int64, refill bool) error {
 	lost, err := l.tree.settleEnd()
-	if err != nil || !lost {
+	if err != nil || !lost || refill {
 		return err
 	}
 	newest, _ := l.files.Newest()
-	return l.files.Damage(newest.Number, good, recordName(l.size), errors.New("missing, though history.tree has its hash"))
+	return l.lost(l.files.Damage(newest.Number, good, recordName(l.size), errors.New("missing, though history.tree has its hash")))
 }
+
+func (l *Log) lost(err error) error { return &LostError{Have: l.size, Entry: l.entry, Err: err} }
 
 func recordName(seq uint64) string { return fmt.Sprintf("record %d", seq) }
 
@@ -172,7 +194,7 @@ func (l *Log) Append(encoded []byte) (uint64, format.Digest, error) {
 		return 0, format.Digest{}, l.failed
 	}
 	seq := l.Size()
-	if err := checkRecord(encoded, seq); err != nil {
+	if _, err := checkRecord(encoded, seq); err != nil {
 		return 0, format.Digest{}, err
 	}
 	leaf := format.LeafHash(encoded)
@@ -189,16 +211,17 @@ func (l *Log) Append(encoded []byte) (uint64, format.Digest, error) {
 	return seq, leaf, nil
 }
 
-// checkRecord refuses what is not the canonical encoding of the record seq.
-func checkRecord(encoded []byte, seq uint64) error {
+// checkRecord refuses what is not the canonical encoding of the record seq, and
+// answers its log entry.
+func checkRecord(encoded []byte, seq uint64) (entry uint64, err error) {
 	r, err := format.DecodeRecord(encoded)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if r.Sequence != seq {
-		return fmt.Errorf("%w: %d where %d belongs", ErrSequence, r.Sequence, seq)
+		return 0, fmt.Errorf("%w: %d where %d belongs", ErrSequence, r.Sequence, seq)
 	}
-	return nil
+	return r.Entry, nil
 }
 
 // Compare is for replay, which meets records already written: nil if encoded is

@@ -58,7 +58,11 @@ func (f *frames) length() (n int, sum uint32, err error) {
 	copy(f.buf[:4], head[:4])
 	size := binary.BigEndian.Uint32(head[:])
 	if size == 0 || size > format.MaxRecord || int64(size) > f.good-f.off-frameSize {
-		return 0, 0, fmt.Errorf("%w: length %d", format.ErrMalformed, size)
+		err := fmt.Errorf("%w: length %d", format.ErrMalformed, size)
+		if size <= format.MaxRecord && int64(size) > f.good-f.off-frameSize {
+			err = fmt.Errorf("%w: %w", err, errCut)
+		}
+		return 0, 0, err
 	}
 	return int(size), binary.BigEndian.Uint32(head[4:]), nil
 }
@@ -78,6 +82,13 @@ func (f *frames) next() ([]byte, error) {
 	}
 	f.off += int64(frameSize + n)
 	return framed[4:], nil
+}
+
+// errCut says that a record goes on behind the end of its file.
+var errCut = errors.New("the file ends before it")
+
+func isCut(err error) bool {
+	return errors.Is(err, errCut) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
 }
 
 // skip passes one record without looking at it.
@@ -130,10 +141,14 @@ func (l *Log) loadFile(f series.File, torn bool, each func(uint64, []byte) error
 			if torn && isTorn(err) {
 				return at, nil
 			}
-			return 0, r.damage(at, l.size, err)
+			damage := r.damage(at, l.size, err)
+			if newest, _ := l.files.Newest(); isCut(err) && f.Number == newest.Number {
+				damage = l.lost(damage)
+			}
+			return 0, damage
 		}
 		// Its checksum is good, so it was written like this: never a torn tail.
-		if err := checkRecord(encoded, l.size); err != nil {
+		if l.entry, err = checkRecord(encoded, l.size); err != nil {
 			return 0, r.damage(at, l.size, err)
 		}
 		if each != nil {
@@ -231,7 +246,7 @@ func (l *Log) skipTo(r *frames, at, seq uint64) ([]byte, error) {
 
 // checkLeaf compares a record read again with what the tree was built from.
 func (l *Log) checkLeaf(seq uint64, encoded []byte) error {
-	if err := checkRecord(encoded, seq); err != nil {
+	if _, err := checkRecord(encoded, seq); err != nil {
 		return err
 	}
 	leaf, err := l.tree.leaf(seq)
@@ -251,7 +266,7 @@ func (l *Log) Range(ctx context.Context, from, to uint64, fn func(seq uint64, en
 	if from > to || to > l.Size() {
 		return fmt.Errorf("%w: records %d to %d of %d", ErrBeyond, from, to, l.Size())
 	}
-	check := func(seq uint64, encoded []byte) error { return checkRecord(encoded, seq) }
+	check := func(seq uint64, encoded []byte) error { _, err := checkRecord(encoded, seq); return err }
 	seq, err := l.scan(ctx, from, min(to, l.Durable()), check, fn)
 	if err != nil {
 		return err
