@@ -47,6 +47,7 @@ type Node struct {
 	wake     chan struct{} // something was recorded that a duty may wait for
 	heal     *healer
 	scrub    *scrubber
+	begun    uint64 // entry of the record that vouches for a copied base; serveCopy's
 	// startDamage is what the start found, until the healer takes it.
 	startDamage []*format.DamageError
 	startID     format.ID // of this process start

@@ -92,6 +92,14 @@ func (t *tree) flushed() {
 	t.mu.Unlock()
 }
 
+// reset empties the tree and its file.
+func (t *tree) reset() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.size, t.right, t.base, t.pending = 0, [64]tlog.Hash{}, 0, nil
+	return errors.Join(t.f.Truncate(0), t.f.Sync())
+}
+
 // adopt takes the first n leaf hashes from the file: those of records which may
 // be gone, so that nothing else knows them. The hashes above them must follow from
 // them; where one does not, one of the two is damaged, and nothing is rewritten.
