@@ -42,7 +42,7 @@ func (e *RollbackError) Error() string {
 	} else if to := max(e.Signed, e.Had); to > e.Have {
 		fmt.Fprintf(&b, ": records %d to %d are missing", e.Have, to-1)
 	}
-	if e.Err != nil {
+	if e.Err != nil && e.Had == 0 { // else it says nothing more
 		fmt.Fprintf(&b, " (%v)", e.Err)
 	}
 	return b.String()

@@ -1,12 +1,9 @@
 package service
 
 import (
-	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"strings"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/store/format"
@@ -63,7 +60,23 @@ func (s *historyServer) Verify(ctx context.Context, _ *sagov1.HistoryServiceVeri
 	answer := &sagov1.HistoryServiceVerifyResponse{Size: now.Size, Checkpoint: s.note(now.Checkpoint)}
 	var t tree
 	var at format.Digest // root at the checkpoint's size
-	err := s.node.Store().History(ctx, 0, now.Size, func(sequence uint64, encoded []byte) error {
+	// Of a record that was erased at the end of its retention there is the leaf hash.
+	erased := func(before uint64) error {
+		for t.size < before {
+			leaf, err := s.node.Store().LeafHash(t.size)
+			if err != nil {
+				return err
+			}
+			if t.add(leaf); t.size == cp.Size {
+				at = t.root()
+			}
+		}
+		return nil
+	}
+	err := s.node.Store().Kept(ctx, 0, now.Size, func(sequence uint64, encoded []byte) error {
+		if err := erased(sequence); err != nil {
+			return err
+		}
 		if rec, err := format.DecodeRecord(encoded); err != nil || rec.Sequence != sequence {
 			return &format.DamageError{File: "history", Offset: -1, What: fmt.Sprintf("record %d", sequence), Err: err}
 		}
@@ -92,26 +105,13 @@ func (s *historyServer) Verify(ctx context.Context, _ *sagov1.HistoryServiceVeri
 	return answer, nil
 }
 
-// noteECDSA is the C2SP signature type of an ECDSA note.
-const noteECDSA = 0x02
-
-// note is a checkpoint as a C2SP signed note; empty while there is none.
+// note is a checkpoint as a C2SP signed note, the witnesses' lines behind the
+// nodes'; empty while there is none.
 func (s *Server) note(e format.CheckpointEffect) string {
 	if len(e.Signatures) == 0 {
 		return ""
 	}
-	members := s.node.Store().Members()
-	var b strings.Builder
-	b.WriteString(e.Checkpoint.Text())
-	b.WriteByte('\n')
-	for _, sig := range e.Signatures {
-		for _, m := range members {
-			if m.Number == sig.Node {
-				id := sum([]byte(m.Name), []byte{'\n', noteECDSA}, m.PublicKey)
-				line := bytes.Join([][]byte{id[:4], sig.Signature}, nil)
-				fmt.Fprintf(&b, "— %s %s\n", m.Name, base64.StdEncoding.EncodeToString(line))
-			}
-		}
-	}
-	return b.String()
+	n := e.Note(s.node.Store().Members())
+	n.Lines = append(n.Lines, s.cfg.Cosignatures(e.Checkpoint)...)
+	return n.String()
 }

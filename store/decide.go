@@ -27,15 +27,15 @@ func (k Kind) action() format.Action {
 		return format.ActVerify
 	case KindUse:
 		return format.ActUse
+	case KindExport:
+		return format.ActExport
 	}
 	return 0
 }
 
 // Known reports whether this version decides operations of the kind. Any other
 // kind halts the node that applies it.
-func (k Kind) Known() bool {
-	return k >= KindCeremony && k <= KindState || k == KindPrune || k == KindCarry
-}
+func (k Kind) Known() bool { return k >= KindCeremony && k <= KindCarry }
 
 // decide runs the operation. A *refusal is deterministic; any other error halts.
 func (t *turn) decide() error {
@@ -96,6 +96,8 @@ func (t *turn) decide() error {
 		return t.decideDamage()
 	case KindState:
 		return t.decideState()
+	case KindExport:
+		return t.decideExport()
 	case KindPrune:
 		return t.decidePrune()
 	case KindCarry:

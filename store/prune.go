@@ -332,6 +332,13 @@ func (m *Machine) dropRecord(rec *format.Record, row format.CarriedRow, again bo
 			}
 		}
 	}
+	if rec.Action == format.ActCheckpoint {
+		e, err := format.DecodeCheckpointEffect(rec.Effect)
+		if err != nil {
+			return err
+		}
+		m.idx.Delete(tCheckpoint, key64(e.Checkpoint.Size))
+	}
 	if rec.Action == format.ActUse {
 		e, err := format.DecodeUseEffect(rec.Effect)
 		if err != nil {

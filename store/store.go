@@ -106,7 +106,7 @@ func (s *Store) openRooms(ctx context.Context, o Options, clean bool) error {
 	if s.keys, err = keyring.Open(o.Dir, o.Root, m.Cluster, s.custodian); err != nil {
 		return err
 	}
-	log, err := openHistory(history.Options{Dir: o.Dir, Files: s.custodian, Cluster: m.Cluster, Incarnation: m.Incarnation,
+	log, err := openHistory(history.Options{Dir: o.Dir, Files: s.custodian, Place: s.custodian.Place, Cluster: m.Cluster, Incarnation: m.Incarnation,
 		Clean: clean, OnDamage: o.OnDamage}, o.Refill)
 	if err != nil {
 		return err

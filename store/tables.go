@@ -37,6 +37,7 @@ const (
 	tEpochEnd      index.Table = 24 // sequence of the KEY record -> EpochEndRow
 	lastLogical                = tEpochEnd
 	tRange         index.Table = 50 // slot || chunk || file || offset -> length || digest
+	tCheckpoint    index.Table = 51 // tree size -> sequence of its CHECKPOINT record
 	metaCeremony               = "ceremony"
 	metaPolicy                 = "policy"
 	metaClock                  = "clock"
@@ -51,7 +52,7 @@ func allTables() []index.Table {
 	for i := tMeta; i <= lastLogical; i++ {
 		t = append(t, i)
 	}
-	return append(t, tRange)
+	return append(t, tRange, tCheckpoint)
 }
 
 func key32(v uint32) []byte { return binary.BigEndian.AppendUint32(nil, v) }

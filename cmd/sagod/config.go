@@ -31,6 +31,7 @@ type nodeConfig struct {
 	Peers          map[string]string `toml:"peers,omitempty"`
 	TLS            tlsConfig         `toml:"tls"`
 	Time           timeConfig        `toml:"time"`
+	Witnesses      []witnessFile     `toml:"witness,omitempty"`
 }
 
 type tlsConfig struct {
@@ -73,6 +74,9 @@ func readConfig(path string) (nodeConfig, error) {
 	}
 	for i := range c.Time.Sources {
 		c.Time.Sources[i].CA = beside(dir, c.Time.Sources[i].CA)
+	}
+	for i := range c.Witnesses {
+		c.Witnesses[i].CA = beside(dir, c.Witnesses[i].CA)
 	}
 	if c.Time.ClockFile == "" && c.KeyDir != "" {
 		c.Time.ClockFile = filepath.Join(c.KeyDir, "devclock.json")
@@ -213,6 +217,7 @@ func (c *nodeConfig) checkAgainst(ceremony format.Ceremony, wrong *faults) {
 			wrong.add("config: peers.%s: is no other node of the ceremony", name)
 		}
 	}
+	c.checkWitnesses(ceremony.Policy, wrong)
 	switch {
 	case c.Time.Development && ceremony.Production:
 		wrong.add("config: time.development: the ceremony is one of production")

@@ -10,9 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/replication"
 	"github.com/sago-worm/sago/service"
 	"github.com/sago-worm/sago/store/format"
@@ -27,7 +29,9 @@ type unit struct {
 	timing   replication.Timing
 	time     *nodeTime
 	log      *slog.Logger
-	probe    func(path string) error // reads a database file before it is opened; nil: in this process
+	// witnessEvery is the least time between two requests to one witness; 0: 5 s.
+	witnessEvery time.Duration
+	probe        func(path string) error // reads a database file before it is opened; nil: in this process
 
 	lock           *os.File
 	clients, nodes net.Listener
@@ -120,8 +124,14 @@ func (u *unit) serve(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("tls: %w", err)
 	}
+	asked, err := u.askWitnesses()
+	if err != nil {
+		return err
+	}
+	defer asked.Close()
 	front, err := service.New(service.Config{Node: node, Clock: u.time.report, Certificate: certificate,
-		Authorities: u.authorities, Founders: u.ceremony.Persons, Time: u.floor, Log: u.log})
+		Authorities: u.authorities, Founders: u.ceremony.Persons, Time: u.floor, Log: u.log,
+		Witnesses: func() []*sagov1.WitnessState { return witnessStates(asked) }, Cosignatures: asked.Cosignatures})
 	if err != nil {
 		return err
 	}

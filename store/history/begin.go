@@ -67,7 +67,7 @@ func (l *Log) beginWith(ctx context.Context, first, decided uint64, leaf func() 
 	if err := l.tree.f.Sync(); err != nil {
 		return 0, err
 	}
-	return count, l.o.Files.Place(carriedName(1), func(w io.Writer) error {
+	return count, l.o.Place(carriedName(1), func(w io.Writer) error {
 		h := format.FileHeader{Kind: format.KindCarried, Cluster: l.o.Cluster, Incarnation: l.o.Incarnation, Number: 1, First: first, PrevGood: decided}
 		if _, err := w.Write(h.Encode()); err != nil {
 			return err

@@ -332,7 +332,7 @@ func (l *Log) Carry(ctx context.Context, bound, decided uint64, keep func(seq ui
 		return err
 	}
 	var count uint64
-	err := l.o.Files.Place(carriedName(number), func(w io.Writer) error {
+	err := l.o.Place(carriedName(number), func(w io.Writer) error {
 		h := format.FileHeader{Kind: format.KindCarried, Cluster: l.o.Cluster, Incarnation: l.o.Incarnation, Number: number, First: first,
 			PrevGood: decided}
 		if _, err := w.Write(h.Encode()); err != nil {

@@ -75,7 +75,8 @@ var (
 )
 
 func options(dir string, clean bool) Options {
-	return Options{Dir: dir, Files: newFiles(dir), Cluster: cluster, Incarnation: incarnation, Clean: clean}
+	files := newFiles(dir)
+	return Options{Dir: dir, Files: files, Place: files.Place, Cluster: cluster, Incarnation: incarnation, Clean: clean}
 }
 
 // recordOf encodes record seq, with a detail of size bytes that follow from it.

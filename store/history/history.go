@@ -37,12 +37,7 @@ var (
 )
 
 // Files is how a Log reaches its files for writing.
-type Files interface {
-	series.Files
-	// Place makes a whole file, sealed when it returns: all that fill writes, or
-	// nothing.
-	Place(name string, fill func(io.Writer) error) error
-}
+type Files = series.Files
 
 // DefaultMaxFile is the size in bytes beyond which a file does not grow.
 const DefaultMaxFile = 64 << 20
@@ -68,6 +63,9 @@ type Options struct {
 	Files                Files
 	Cluster, Incarnation format.ID
 	MaxFile              int64 // bytes; DefaultMaxFile when 0
+	// Place makes a whole file, sealed when it returns: all that fill writes, or
+	// nothing. A log without it carries nothing.
+	Place func(name string, fill func(io.Writer) error) error
 	// Clean says that the last run's Close returned nil: a tail that does not
 	// verify is then damage, never a torn tail.
 	Clean bool

@@ -24,27 +24,39 @@ const rewriteBatch = 50_000
 // waits for views that are open. A crash at any point leaves one whole file in
 // place.
 func (d *DB) Rewrite(wipe func(path string) error) error {
+	old, err := d.replace(wipe)
+	if err != nil {
+		return err
+	}
+	// Views of the old file are waited for, and nothing else waits meanwhile.
+	if err := errors.Join(old.Close(), wipe(d.path+NewSuffix)); err != nil {
+		return fmt.Errorf("index: the file that was replaced: %w", err)
+	}
+	return nil
+}
+
+// replace puts a copy in the file's place and answers the file that was there.
+func (d *DB) replace(wipe func(path string) error) (old *bolt.DB, err error) {
 	d.commit.Lock()
 	defer d.commit.Unlock()
 	if d.failed != nil {
-		return d.failed
+		return nil, d.failed
 	}
 	next, err := d.copyInto(d.path + NewSuffix)
 	if err != nil {
-		return fmt.Errorf("index: %w", errors.Join(err, wipe(d.path+NewSuffix)))
+		return nil, fmt.Errorf("index: %w", errors.Join(err, wipe(d.path+NewSuffix)))
 	}
 	if err := unix.Renameat2(unix.AT_FDCWD, d.path+NewSuffix, unix.AT_FDCWD, d.path, unix.RENAME_EXCHANGE); err != nil {
-		return fmt.Errorf("index: %w", errors.Join(err, next.Close(), wipe(d.path+NewSuffix)))
+		return nil, fmt.Errorf("index: %w", errors.Join(err, next.Close(), wipe(d.path+NewSuffix)))
 	}
-	// From here on the new file is in place: what fails is final, as in Commit.
 	d.mu.Lock()
-	old := d.bolt.Swap(next)
+	old = d.bolt.Swap(next)
 	d.mu.Unlock()
-	if err := errors.Join(durable.SyncDir(filepath.Dir(d.path)), old.Close(), wipe(d.path+NewSuffix)); err != nil {
-		d.failed = fmt.Errorf("%w: %w", ErrLatched, err)
-		return d.failed
+	if err := durable.SyncDir(filepath.Dir(d.path)); err != nil {
+		d.failed = fmt.Errorf("%w: %w", ErrLatched, err) // as after a failed commit
+		return nil, errors.Join(d.failed, old.Close())
 	}
-	return nil
+	return old, nil
 }
 
 // copyInto copies every row into a new file, durably.
