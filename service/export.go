@@ -230,7 +230,7 @@ func (e *export) sendRange(ctx context.Context, from, to uint64, bundled bool) e
 	if from >= to {
 		return nil
 	}
-	return e.s.node.Store().History(ctx, from, to, func(sequence uint64, encoded []byte) error {
+	return e.s.node.Store().Kept(ctx, from, to, func(sequence uint64, encoded []byte) error {
 		return e.sendRecord(sequence, encoded, bundled)
 	})
 }

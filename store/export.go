@@ -28,6 +28,7 @@ func (t *turn) decideExport() error {
 		if err := t.permitTree(); err != nil {
 			return err
 		}
+		e.Minimum = t.pruned.Bound
 		err = t.span(&e, t.next, t.clockOf)
 	case format.ExportInstitution:
 		err = t.spanOwn(&e)
@@ -74,6 +75,9 @@ func (m *Machine) mayExportTree(institution uint32) (bool, error) {
 func (t *turn) spanOwn(e *format.ExportEffect) error {
 	inst, err := t.institution(t.op.Institution)
 	if err != nil {
+		return err
+	}
+	if e.Minimum, err = t.ownSequence(inst.Number, t.pruned.Bound); err != nil {
 		return err
 	}
 	return t.span(e, inst.Records, func(own uint64) (int64, error) {
