@@ -74,6 +74,9 @@ func (n *Node) self() NodeStatus {
 			st.Detail = strings.TrimSpace(*lost + " " + st.Detail)
 		}
 	}
+	if n.cfg.Note != nil {
+		st.Detail = n.cfg.Note()
+	}
 	if err := n.failed(); err != nil {
 		st.State, st.Detail = "fenced", err.Error()
 	}
