@@ -30,7 +30,7 @@ func TestExportsWhileWritesGoOn(t *testing.T) {
 	must(t, s.Ready(ctx))
 	_, err := put(ctx, s.client(ctx, 0, "app"), "E1", "P5Y", []byte("theirs to see"))
 	must(t, err)
-	stop := s.write(ctx, rounds(3000))
+	stop := s.write(ctx, rounds(1600))
 	defer stop()
 
 	keys := s.keysFile(ctx)
@@ -43,8 +43,8 @@ func TestExportsWhileWritesGoOn(t *testing.T) {
 		{"auditor", "demo", []string{"--institution", "demo"}}, {"auditor2", "other", []string{"--institution", "other"}},
 	} {
 		dir := filepath.Join(t.TempDir(), "x")
-		args := append([]string{"history", "export", "--output", "json", "-o", dir}, e.args...)
-		kills := s.exportKilled(ctx, random, e.who, args)
+		args := append([]string{"history", "export", "--output", "json", "--lang", "en", "-o", dir}, e.args...)
+		kills := s.exportKilled(ctx, random, e.who, dir, args)
 		report := s.verifyOffline(ctx, dir, keys)
 		t.Logf("%s %v: %d kills, %v records", e.who, e.args, kills, report["records"])
 		if e.institution != "" {
@@ -89,17 +89,22 @@ func (s *site) write(ctx context.Context, records int) func() {
 	return func() { cancel(); wg.Wait() }
 }
 
-// exportKilled runs an export, killing it again and again, until it ends by
-// itself; it answers how often it was killed.
-func (s *site) exportKilled(ctx context.Context, random *rand.Rand, who string, args []string) int {
+// exportKilled runs an export, killing and interrupting it by turns, until it
+// ends by itself; it answers how often it was. An interrupted one says how it goes
+// on.
+func (s *site) exportKilled(ctx context.Context, random *rand.Rand, who, dir string, args []string) int {
 	s.t.Helper()
 	for kills := 0; ; kills++ {
 		cmd := exec.CommandContext(ctx, filepath.Join(bin, "sago"), append([]string{"--context", s.ContextAt(0, who)}, args...)...)
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &out
 		must(s.t, cmd.Start())
-		if kills < 6 {
-			timer := time.AfterFunc(time.Duration(30+random.IntN(40*(kills+1)))*time.Millisecond, func() { _ = cmd.Process.Kill() })
+		if kills < 4 {
+			end := os.Signal(os.Kill)
+			if kills%2 == 1 {
+				end = os.Interrupt
+			}
+			timer := time.AfterFunc(time.Duration(30+random.IntN(60*(kills+1)))*time.Millisecond, func() { _ = cmd.Process.Signal(end) })
 			defer timer.Stop()
 		}
 		err := cmd.Wait()
@@ -107,7 +112,14 @@ func (s *site) exportKilled(ctx context.Context, random *rand.Rand, who string, 
 		switch {
 		case err == nil:
 			return kills
-		case !errors.As(err, &exit) || exit.ExitCode() != -1:
+		case !errors.As(err, &exit):
+			s.t.Fatal(err)
+		case exit.ExitCode() == 1 && strings.Contains(out.String(), "CANCELED"):
+			_, begun := os.Stat(filepath.Join(dir, "export.json"))
+			if said := strings.Contains(out.String(), "the same command again"); said != (begun == nil) {
+				s.t.Errorf("interrupted, begun: %v: %s", begun == nil, out.String())
+			}
+		case exit.ExitCode() != -1:
 			s.t.Fatalf("%v: %v: %s", args, err, out.String())
 		}
 	}
