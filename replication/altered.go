@@ -78,11 +78,11 @@ func (n *Node) firstDifference(ctx context.Context, m format.MemberRow, v *store
 	if err != nil {
 		return "", err
 	}
-	r, err := c.State(ctx, &nodev1.StateRequest{Entry: v.Mark.Entry})
+	r, err := c.Rows(ctx, &nodev1.RowsRequest{Entry: v.Mark.Entry})
 	if err != nil {
 		return "", fmt.Errorf("node %s: %w", m.Name, err)
 	}
-	table := differingTable(mine.Tables, r.Tables)
+	table := differingTable(mine.Tables, r.Ranges)
 	if table == 0 {
 		return "", fmt.Errorf("node %s has the same rows", m.Name)
 	}

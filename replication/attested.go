@@ -28,6 +28,9 @@ type attested struct {
 	CleanLast uint64 `json:"clean_last,omitempty"`
 	// GivenUp says why the incarnation may not be used again; empty while it may.
 	GivenUp string `json:"given_up,omitempty"`
+	// Aside says why the incarnation before this one was put aside, until this one
+	// is whole and votes.
+	Aside string `json:"aside,omitempty"`
 }
 
 // attestor writes the file. A record is never ahead of what is durable inside.
@@ -88,11 +91,44 @@ func (a *attestor) write(v attested) error {
 	return nil
 }
 
-// begin starts the account of a new incarnation.
-func (a *attestor) begin(incarnation format.ID) error {
+// begin starts the account of a new incarnation. Why the one before it was put
+// aside stays until settled, the first reason first.
+func (a *attestor) begin(incarnation format.ID, aside string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.write(attested{Incarnation: hex.EncodeToString(incarnation[:])})
+	if a.have.Aside != "" {
+		aside = a.have.Aside
+	}
+	return a.write(attested{Incarnation: hex.EncodeToString(incarnation[:]), Aside: aside})
+}
+
+// aside says why the incarnation before this one was put aside.
+func (a *attestor) aside() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.have.Aside
+}
+
+// settled records that this incarnation is whole: nothing is put aside any more.
+func (a *attestor) settled() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.have.Aside == "" {
+		return nil
+	}
+	v := a.have
+	v.Aside = ""
+	return a.write(v)
+}
+
+// had is how many records the incarnation durably had; 0 for another one.
+func (a *attestor) had(incarnation format.ID) uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.have.Incarnation != hex.EncodeToString(incarnation[:]) {
+		return 0
+	}
+	return a.have.Size
 }
 
 // raise records greater values; equal or lesser ones write nothing.

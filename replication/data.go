@@ -48,7 +48,7 @@ func (n *Node) openData(ctx context.Context) error {
 	m, err := store.ReadManifest(n.cfg.DataDir)
 	switch {
 	case errors.Is(err, store.ErrNoData):
-		m, err = n.beginIncarnation()
+		m, err = n.beginIncarnation("")
 	case err == nil && (m.Cluster != n.start.act.Cluster || m.Node != n.start.node.Number):
 		return fmt.Errorf("%s belongs to node %d of cluster %x, not to node %d of cluster %x", n.cfg.DataDir, m.Node, m.Cluster[:], n.start.node.Number, n.start.act.Cluster[:])
 	case err == nil && m.Production != n.start.ceremony.Production:
@@ -62,6 +62,10 @@ func (n *Node) openData(ctx context.Context) error {
 	if err == nil || !isDamage(err) && !errors.Is(err, errUnusable) {
 		return err
 	}
+	var back *RollbackError
+	if errors.As(err, &back) {
+		n.log.Error(back.Error())
+	}
 	if n.alone() {
 		return fmt.Errorf("there is no other node to copy from, and nothing is changed: %w", err)
 	}
@@ -69,15 +73,16 @@ func (n *Node) openData(ctx context.Context) error {
 	if err := n.putAside(); err != nil {
 		return err
 	}
-	if m, err = n.beginIncarnation(); err != nil {
+	if m, err = n.beginIncarnation(err.Error()); err != nil {
 		return err
 	}
 	return n.openIncarnation(ctx, m)
 }
 
 // beginIncarnation makes an empty data directory: the ceremony's own incarnation
-// at the node's very first start, a new one ever after.
-func (n *Node) beginIncarnation() (store.Manifest, error) {
+// at the node's very first start, a new one ever after. aside says why the one
+// before was put aside, if it was.
+func (n *Node) beginIncarnation(aside string) (store.Manifest, error) {
 	m := store.Manifest{Cluster: n.start.act.Cluster, Node: n.start.node.Number, Incarnation: n.start.node.Incarnation,
 		Production: n.start.ceremony.Production, Ceremony: n.start.digest}
 	if n.attestor.have.Incarnation != "" {
@@ -86,7 +91,7 @@ func (n *Node) beginIncarnation() (store.Manifest, error) {
 	if err := store.Create(n.cfg.DataDir, m); err != nil {
 		return m, err
 	}
-	return m, n.attestor.begin(m.Incarnation)
+	return m, n.attestor.begin(m.Incarnation, aside)
 }
 
 // putAside moves the data directory out of the way. It is destroyed once the new
@@ -116,12 +121,18 @@ func (n *Node) openIncarnation(ctx context.Context, m store.Manifest) error {
 	}
 	err = n.openStore(ctx, cut)
 	if err == nil {
+		err = n.writeOn(cut)
+	}
+	if err == nil {
 		err = n.checkAttested()
+	}
+	if err == nil {
+		err = n.checkSigned()
 	}
 	if err == nil {
 		err = n.checkCut(cut)
 	}
-	if err != nil {
+	if err = n.rolledBack(err); err != nil {
 		if n.store != nil {
 			err = errors.Join(err, n.store.Abandon())
 			n.store = nil
@@ -181,7 +192,11 @@ func (n *Node) openStore(ctx context.Context, cut uint64) error {
 	if copying {
 		first = 0 // the history is not yet whole up to the cut
 	}
-	n.store, err = store.Open(ctx, store.Options{Dir: n.cfg.DataDir, Root: n.keys.Root, FirstLogged: first, Probe: n.cfg.Probe,
+	refill, err := n.refill()
+	if err != nil {
+		return err
+	}
+	n.store, err = store.Open(ctx, store.Options{Dir: n.cfg.DataDir, Root: n.keys.Root, FirstLogged: first, Refill: refill, Probe: n.cfg.Probe,
 		OnDamage: n.foundDamage, Notify: n.noticed})
 	if err != nil {
 		return err
@@ -280,7 +295,7 @@ func (n *Node) checkAttested() error {
 		return fmt.Errorf("%w: %w", errUnusable, err)
 	}
 	if n.attestor.have.Incarnation == "" {
-		return n.attestor.begin(n.own.incarnation)
+		return n.attestor.begin(n.own.incarnation, "")
 	}
 	return n.attestor.stopped(0)
 }

@@ -66,6 +66,10 @@ type duties struct {
 	retired time.Time // when blocks were last retired
 	cleared bool      // data directories put aside are destroyed
 	swept   time.Time // when leftovers were last looked for
+	// asked is when the others were asked whether they have a history, lost what
+	// followed from it, said when it was logged.
+	asked, said time.Time
+	lost        string
 }
 
 // retireEvery is how often a node looks for blocks to retire.
@@ -82,6 +86,7 @@ func (d *duties) round(ctx context.Context) error {
 	}
 	member, voter := n.ownRow()
 	if !voter {
+		d.sayLost(ctx)
 		return n.join(ctx, member)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -116,7 +121,7 @@ func (d *duties) round(ctx context.Context) error {
 		errs = append(errs, err)
 	}
 	if !d.cleared {
-		err := n.clearAside()
+		err := errors.Join(n.clearAside(), n.attestor.settled())
 		d.cleared = err == nil
 		errs = append(errs, err)
 	}

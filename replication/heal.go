@@ -208,7 +208,7 @@ func (n *Node) reportStart() {
 		switch {
 		case d.File == "index.db":
 			kind = format.DamageIndex
-		case d.File == "history.tree":
+		case d.File == "history.tree", d.File == "history":
 			kind = format.DamageHistory
 		}
 		n.heal.add(wound{kind: kind, where: d.Error(), mended: kind != format.DamagePayload})

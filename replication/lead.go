@@ -216,11 +216,13 @@ func (n *Node) room() uint64 {
 // directory before anybody is told. After a restart raft learns late what is
 // committed; what was written down before is still there.
 func (n *Node) durable() (commit, size uint64, err error) {
+	size = n.store.DurableSize() // first: its entries are committed by the index read after it
+	commit = n.raft.CommitIndex()
 	last, err := n.lastIndex()
 	if err != nil {
 		return 0, 0, err
 	}
-	commit, size = max(min(n.raft.CommitIndex(), last), n.attestor.commit()), n.store.DurableSize()
+	commit = max(min(commit, last), n.attestor.commit())
 	return commit, size, n.attestor.raise(commit, 0, size)
 }
 
@@ -334,12 +336,37 @@ func (n *Node) signMark(ctx context.Context, entry uint64, text string) (format.
 	if mine.Text() != text {
 		return s, fmt.Errorf("does not sign: computed another state at entry %d", entry)
 	}
-	if err := n.store.SyncHistory(); err != nil {
-		n.fail(err)
+	if err := n.settleHistory(); err != nil {
 		return s, err
 	}
-	sig, err := n.keys.sign([]byte(text))
+	sig, err := n.signer.sign(ctx, n.store, n.own.incarnation, mine)
+	n.refused(err)
 	return format.NodeSignature{Node: n.own.number, Incarnation: n.own.incarnation, Signature: sig}, err
+}
+
+// settleHistory puts the history on disk and writes down what is there: both come
+// before a signature over it.
+func (n *Node) settleHistory() error {
+	if err := n.store.SyncHistory(); err != nil {
+		n.fail(err)
+		return err
+	}
+	return n.writeDown()
+}
+
+// refused takes in why a signature was not given: what is on disk is damaged, or
+// what was signed could not be written down.
+func (n *Node) refused(err error) {
+	var d *format.DamageError
+	switch {
+	case errors.Is(err, errNotWritten):
+		n.fail(err)
+	case errors.As(err, &d):
+		n.log.Error("refuses to sign: damage", "error", err)
+		n.heal.add(wound{kind: format.DamageHistory, where: d.Error()})
+	case errors.Is(err, ErrWontSign):
+		n.log.Error("refuses to sign", "error", err)
+	}
 }
 
 // awaitMark waits until this node has applied a MARK entry.

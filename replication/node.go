@@ -28,6 +28,7 @@ type Node struct {
 	timing Timing
 
 	attestor *attestor
+	signer   *signer
 	store    *store.Store
 	logs     *logStore
 	files    *logFile
@@ -41,6 +42,7 @@ type Node struct {
 
 	applying sync.Mutex // held while an entry or a copy changes the Machine
 	failure  atomic.Pointer[error]
+	lost     atomic.Pointer[string] // that no majority has a history any more
 	ended    chan struct{}
 	wake     chan struct{} // something was recorded that a duty may wait for
 	marking  chan struct{} // held by who takes a checkpoint: one at a time
@@ -113,9 +115,13 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	if n.attestor, err = openAttestor(c.KeyDir); err != nil {
 		return nil, err
 	}
+	if n.signer, err = openSigner(c.KeyDir, n.keys.sign); err != nil {
+		return nil, err
+	}
 	if err := n.openData(ctx); err != nil {
 		return nil, err
 	}
+	n.sayAside()
 	if err := n.openNetwork(); err != nil {
 		return nil, errors.Join(err, n.store.Abandon(), n.files.Close())
 	}

@@ -170,32 +170,35 @@ func (n *Node) AtState(ctx context.Context, entry uint64, fn func(*store.StateVi
 }
 
 // state is this node's own digest at a MARK, signed.
-func (n *Node) state(ctx context.Context, entry uint64) (e format.StateEffect, tables []store.TableDigest, err error) {
+func (n *Node) state(ctx context.Context, entry uint64) (e format.StateEffect, err error) {
 	if n.failed() != nil || n.fsm.copying.Load() {
-		return e, nil, errors.New("does not sign: its state is not whole")
+		return e, errors.New("does not sign: its state is not whole")
 	}
 	err = n.scrub.at(ctx, entry, func(v *store.StateView, d store.StateDigest) error {
-		e.Mark, e.Rows, e.Count, tables = v.Mark, d.Digest, d.Count, d.Tables
+		e.Mark, e.Rows, e.Count = v.Mark, d.Digest, d.Count
 		return nil
 	})
 	if err != nil {
-		return e, nil, err
+		return e, err
+	}
+	if err := n.settleHistory(); err != nil {
+		return e, err
 	}
 	// Who signs a digest vouches for the history below it as well.
-	s, err := n.signMark(ctx, entry, e.Mark.Text())
-	if err != nil {
-		return e, nil, err
+	if err := n.signer.vouch(ctx, n.store, n.own.incarnation, e.Mark); err != nil {
+		n.refused(err)
+		return e, err
 	}
+	s := format.NodeSignature{Node: n.own.number, Incarnation: n.own.incarnation}
 	s.Signature, err = n.keys.sign(e.Message())
 	e.Signatures = []format.NodeSignature{s}
-	return e, tables, err
+	return e, err
 }
 
 // stateOf asks a member for its digest at a MARK and checks the signature.
 func (n *Node) stateOf(ctx context.Context, m format.MemberRow, entry uint64) (format.StateEffect, error) {
 	if m.Number == n.own.number {
-		e, _, err := n.state(ctx, entry)
-		return e, err
+		return n.state(ctx, entry)
 	}
 	c, err := n.peers.get(m.Name)
 	if err != nil {

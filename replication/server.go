@@ -226,7 +226,7 @@ func (s *nodeService) Status(context.Context, *nodev1.StatusRequest) (*nodev1.St
 	st := s.node.self()
 	return &nodev1.StatusResponse{Number: st.Number, Incarnation: s.node.own.incarnation[:], State: st.State, Term: s.node.raft.CurrentTerm(),
 		Applied: st.Applied, HistorySize: st.HistorySize, HistoryRoot: st.Root[:], StateHash: st.StateHash[:], Protection: st.Protection,
-		Detail: st.Detail, Leader: s.node.leaderName()}, nil
+		Detail: st.Detail, Leader: s.node.leaderName(), SignedSize: st.SignedSize}, nil
 }
 
 // Verify checks all files of this node.
@@ -249,30 +249,35 @@ func (s *nodeService) Verify(ctx context.Context, r *nodev1.VerifyRequest) (*nod
 	return out, nil
 }
 
-// State answers this node's digest over all rows at a MARK.
+// State answers this node's digest over all rows at a MARK, signed.
 func (s *nodeService) State(ctx context.Context, r *nodev1.StateRequest) (*nodev1.StateResponse, error) {
-	e, tables, err := s.node.state(ctx, r.Entry)
+	e, err := s.node.state(ctx, r.Entry)
 	if err != nil {
 		return nil, answer(err)
 	}
-	out := &nodev1.StateResponse{Effect: format.EncodeEffect(e)}
-	for _, t := range tables {
-		out.Tables = append(out.Tables, &nodev1.RowsDigest{Table: uint32(t.Table), Count: t.Count, Digest: t.Digest[:]})
-	}
-	return out, nil
+	return &nodev1.StateResponse{Effect: format.EncodeEffect(e)}, nil
 }
 
-// Rows answers digests over ranges of one table's rows.
+// Rows answers digests over ranges of one table's rows, or over each table.
 func (s *nodeService) Rows(ctx context.Context, r *nodev1.RowsRequest) (*nodev1.RowsResponse, error) {
 	if r.Table > math.MaxUint8 || len(r.Cuts) > rangeParts {
 		return nil, status.Error(codes.InvalidArgument, "no such table, or too many cuts")
 	}
 	out := &nodev1.RowsResponse{}
+	add := func(table uint8, d store.RowsDigest) {
+		out.Ranges = append(out.Ranges, &nodev1.RowsDigest{Table: uint32(table), Count: d.Count, Digest: d.Digest[:]})
+	}
 	bound := func(k []byte) []byte { return append([]byte(nil), k...) } // empty is none
-	err := s.node.scrub.at(ctx, r.Entry, func(v *store.StateView, _ store.StateDigest) error {
+	err := s.node.scrub.at(ctx, r.Entry, func(v *store.StateView, all store.StateDigest) error {
+		if r.Table == 0 {
+			for _, t := range all.Tables {
+				add(t.Table, t.RowsDigest)
+			}
+			return nil
+		}
 		ranges, err := v.Ranges(ctx, uint8(r.Table), bound(r.From), bound(r.To), r.Cuts)
 		for _, d := range ranges {
-			out.Ranges = append(out.Ranges, &nodev1.RowsDigest{Table: r.Table, Count: d.Count, Digest: d.Digest[:]})
+			add(uint8(r.Table), d)
 		}
 		return err
 	})

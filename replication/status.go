@@ -2,6 +2,7 @@ package replication
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,10 +27,16 @@ type NodeStatus struct {
 	Number                            uint32
 	Name, Address, State, Incarnation string
 	Applied, HistorySize              uint64
-	Root, StateHash                   format.Digest
-	Reachable                         bool
-	Protection, Detail                string
+	// SignedSize is the size of the last checkpoint that the node key signed.
+	SignedSize         uint64
+	Root, StateHash    format.Digest
+	Reachable          bool
+	Protection, Detail string
 }
+
+// stateJoining is the state of a node that has no vote, or whose state is not
+// whole yet.
+const stateJoining = "joining"
 
 // peerTimeout bounds how long a status waits for a peer.
 const peerTimeout = 700 * time.Millisecond
@@ -48,6 +55,8 @@ func (n *Node) self() NodeStatus {
 	s := n.store.Summary()
 	st := NodeStatus{Number: n.own.number, Name: n.own.name, Address: n.cfg.Listener.Addr().String(), Incarnation: shortID(n.own.incarnation),
 		Applied: s.Applied, HistorySize: s.Size, StateHash: s.State, Reachable: true, Protection: n.store.Protection().String()}
+	last, _ := n.signer.newest(n.own.incarnation)
+	st.SignedSize = last.Size
 	if root, err := n.store.RootAt(s.Size); err == nil {
 		st.Root = root
 	}
@@ -60,7 +69,13 @@ func (n *Node) self() NodeStatus {
 		st.State = "follower"
 	}
 	if _, voter := n.ownRow(); !voter || n.fsm.copying.Load() {
-		st.State = "joining"
+		st.State, st.Detail = stateJoining, n.attestor.aside()
+		if lost := n.lost.Load(); lost != nil {
+			st.Detail = strings.TrimSpace(*lost + " " + st.Detail)
+		}
+	}
+	if n.cfg.Note != nil {
+		st.Detail = n.cfg.Note()
 	}
 	if err := n.failed(); err != nil {
 		st.State, st.Detail = "fenced", err.Error()
@@ -78,6 +93,7 @@ func (n *Node) Status(ctx context.Context) Status {
 	for i, m := range members {
 		if m.Number == n.own.number {
 			out.Nodes[i] = n.self()
+			out.Detail = out.Nodes[i].Detail
 			continue
 		}
 		wg.Add(1)
@@ -87,9 +103,6 @@ func (n *Node) Status(ctx context.Context) Status {
 		}()
 	}
 	wg.Wait()
-	if err := n.failed(); err != nil {
-		out.Detail = err.Error()
-	}
 	return out
 }
 
@@ -107,6 +120,7 @@ func (n *Node) askStatus(ctx context.Context, m format.MemberRow) NodeStatus {
 		return st
 	}
 	st.Reachable, st.State, st.Applied, st.HistorySize, st.Protection, st.Detail = true, r.State, r.Applied, r.HistorySize, r.Protection, r.Detail
+	st.SignedSize = r.SignedSize
 	copy(st.Root[:], r.HistoryRoot)
 	copy(st.StateHash[:], r.StateHash)
 	if id, err := idOf(r.Incarnation); err == nil {

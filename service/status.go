@@ -67,6 +67,7 @@ func (s *clusterServer) Status(ctx context.Context, _ *sagov1.ClusterServiceStat
 		answer.Nodes = append(answer.Nodes, &sagov1.Node{
 			Number: n.Number, Id: n.Name, Address: n.Address, State: n.State, AppliedIndex: n.Applied, HistorySize: n.HistorySize,
 			HistoryRoot: n.Root[:], StateHash: n.StateHash[:], Reachable: n.Reachable, Protection: n.Protection, Incarnation: n.Incarnation, Detail: n.Detail,
+			SignedSize: n.SignedSize,
 		})
 	}
 	return answer, nil

@@ -105,6 +105,9 @@ func (t *turn) span(e *format.ExportEffect, n uint64, clockOf func(uint64) (int6
 // firstAt is the least number in [from, n) whose clock is at or after the instant
 // (microseconds), n when there is none.
 func firstAt(from, n uint64, instant int64, clockOf func(uint64) (int64, error)) (uint64, error) {
+	if instant == 0 {
+		return from, nil
+	}
 	for n > from {
 		middle := from + (n-from)/2
 		clock, err := clockOf(middle)

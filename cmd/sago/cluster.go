@@ -24,6 +24,8 @@ type clusterJSON struct {
 	Production bool       `json:"production"`
 	Detail     string     `json:"detail"`
 	AnsweredBy string     `json:"answered_by"`
+
+	Checkpoint witnessedJSON `json:"checkpoint"`
 }
 
 type nodeJSON struct {
@@ -33,6 +35,7 @@ type nodeJSON struct {
 	State        string `json:"state"`
 	AppliedIndex uint64 `json:"applied_index"`
 	HistorySize  uint64 `json:"history_size"`
+	SignedSize   uint64 `json:"signed_size"`
 	HistoryRoot  string `json:"history_root"`
 	StateHash    string `json:"state_hash"`
 	Reachable    bool   `json:"reachable"`
@@ -45,11 +48,12 @@ func toCluster(r *sagov1.ClusterServiceStatusResponse) clusterJSON {
 	out := clusterJSON{
 		Leader: r.GetLeader(), Term: r.GetTerm(), Ready: r.GetReady(), Single: r.GetSingle(), Nodes: []nodeJSON{},
 		ClusterID: r.GetClusterId(), Production: r.GetProduction(), Detail: r.GetDetail(), AnsweredBy: r.GetAnsweredBy(),
+		Checkpoint: toWitnessed(r.GetCheckpoint()),
 	}
 	for _, n := range r.GetNodes() {
 		out.Nodes = append(out.Nodes, nodeJSON{
 			ID: n.GetId(), Number: n.GetNumber(), Address: n.GetAddress(), State: n.GetState(), AppliedIndex: n.GetAppliedIndex(),
-			HistorySize: n.GetHistorySize(), HistoryRoot: hexOf(n.GetHistoryRoot()), StateHash: hexOf(n.GetStateHash()),
+			HistorySize: n.GetHistorySize(), SignedSize: n.GetSignedSize(), HistoryRoot: hexOf(n.GetHistoryRoot()), StateHash: hexOf(n.GetStateHash()),
 			Reachable: n.GetReachable(), Protection: n.GetProtection(), Incarnation: n.GetIncarnation(), Detail: n.GetDetail(),
 		})
 	}
@@ -79,10 +83,16 @@ func clusterText(p *page, r *sagov1.ClusterServiceStatusResponse) {
 	}
 	p.pair("응답한 노드", "answered by", r.GetAnsweredBy())
 	p.pair("설명", "detail", r.GetDetail())
-	p.head("노드", "NODE", "주소", "ADDRESS", "상태", "STATE", "닿음", "REACHABLE", "적용", "APPLIED", "이력", "HISTORY", "루트", "ROOT", "보호", "PROTECTION")
+	witnessedText(p, r.GetCheckpoint())
+	p.head("노드", "NODE", "주소", "ADDRESS", "상태", "STATE", "닿음", "REACHABLE", "적용", "APPLIED", "이력", "HISTORY", "서명", "SIGNED", "루트", "ROOT", "보호", "PROTECTION")
 	for _, n := range r.GetNodes() {
 		root := hexOf(n.GetHistoryRoot())
-		p.row(n.GetId(), n.GetAddress(), n.GetState(), p.yes(n.GetReachable()), n.GetAppliedIndex(), n.GetHistorySize(), root[:min(16, len(root))], n.GetProtection())
+		p.row(n.GetId(), n.GetAddress(), n.GetState(), p.yes(n.GetReachable()), n.GetAppliedIndex(), n.GetHistorySize(), n.GetSignedSize(), root[:min(16, len(root))], n.GetProtection())
+	}
+	for _, n := range r.GetNodes() {
+		if n.GetDetail() != "" {
+			p.pair(n.GetId(), n.GetId(), n.GetDetail())
+		}
 	}
 }
 

@@ -18,6 +18,8 @@ type historyGroup struct {
 	Receipt historyReceiptCmd `cmd:"" help:"${help_history_receipt}"`
 	Export  historyExportCmd  `cmd:"" help:"${help_history_export}"`
 	Keys    historyKeysCmd    `cmd:"" help:"${help_history_keys}"`
+
+	Checkpoint historyCheckpointCmd `cmd:"" help:"${help_history_checkpoint}"`
 }
 
 type historyListCmd struct {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/sago-worm/sago/service/client"
+	"github.com/sago-worm/sago/store/format"
 )
 
 type historyProveCmd struct {
@@ -137,17 +138,20 @@ func keptPage(p *page, r keptJSON) {
 	}
 }
 
-// notesIn finds the signed notes of a file: one as it is, or one a line with "|"
-// in the place of line feeds.
+// notesIn finds the signed notes of a file: one as it is, or those of one line
+// each. What is neither is left for the client to refuse.
 func notesIn(text string) (notes []string) {
-	text = strings.ReplaceAll(text, "\r\n", "\n")
-	if strings.Contains(text, "\n\n") && !strings.Contains(text, "|") {
+	if strings.Contains(text, "\n\n") {
 		return []string{text}
 	}
 	for line := range strings.Lines(text) {
-		if line = strings.TrimRight(line, "\n"); line != "" {
-			notes = append(notes, strings.TrimSuffix(strings.ReplaceAll(line, "|", "\n"), "\n")+"\n")
+		if line = strings.TrimSpace(line); line == "" {
+			continue
 		}
+		if n, err := format.ParseOneLine(strings.TrimSuffix(line, "|") + "|"); err == nil {
+			line = n.String()
+		}
+		notes = append(notes, line)
 	}
 	return notes
 }

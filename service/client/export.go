@@ -111,7 +111,7 @@ type exporter struct {
 	from, to uint64 // sequences that come in entry bundles
 	low      uint64 // numbers below it come one by one
 
-	tiles   func() (format.Tile, bool) // what comes next
+	tiles   func() (format.Tile, bool) // what comes next of them; they come before records
 	partial map[int][]tlog.Hash        // partial tiles before the root is known
 	cached  struct {
 		tile   format.Tile
@@ -246,7 +246,7 @@ func (x *exporter) finish() (uint64, error) {
 	if first, end := max(x.from, m.First), min(x.to, m.End); first < end {
 		records += end - first
 	}
-	if x.last.number >= m.End && x.last.sequence == m.ExportSequence && x.bundled == x.from {
+	if at := m.ExportSequence; x.last.sequence == at && x.last.number >= m.End && (at < x.from || at >= x.to) {
 		records-- // the EXPORT record, beyond the range
 	}
 	return records, x.dir.finish(m, x.singles)

@@ -123,6 +123,9 @@ func (x *exporter) record(r *sagov1.ExportRecord) error {
 	if err != nil {
 		return integrity("a record does not decode: %v", err)
 	}
+	if t, more := x.tiles(); x.opts.Tree && more {
+		return integrity("record %d comes before %s", rec.Sequence, t.Path())
+	}
 	if err := x.order(&rec, r.GetBundled()); err != nil {
 		return err
 	}

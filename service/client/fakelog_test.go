@@ -140,10 +140,10 @@ var (
 	errNotFound   = refusal(codes.NotFound, "NOT_FOUND", "no record has this number")
 )
 
-func (h history) Checkpoint(_ context.Context, r *sagov1.CheckpointRequest) (*sagov1.CheckpointResponse, error) {
+func (h history) Checkpoint(ctx context.Context, r *sagov1.CheckpointRequest) (*sagov1.CheckpointResponse, error) {
 	l := h.log
 	if l == nil {
-		return h.UnimplementedHistoryServiceServer.Checkpoint(nil, r)
+		return h.UnimplementedHistoryServiceServer.Checkpoint(ctx, r)
 	}
 	l.asked++
 	var size uint64

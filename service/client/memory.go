@@ -24,8 +24,9 @@ type Memory interface {
 var ErrMemory = errors.New("remembered checkpoint")
 
 // RollbackError says that the appliance shows fewer records than a majority of
-// its nodes once signed: the records from Has up to and with Had-1 are missing.
-// It wraps [ErrIntegrity].
+// its nodes once signed: at least the records from Has up to and with Had-1 are
+// missing. An appliance that was put back and has gone on writing may have lost
+// earlier ones as well. It wraps [ErrIntegrity].
 type RollbackError struct {
 	// Had is the size of the checkpoint that is remembered, or was kept.
 	Had uint64
@@ -38,7 +39,7 @@ type RollbackError struct {
 
 // Error names the sequences that are missing.
 func (e *RollbackError) Error() string {
-	return fmt.Sprintf("the history went back: a majority signed %d records, the appliance shows %d; records %d to %d are missing",
+	return fmt.Sprintf("the history went back: a majority signed %d records, the appliance shows %d; at least records %d to %d are missing",
 		e.Had, e.Has, e.Has, e.Had-1)
 }
 

@@ -39,7 +39,9 @@ type history struct {
 	list   func(*sagov1.HistoryServiceListRequest) (*sagov1.HistoryServiceListResponse, error)
 	show   func(*sagov1.HistoryServiceShowRequest) (*sagov1.HistoryServiceShowResponse, error)
 	verify func() (*sagov1.HistoryServiceVerifyResponse, error)
-	log    *fakeLog // answers checkpoints and proofs
+	export func(*sagov1.ExportRequest, grpc.ServerStreamingServer[sagov1.ExportResponse]) error
+
+	log *fakeLog // answers checkpoints and proofs
 }
 
 type usage struct {
@@ -82,6 +84,10 @@ func (h history) Show(_ context.Context, r *sagov1.HistoryServiceShowRequest) (*
 
 func (h history) Verify(context.Context, *sagov1.HistoryServiceVerifyRequest) (*sagov1.HistoryServiceVerifyResponse, error) {
 	return h.verify()
+}
+
+func (h history) Export(r *sagov1.ExportRequest, s grpc.ServerStreamingServer[sagov1.ExportResponse]) error {
+	return h.export(r, s)
 }
 
 func (u usage) Record(context.Context, *sagov1.RecordRequest) (*sagov1.RecordResponse, error) {

@@ -666,7 +666,11 @@ type Node struct {
 	Incarnation  string `protobuf:"bytes,10,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	Detail       string `protobuf:"bytes,11,opt,name=detail,proto3" json:"detail,omitempty"`
 	// Deadline checks and comparisons use the state's running hash.
-	StateHash     []byte `protobuf:"bytes,12,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
+	StateHash []byte `protobuf:"bytes,12,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
+	// Signed_size is the history size of the last checkpoint that the node's key
+	// signed; 0 before the first. A history that is shorter was rolled back, or is
+	// still being copied.
+	SignedSize    uint64 `protobuf:"varint,13,opt,name=signed_size,json=signedSize,proto3" json:"signed_size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -783,6 +787,13 @@ func (x *Node) GetStateHash() []byte {
 		return x.StateHash
 	}
 	return nil
+}
+
+func (x *Node) GetSignedSize() uint64 {
+	if x != nil {
+		return x.SignedSize
+	}
+	return 0
 }
 
 type ClusterServiceVerifyRequest struct {
@@ -1063,7 +1074,7 @@ const file_sago_v1_cluster_proto_rawDesc = "" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12;\n" +
 	"\vcosigned_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"cosignedAt\x12\x16\n" +
-	"\x06detail\x18\x04 \x01(\tR\x06detail\"\xe0\x02\n" +
+	"\x06detail\x18\x04 \x01(\tR\x06detail\"\x81\x03\n" +
 	"\x04Node\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
@@ -1080,7 +1091,9 @@ const file_sago_v1_cluster_proto_rawDesc = "" +
 	" \x01(\tR\vincarnation\x12\x16\n" +
 	"\x06detail\x18\v \x01(\tR\x06detail\x12\x1d\n" +
 	"\n" +
-	"state_hash\x18\f \x01(\fR\tstateHash\"\x1d\n" +
+	"state_hash\x18\f \x01(\fR\tstateHash\x12\x1f\n" +
+	"\vsigned_size\x18\r \x01(\x04R\n" +
+	"signedSize\"\x1d\n" +
 	"\x1bClusterServiceVerifyRequest\"\xad\x01\n" +
 	"\x1cClusterServiceVerifyResponse\x12\x16\n" +
 	"\x06intact\x18\x01 \x01(\bR\x06intact\x12/\n" +

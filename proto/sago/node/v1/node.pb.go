@@ -1274,8 +1274,7 @@ func (x *StateRequest) GetEntry() uint64 {
 type StateResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Effect is canonical: a STATE effect with this node's signature alone.
-	Effect        []byte        `protobuf:"bytes,1,opt,name=effect,proto3" json:"effect,omitempty"`
-	Tables        []*RowsDigest `protobuf:"bytes,2,rep,name=tables,proto3" json:"tables,omitempty"`
+	Effect        []byte `protobuf:"bytes,1,opt,name=effect,proto3" json:"effect,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1313,13 +1312,6 @@ func (*StateResponse) Descriptor() ([]byte, []int) {
 func (x *StateResponse) GetEffect() []byte {
 	if x != nil {
 		return x.Effect
-	}
-	return nil
-}
-
-func (x *StateResponse) GetTables() []*RowsDigest {
-	if x != nil {
-		return x.Tables
 	}
 	return nil
 }
@@ -1387,7 +1379,8 @@ func (x *RowsDigest) GetDigest() []byte {
 type RowsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Entry uint64                 `protobuf:"varint,1,opt,name=entry,proto3" json:"entry,omitempty"`
-	Table uint32                 `protobuf:"varint,2,opt,name=table,proto3" json:"table,omitempty"`
+	// Table 0 asks for the digest of each table that has rows.
+	Table uint32 `protobuf:"varint,2,opt,name=table,proto3" json:"table,omitempty"`
 	// From is the first key, to the one behind the last; empty: no bound.
 	From []byte `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
 	To   []byte `protobuf:"bytes,4,opt,name=to,proto3" json:"to,omitempty"`
@@ -1464,7 +1457,7 @@ func (x *RowsRequest) GetCuts() [][]byte {
 
 type RowsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Ranges are one more than the cuts.
+	// Ranges are one more than the cuts; for table 0, one a table.
 	Ranges        []*RowsDigest `protobuf:"bytes,1,rep,name=ranges,proto3" json:"ranges,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1591,10 +1584,9 @@ const file_sago_node_v1_node_proto_rawDesc = "" +
 	"\froot_at_size\x18\a \x01(\fR\n" +
 	"rootAtSize\"$\n" +
 	"\fStateRequest\x12\x14\n" +
-	"\x05entry\x18\x01 \x01(\x04R\x05entry\"Y\n" +
+	"\x05entry\x18\x01 \x01(\x04R\x05entry\"'\n" +
 	"\rStateResponse\x12\x16\n" +
-	"\x06effect\x18\x01 \x01(\fR\x06effect\x120\n" +
-	"\x06tables\x18\x02 \x03(\v2\x18.sago.node.v1.RowsDigestR\x06tables\"P\n" +
+	"\x06effect\x18\x01 \x01(\fR\x06effect\"P\n" +
 	"\n" +
 	"RowsDigest\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\rR\x05table\x12\x14\n" +
@@ -1667,39 +1659,38 @@ var file_sago_node_v1_node_proto_goTypes = []any{
 	(*RowsResponse)(nil),        // 26: sago.node.v1.RowsResponse
 }
 var file_sago_node_v1_node_proto_depIdxs = []int32{
-	24, // 0: sago.node.v1.StateResponse.tables:type_name -> sago.node.v1.RowsDigest
-	24, // 1: sago.node.v1.RowsResponse.ranges:type_name -> sago.node.v1.RowsDigest
-	0,  // 2: sago.node.v1.NodeService.Propose:input_type -> sago.node.v1.ProposeRequest
-	2,  // 3: sago.node.v1.NodeService.Vote:input_type -> sago.node.v1.VoteRequest
-	4,  // 4: sago.node.v1.NodeService.Sign:input_type -> sago.node.v1.SignRequest
-	6,  // 5: sago.node.v1.NodeService.PutBlock:input_type -> sago.node.v1.PutBlockRequest
-	8,  // 6: sago.node.v1.NodeService.GetBlock:input_type -> sago.node.v1.GetBlockRequest
-	10, // 7: sago.node.v1.NodeService.GetChunks:input_type -> sago.node.v1.GetChunksRequest
-	12, // 8: sago.node.v1.NodeService.CopyHistory:input_type -> sago.node.v1.CopyHistoryRequest
-	14, // 9: sago.node.v1.NodeService.Checkpoint:input_type -> sago.node.v1.CheckpointRequest
-	16, // 10: sago.node.v1.NodeService.Join:input_type -> sago.node.v1.JoinRequest
-	18, // 11: sago.node.v1.NodeService.Status:input_type -> sago.node.v1.StatusRequest
-	20, // 12: sago.node.v1.NodeService.Verify:input_type -> sago.node.v1.VerifyRequest
-	22, // 13: sago.node.v1.NodeService.State:input_type -> sago.node.v1.StateRequest
-	25, // 14: sago.node.v1.NodeService.Rows:input_type -> sago.node.v1.RowsRequest
-	1,  // 15: sago.node.v1.NodeService.Propose:output_type -> sago.node.v1.ProposeResponse
-	3,  // 16: sago.node.v1.NodeService.Vote:output_type -> sago.node.v1.VoteResponse
-	5,  // 17: sago.node.v1.NodeService.Sign:output_type -> sago.node.v1.SignResponse
-	7,  // 18: sago.node.v1.NodeService.PutBlock:output_type -> sago.node.v1.PutBlockResponse
-	9,  // 19: sago.node.v1.NodeService.GetBlock:output_type -> sago.node.v1.GetBlockResponse
-	11, // 20: sago.node.v1.NodeService.GetChunks:output_type -> sago.node.v1.GetChunksResponse
-	13, // 21: sago.node.v1.NodeService.CopyHistory:output_type -> sago.node.v1.CopyHistoryResponse
-	15, // 22: sago.node.v1.NodeService.Checkpoint:output_type -> sago.node.v1.CheckpointResponse
-	17, // 23: sago.node.v1.NodeService.Join:output_type -> sago.node.v1.JoinResponse
-	19, // 24: sago.node.v1.NodeService.Status:output_type -> sago.node.v1.StatusResponse
-	21, // 25: sago.node.v1.NodeService.Verify:output_type -> sago.node.v1.VerifyResponse
-	23, // 26: sago.node.v1.NodeService.State:output_type -> sago.node.v1.StateResponse
-	26, // 27: sago.node.v1.NodeService.Rows:output_type -> sago.node.v1.RowsResponse
-	15, // [15:28] is the sub-list for method output_type
-	2,  // [2:15] is the sub-list for method input_type
-	2,  // [2:2] is the sub-list for extension type_name
-	2,  // [2:2] is the sub-list for extension extendee
-	0,  // [0:2] is the sub-list for field type_name
+	24, // 0: sago.node.v1.RowsResponse.ranges:type_name -> sago.node.v1.RowsDigest
+	0,  // 1: sago.node.v1.NodeService.Propose:input_type -> sago.node.v1.ProposeRequest
+	2,  // 2: sago.node.v1.NodeService.Vote:input_type -> sago.node.v1.VoteRequest
+	4,  // 3: sago.node.v1.NodeService.Sign:input_type -> sago.node.v1.SignRequest
+	6,  // 4: sago.node.v1.NodeService.PutBlock:input_type -> sago.node.v1.PutBlockRequest
+	8,  // 5: sago.node.v1.NodeService.GetBlock:input_type -> sago.node.v1.GetBlockRequest
+	10, // 6: sago.node.v1.NodeService.GetChunks:input_type -> sago.node.v1.GetChunksRequest
+	12, // 7: sago.node.v1.NodeService.CopyHistory:input_type -> sago.node.v1.CopyHistoryRequest
+	14, // 8: sago.node.v1.NodeService.Checkpoint:input_type -> sago.node.v1.CheckpointRequest
+	16, // 9: sago.node.v1.NodeService.Join:input_type -> sago.node.v1.JoinRequest
+	18, // 10: sago.node.v1.NodeService.Status:input_type -> sago.node.v1.StatusRequest
+	20, // 11: sago.node.v1.NodeService.Verify:input_type -> sago.node.v1.VerifyRequest
+	22, // 12: sago.node.v1.NodeService.State:input_type -> sago.node.v1.StateRequest
+	25, // 13: sago.node.v1.NodeService.Rows:input_type -> sago.node.v1.RowsRequest
+	1,  // 14: sago.node.v1.NodeService.Propose:output_type -> sago.node.v1.ProposeResponse
+	3,  // 15: sago.node.v1.NodeService.Vote:output_type -> sago.node.v1.VoteResponse
+	5,  // 16: sago.node.v1.NodeService.Sign:output_type -> sago.node.v1.SignResponse
+	7,  // 17: sago.node.v1.NodeService.PutBlock:output_type -> sago.node.v1.PutBlockResponse
+	9,  // 18: sago.node.v1.NodeService.GetBlock:output_type -> sago.node.v1.GetBlockResponse
+	11, // 19: sago.node.v1.NodeService.GetChunks:output_type -> sago.node.v1.GetChunksResponse
+	13, // 20: sago.node.v1.NodeService.CopyHistory:output_type -> sago.node.v1.CopyHistoryResponse
+	15, // 21: sago.node.v1.NodeService.Checkpoint:output_type -> sago.node.v1.CheckpointResponse
+	17, // 22: sago.node.v1.NodeService.Join:output_type -> sago.node.v1.JoinResponse
+	19, // 23: sago.node.v1.NodeService.Status:output_type -> sago.node.v1.StatusResponse
+	21, // 24: sago.node.v1.NodeService.Verify:output_type -> sago.node.v1.VerifyResponse
+	23, // 25: sago.node.v1.NodeService.State:output_type -> sago.node.v1.StateResponse
+	26, // 26: sago.node.v1.NodeService.Rows:output_type -> sago.node.v1.RowsResponse
+	14, // [14:27] is the sub-list for method output_type
+	1,  // [1:14] is the sub-list for method input_type
+	1,  // [1:1] is the sub-list for extension type_name
+	1,  // [1:1] is the sub-list for extension extendee
+	0,  // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_sago_node_v1_node_proto_init() }

@@ -70,7 +70,7 @@ type NodeServiceClient interface {
 	// State answers this node's digest over all logical rows at a MARK that kept a
 	// view of them, signed.
 	State(ctx context.Context, in *StateRequest, opts ...grpc.CallOption) (*StateResponse, error)
-	// Rows answers digests over ranges of one table's rows there.
+	// Rows answers digests over ranges of one table's rows there, or over each table.
 	Rows(ctx context.Context, in *RowsRequest, opts ...grpc.CallOption) (*RowsResponse, error)
 }
 
@@ -262,7 +262,7 @@ type NodeServiceServer interface {
 	// State answers this node's digest over all logical rows at a MARK that kept a
 	// view of them, signed.
 	State(context.Context, *StateRequest) (*StateResponse, error)
-	// Rows answers digests over ranges of one table's rows there.
+	// Rows answers digests over ranges of one table's rows there, or over each table.
 	Rows(context.Context, *RowsRequest) (*RowsResponse, error)
 	mustEmbedUnimplementedNodeServiceServer()
 }
