@@ -19,11 +19,7 @@ import (
 // and sums that fit: what only a comparison finds.
 func (c *testCluster) alter(i int, own identityOf, transaction string, change func(*format.BundleRow)) {
 	c.t.Helper()
-	tables := []index.Table{50}
-	for t := index.Table(1); t <= 18; t++ {
-		tables = append(tables, t)
-	}
-	db, meta, err := index.Open(filepath.Join(c.dataDir(i), "index.db"), index.Options{Cluster: own.cluster, Incarnation: own.incarnation, Tables: tables})
+	db, meta, err := index.Open(filepath.Join(c.dataDir(i), "index.db"), index.Options{Cluster: own.cluster, Incarnation: own.incarnation, Tables: store.Tables()})
 	if err != nil {
 		c.t.Fatal(err)
 	}

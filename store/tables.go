@@ -29,9 +29,9 @@ const (
 	tTransaction   index.Table = 16 // institution || transaction || sequence -> nothing
 	tRetire        index.Table = 17 // block id -> sequence of the KEY record
 	tDeadSlot      index.Table = 18 // slot -> BundleKey of the bundle that expired
-	lastLogical                = tDeadSlot
+	tCheckpoint    index.Table = 25 // tree size -> sequence of its CHECKPOINT record
+	lastLogical                = tCheckpoint
 	tRange         index.Table = 50 // slot || chunk || file || offset -> length || digest
-	tCheckpoint    index.Table = 51 // tree size -> sequence of its CHECKPOINT record
 	metaCeremony               = "ceremony"
 	metaPolicy                 = "policy"
 	metaClock                  = "clock"
@@ -45,8 +45,11 @@ func allTables() []index.Table {
 	for i := tMeta; i <= lastLogical; i++ {
 		t = append(t, i)
 	}
-	return append(t, tRange, tCheckpoint)
+	return append(t, tRange)
 }
+
+// Tables lists the tables of an index file, for whoever opens one by itself.
+func Tables() []index.Table { return allTables() }
 
 func key32(v uint32) []byte { return binary.BigEndian.AppendUint32(nil, v) }
 func key64(v uint64) []byte { return binary.BigEndian.AppendUint64(nil, v) }

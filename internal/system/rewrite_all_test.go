@@ -2,6 +2,9 @@ package system_test
 
 import (
 	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sago-worm/sago/internal/testcluster"
+	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/store/format"
 )
 
@@ -69,10 +73,23 @@ func (s *site) refusedEverywhere(ctx context.Context, logged []int, words string
 	}
 }
 
+// asideEverywhere wants what was put aside to be there still, with the history.
+func (s *site) asideEverywhere() {
+	s.t.Helper()
+	for i := range s.Size() {
+		if kept, err := filepath.Glob(s.DataDir(i) + ".gone-*/history/*.his"); err != nil || len(kept) == 0 {
+			s.t.Errorf("%s has thrown its history away: %v, %v", s.Name(i), kept, err)
+		}
+	}
+}
+
+// wide is what an attacker takes away of every node, beside changing a record.
+var wide = [][]string{{"history.tree", "index.db"}, {"history.tree"}}
+
 // TestP46_P48_EveryNodeRewritten changes one signed record in the same way on all
 // nodes: the checkpoint in the history convicts it, whatever is rebuilt.
 func TestP46_P48_EveryNodeRewritten(t *testing.T) {
-	for _, gone := range [][]string{{"history.tree", "index.db"}, {"history.tree"}} {
+	for _, gone := range wide {
 		t.Run(strings.Join(gone, " and ")+" gone", func(t *testing.T) {
 			ctx := bounded(t, time.Minute)
 			s := startSite(t, ctx, testcluster.Options{Policy: testcluster.Policy{CheckpointEvery: time.Second}})
@@ -82,29 +99,103 @@ func TestP46_P48_EveryNodeRewritten(t *testing.T) {
 			logged := s.stopAll(ctx)
 			s.rewriteAll(r.GetHistorySequence(), gone...)
 			must(t, s.StartAll())
-			s.refusedEverywhere(ctx, logged, "root that a majority signed")
+			s.refusedEverywhere(ctx, logged, "root that")
+			s.asideEverywhere()
 		})
 	}
 }
 
+func (s *site) sinkFile() string { return filepath.Join(s.Dir(), "sink.jsonl") }
+
+// tail starts a cluster with a sink that takes no further checkpoint, and stores a record with
+// others behind it.
+func tail(t *testing.T, ctx context.Context) (*site, *sagov1.Receipt) {
+	t.Helper()
+	s := newSite(t, testcluster.Options{Policy: testcluster.Policy{CheckpointEvery: time.Hour}})
+	s.configure(0, fmt.Sprintf("\n[sink]\nfile = %q\n", s.sinkFile()))
+	must(t, s.StartAll())
+	must(t, s.Ready(ctx))
+	app := s.client(ctx, 0, "app")
+	r, err := put(ctx, app, "UNSIGNED", "P5Y", contentOf("UNSIGNED"))
+	must(t, err)
+	for k := range 5 {
+		_, err := put(ctx, app, fmt.Sprint("LATER-", k), "P5Y", contentOf("LATER"))
+		must(t, err)
+	}
+	return s, r
+}
+
 // TestP46_P48_EveryNodeRewrittenBehindTheCheckpoint does it to a record that no
-// checkpoint covers yet.
+// checkpoint covers yet, after a clean stop and after a kill: what the nodes wrote
+// down beside their keys convicts it.
 func TestP46_P48_EveryNodeRewrittenBehindTheCheckpoint(t *testing.T) {
-	for _, gone := range [][]string{{"history.tree", "index.db"}, {"history.tree"}} {
-		t.Run(strings.Join(gone, " and ")+" gone", func(t *testing.T) {
-			ctx := bounded(t, time.Minute)
-			s := startSite(t, ctx, testcluster.Options{Policy: testcluster.Policy{CheckpointEvery: time.Hour}})
-			app := s.client(ctx, 0, "app")
-			r, err := put(ctx, app, "UNSIGNED", "P5Y", contentOf("UNSIGNED"))
-			must(t, err)
-			for k := range 5 {
-				_, err := put(ctx, app, fmt.Sprint("LATER-", k), "P5Y", contentOf("LATER"))
-				must(t, err)
-			}
-			logged := s.stopAll(ctx)
-			s.rewriteAll(r.GetHistorySequence(), gone...)
-			must(t, s.StartAll())
-			s.refusedEverywhere(ctx, logged, "differs")
+	for _, gone := range wide {
+		for _, kill := range []bool{false, true} {
+			t.Run(fmt.Sprint(strings.Join(gone, " and "), " gone, killed ", kill), func(t *testing.T) {
+				ctx := bounded(t, time.Minute)
+				s, r := tail(t, ctx)
+				var logged []int
+				if kill {
+					logged = s.killAll(ctx)
+				} else {
+					logged = s.stopAll(ctx)
+				}
+				s.rewriteAll(r.GetHistorySequence(), gone...)
+				must(t, s.StartAll())
+				s.refusedEverywhere(ctx, logged, "root that this node wrote down")
+				s.asideEverywhere()
+			})
+		}
+	}
+}
+
+// killAll kills every node once it has written down what it durably has.
+func (s *site) killAll(ctx context.Context) (logged []int) {
+	s.t.Helper()
+	size := s.recordsOf(ctx, "inspector", true)
+	want := size[len(size)-1].GetSequence()
+	for i := range s.Size() {
+		await(s.t, ctx, s.Name(i)+" writes down what it has", func(context.Context) (bool, string, error) {
+			raw, err := os.ReadFile(filepath.Join(s.NodeDir(i), "keys", "attested"))
+			var have struct{ History uint64 }
+			line, _, _ := strings.Cut(string(raw), "\n")
+			return have.History > want, line, errors.Join(err, json.Unmarshal([]byte(line), &have))
 		})
+	}
+	for i := range s.Size() {
+		must(s.t, s.Kill(i))
+		log, err := s.Log(i)
+		must(s.t, err)
+		logged = append(logged, len(log))
+	}
+	return logged
+}
+
+// TestP48_ReceiptsConvictWhoHasEveryKey rewrites an unsigned record on all nodes and
+// takes away what they keep beside their keys as well: nothing inside can tell. The
+// client's receipt and what a sink has sent do.
+func TestP48_ReceiptsConvictWhoHasEveryKey(t *testing.T) {
+	ctx := bounded(t, time.Minute)
+	s, r := tail(t, ctx)
+	receipt := hex.EncodeToString(r.GetLeafHash())
+	outside := func() string {
+		raw, err := os.ReadFile(s.sinkFile())
+		must(t, err)
+		return sent(t, string(raw))[r.GetHistorySequence()]
+	}
+	await(t, ctx, "the sink has it", func(context.Context) (bool, string, error) { return outside() == receipt, outside(), nil })
+	s.stopAll(ctx)
+	s.rewriteAll(r.GetHistorySequence(), "history.tree", "index.db")
+	for i := range s.Size() {
+		for _, name := range []string{"attested", "signed"} {
+			must(t, os.Remove(filepath.Join(s.NodeDir(i), "keys", name)))
+		}
+	}
+	must(t, s.StartAll())
+	must(t, s.Ready(ctx))
+	shown, err := s.client(ctx, 0, "auditor").ShowRecord(ctx, r.GetHistorySequence())
+	must(t, err)
+	if inside := hex.EncodeToString(shown.GetRecord().GetLeafHash()); inside == receipt || outside() != receipt {
+		t.Errorf("record %d is %s inside, %s in the receipt, %s in the sink", r.GetHistorySequence(), inside, receipt, outside())
 	}
 }

@@ -133,7 +133,7 @@ func sent(t *testing.T, text string) map[uint64]string {
 // sinks has node 0 append to a file and node 1 send to a receiver.
 func (s *site) sinks(ctx context.Context) (file string, r *siem) {
 	s.t.Helper()
-	file = filepath.Join(s.Dir(), "sink.jsonl")
+	file = s.sinkFile()
 	certificate := filepath.Join(s.Dir(), "siem.pem")
 	out, err := s.Sagod(ctx, "init", "certificate", "--ca", filepath.Join(s.Dir(), "ca"), "--role", "server", "--name", "siem",
 		"--organization", "demo", "--host", "127.0.0.1", "--out", certificate)
@@ -145,17 +145,19 @@ func (s *site) sinks(ctx context.Context) (file string, r *siem) {
 	r = &siem{t: s.t, address: "127.0.0.1:0", config: &tls.Config{Certificates: []tls.Certificate{pair}}}
 	s.t.Cleanup(r.kill)
 	r.start(true)
-	for i, text := range []string{
-		fmt.Sprintf("\n[sink]\nfile = %q\n", file),
-		fmt.Sprintf("\n[sink.syslog]\naddress = %q\nca = \"../ca/ca.pem\"\n", r.address),
-	} {
-		f, err := os.OpenFile(s.Config(i), os.O_WRONLY|os.O_APPEND, 0)
-		must(s.t, err)
-		_, err = f.WriteString(text)
-		must(s.t, err)
-		must(s.t, f.Close())
-	}
+	s.configure(0, fmt.Sprintf("\n[sink]\nfile = %q\n", file))
+	s.configure(1, fmt.Sprintf("\n[sink.syslog]\naddress = %q\nca = \"../ca/ca.pem\"\n", r.address))
 	return file, r
+}
+
+// configure adds to the configuration of node i, which does not run yet.
+func (s *site) configure(i int, text string) {
+	s.t.Helper()
+	f, err := os.OpenFile(s.Config(i), os.O_WRONLY|os.O_APPEND, 0)
+	must(s.t, err)
+	_, err = f.WriteString(text)
+	must(s.t, err)
+	must(s.t, f.Close())
 }
 
 // TestP59_SinksLoseNothing kills daemons and the receiver under load, and lets the

@@ -96,9 +96,10 @@ type Log struct {
 	mu      sync.RWMutex
 	size    uint64
 	durable uint64
-	tail    [][]byte // encoded records from durable on; never changed once in
-	waiting int      // bytes of tail
-	spots   []spot   // of durable records, ascending: every 32nd, and each file's first
+	root    format.Digest // of the durable records
+	tail    [][]byte      // encoded records from durable on; never changed once in
+	waiting int           // bytes of tail
+	spots   []spot        // of durable records, ascending: every 32nd, and each file's first
 }
 
 // Open reads and verifies every record, reports each to each (nil for none; the
@@ -136,7 +137,7 @@ func Open(o Options, each func(seq uint64, encoded []byte) error) (*Log, error) 
 	if err != nil {
 		return nil, errors.Join(err, l.tree.f.Close(), files.Abandon())
 	}
-	l.durable = l.size
+	l.durable, l.root = l.size, format.Digest(l.tree.root())
 	return l, nil
 }
 
@@ -244,7 +245,7 @@ func (l *Log) Sync() error {
 		l.note(spot{l.durable + uint64(i), file, off})
 		off += int64(frameSize + len(encoded))
 	}
-	l.durable, l.tail, l.waiting = l.size, nil, 0
+	l.durable, l.root, l.tail, l.waiting = l.size, format.Digest(l.tree.root()), nil, 0
 	return nil
 }
 
@@ -269,6 +270,14 @@ func (l *Log) Durable() uint64 {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.durable
+}
+
+// DurableRoot is Durable and the tree's root over these records, as they were
+// appended: it does not read the tree file.
+func (l *Log) DurableRoot() (uint64, format.Digest) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.durable, l.root
 }
 
 // Root is the tree's root over all records.
