@@ -194,4 +194,3 @@ func says(words ...string) func(witnesses.State) bool {
 		return true
 	}
 }
-
