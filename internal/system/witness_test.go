@@ -153,7 +153,7 @@ func (d *dev) copied(t *testing.T) *dev {
 // one that the witness saw first goes on; the other is refused, both signed
 // checkpoints are kept, and its own status says FORK or ROLLBACK.
 func TestP54_WitnessConvictsAForkedCluster(t *testing.T) {
-	ctx := bounded(t, 90*time.Second)
+	ctx := bounded(t, 3*time.Minute)
 	w, a := newOutsider(t), newDev(t)
 	a.args = []string{"--nodes", "3", w.policy()}
 	a.start(ctx)
