@@ -75,7 +75,7 @@ func (n *Node) self() NodeStatus {
 		}
 	}
 	if n.cfg.Note != nil {
-		st.Detail = n.cfg.Note()
+		st.Detail = strings.TrimSpace(st.Detail + " " + n.cfg.Note())
 	}
 	if err := n.failed(); err != nil {
 		st.State, st.Detail = "fenced", err.Error()
