@@ -28,8 +28,8 @@ func (d *Denied) Error() string {
 
 // may is the fixed role table. A verb that stands nowhere is nobody's.
 var may = map[Role][]Verb{
-	RoleApplication: {VerbPut, VerbGet, VerbUse, VerbUsageList, VerbSubjectView},
-	RoleOfficer:     {VerbGet, VerbUse, VerbUsageList, VerbSpecialRequest, VerbSpecialShow},
+	RoleApplication: {VerbPut, VerbGet, VerbUse, VerbUsageList, VerbSubjectView, VerbReceipt},
+	RoleOfficer:     {VerbGet, VerbUse, VerbUsageList, VerbSpecialRequest, VerbSpecialShow, VerbReceipt},
 	RoleManager: {
 		VerbGrantDecide, VerbGrantRevoke, VerbGrantList, VerbGrantReview,
 		VerbHoldPlace, VerbHoldRelease, VerbHoldList, VerbExtend,
@@ -42,7 +42,7 @@ var may = map[Role][]Verb{
 	},
 	RoleAuditor: {
 		VerbShow, VerbList, VerbVerify, VerbUsageList, VerbHoldList,
-		VerbHistoryList, VerbHistoryShow, VerbHistoryVerify, VerbHistoryExport, VerbCheckpoint,
+		VerbHistoryList, VerbHistoryShow, VerbHistoryVerify, VerbHistoryExport, VerbCheckpoint, VerbReceipt,
 		VerbClockStatus, VerbClusterStatus, VerbClusterVerify,
 		VerbAudit, VerbCertificate, VerbSpecialShow, VerbGrantList, VerbPolicyShow, VerbAlarm, VerbStats,
 	},

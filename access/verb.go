@@ -44,6 +44,7 @@ const (
 	VerbAudit         Verb = 44
 	VerbAlarm         Verb = 45
 	VerbStats         Verb = 46
+	VerbReceipt       Verb = 47 // proofs of what one's own calls left in the history
 )
 
 // The verbs of special deletion (특수삭제) and of access itself.
@@ -75,7 +76,7 @@ var verbNames = map[Verb]string{
 	VerbHistoryExport: "history-export", VerbCheckpoint: "checkpoint", VerbClockStatus: "clock-status",
 	VerbClockResync: "clock-resync", VerbClusterStatus: "cluster-status", VerbClusterVerify: "cluster-verify",
 	VerbClusterChange: "cluster-change", VerbBackup: "backup", VerbRestore: "restore", VerbAudit: "audit",
-	VerbAlarm: "alarm", VerbStats: "stats",
+	VerbAlarm: "alarm", VerbStats: "stats", VerbReceipt: "receipt",
 	VerbSpecialRequest: "special-request", VerbSpecialApprove: "special-approve", VerbSpecialVeto: "special-veto",
 	VerbSpecialShow: "special-show", VerbGrantApply: "grant-apply", VerbGrantEndorse: "grant-endorse",
 	VerbGrantDecide: "grant-decide", VerbGrantRevoke: "grant-revoke", VerbGrantList: "grant-list",

@@ -239,7 +239,7 @@ func (n *Node) keepCheckpoints(ctx context.Context) error {
 	if !backlog && !stale {
 		return nil
 	}
-	_, err = n.takeCheckpoint(ctx)
+	_, err = n.checkpointAt(ctx, s.Applied)
 	return err
 }
 

@@ -45,6 +45,7 @@ type Node struct {
 	lost     atomic.Pointer[string] // that no majority has a history any more
 	ended    chan struct{}
 	wake     chan struct{} // something was recorded that a duty may wait for
+	marking  chan struct{} // held by who takes a checkpoint: one at a time
 	heal     *healer
 	scrub    *scrubber
 	// startDamage is what the start found, until the healer takes it.
@@ -102,7 +103,7 @@ func (t Timing) withDefaults() Timing {
 // put aside and the node rejoins as a new incarnation. Data of another cluster
 // is refused.
 func Open(ctx context.Context, c Config) (*Node, error) {
-	n := &Node{cfg: c, log: c.Log, timing: c.Timing.withDefaults(), ended: make(chan struct{}), wake: make(chan struct{}, 1), startID: randomID()}
+	n := &Node{cfg: c, log: c.Log, timing: c.Timing.withDefaults(), ended: make(chan struct{}), wake: make(chan struct{}, 1), marking: make(chan struct{}, 1), startID: randomID()}
 	n.heal, n.scrub = &healer{node: n}, &scrubber{node: n}
 	var err error
 	if n.start, err = readStart(c); err != nil {

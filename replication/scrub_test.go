@@ -19,7 +19,7 @@ import (
 // and sums that fit: what only a comparison finds.
 func (c *testCluster) alter(i int, own identityOf, transaction string, change func(*format.BundleRow)) {
 	c.t.Helper()
-	tables := []index.Table{50}
+	tables := []index.Table{50, 51}
 	for t := index.Table(1); t <= 18; t++ {
 		tables = append(tables, t)
 	}

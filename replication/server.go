@@ -201,12 +201,9 @@ func (s *nodeService) Checkpoint(ctx context.Context, r *nodev1.CheckpointReques
 	if s.node.raft.State() != raft.Leader {
 		return nil, answer(errNotLeader)
 	}
-	e := s.node.store.Summary().Checkpoint
-	if e.Checkpoint.Entry < r.Entry {
-		var err error
-		if e, err = s.node.takeCheckpoint(ctx); err != nil {
-			return nil, answer(err)
-		}
+	e, err := s.node.checkpointAt(ctx, r.Entry)
+	if err != nil {
+		return nil, answer(err)
 	}
 	return &nodev1.CheckpointResponse{Effect: format.EncodeEffect(e)}, nil
 }

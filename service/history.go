@@ -65,33 +65,52 @@ func (s *historyServer) Show(ctx context.Context, req *sagov1.HistoryServiceShow
 	if err != nil {
 		return nil, err
 	}
-	nothing := refusal(format.ReasonNotFound, "")
-	if req.GetSequence() > result.Sequence {
-		return nil, nothing
-	}
-	rec, encoded, err := s.node.Store().Record(req.GetSequence())
+	rec, encoded, err := s.visible(ctx, req.GetSequence(), result.Sequence)
 	if err != nil {
 		return nil, err
-	}
-	if rec.Institution != callerOf(ctx).Institution && !(rec.Institution == 0 && isPublic(rec.Action)) {
-		return nil, nothing
 	}
 	row, err := s.historyRecord(&rec, encoded)
 	return &sagov1.HistoryServiceShowResponse{Record: row, Encoded: encoded}, err
 }
 
-// historyRecord is a record, readable as far as its key lives.
-func (s *Server) historyRecord(rec *format.Record, encoded []byte) (*sagov1.HistoryRecord, error) {
+// visible reads a record that the caller may see: one of its institution's, or a
+// public one of the appliance's, up to the record of the query itself.
+func (s *historyServer) visible(ctx context.Context, sequence, query uint64) (format.Record, []byte, error) {
+	nothing := refusal(format.ReasonNotFound, "")
+	if sequence > query {
+		return format.Record{}, nil, nothing
+	}
+	rec, encoded, err := s.node.Store().Record(sequence)
+	if err != nil {
+		return rec, nil, err
+	}
+	if rec.Institution != callerOf(ctx).Institution && !(rec.Institution == 0 && isPublic(rec.Action)) {
+		return format.Record{}, nil, nothing
+	}
+	return rec, encoded, nil
+}
+
+// envelope is what a record says without who and why.
+func (s *Server) envelope(rec *format.Record, encoded []byte) (*sagov1.HistoryRecord, error) {
 	inst, err := s.node.Store().Institution(rec.Institution)
 	if err != nil {
 		return nil, err
 	}
 	leaf := format.LeafHash(encoded)
-	row := &sagov1.HistoryRecord{
+	return &sagov1.HistoryRecord{
 		Sequence: rec.Sequence, Time: instant(rec.Clock), Action: rec.Action.String(), Institution: inst.Code,
-		InstitutionSequence: rec.InstitutionSequence, Transaction: rec.Transaction, Part: rec.Part, Actor: s.actorName(rec.Actor),
+		InstitutionSequence: rec.InstitutionSequence, Transaction: rec.Transaction, Part: rec.Part,
 		Result: rec.Result.String(), Detail: map[string]string{}, LeafHash: leaf[:],
+	}, nil
+}
+
+// historyRecord is a record, readable as far as its key lives.
+func (s *Server) historyRecord(rec *format.Record, encoded []byte) (*sagov1.HistoryRecord, error) {
+	row, err := s.envelope(rec, encoded)
+	if err != nil {
+		return nil, err
 	}
+	row.Actor = s.actorName(rec.Actor)
 	effectDetail(rec, row.Detail)
 	d, err := s.node.Store().OpenDetail(rec)
 	switch {

@@ -54,6 +54,16 @@ func methodOf(full string) (method, bool) {
 		return method{access.VerbHistoryShow, format.ActShow, callWithin, false}, true
 	case sagov1.HistoryService_Verify_FullMethodName:
 		return method{access.VerbHistoryVerify, format.ActVerify, streamWithin, false}, true
+	case sagov1.HistoryService_Checkpoint_FullMethodName:
+		return method{access.VerbReceipt, format.ActCheckpoint, callWithin, false}, true
+	case sagov1.HistoryService_Prove_FullMethodName:
+		return method{access.VerbHistoryShow, format.ActShow, callWithin, false}, true
+	case sagov1.HistoryService_Receipt_FullMethodName:
+		return method{access.VerbReceipt, format.ActShow, callWithin, false}, true
+	case sagov1.HistoryService_Consistency_FullMethodName:
+		return method{access.VerbReceipt, format.ActCheckpoint, callWithin, false}, true
+	case sagov1.HistoryService_Export_FullMethodName:
+		return method{access.VerbHistoryExport, format.ActExport, exportWithin, false}, true
 	case sagov1.ClockService_Status_FullMethodName:
 		return method{access.VerbClockStatus, format.ActClock, callWithin, true}, true
 	case sagov1.ClusterService_Status_FullMethodName:
@@ -157,8 +167,12 @@ func (s *Server) admit(ctx context.Context, full string, req any) (context.Conte
 }
 
 // decide asks access. A list of one named subject's bundles is also what the
-// subject view is for (R55).
+// subject view is for (R55). A checkpoint that there is goes with a receipt; to
+// have one taken is a verb of its own.
 func decide(p access.Principal, verb access.Verb, req any) error {
+	if r, ok := req.(*sagov1.CheckpointRequest); ok && r.GetFresh() {
+		verb = access.VerbCheckpoint
+	}
 	err := access.Decide(p, verb)
 	if r, ok := req.(*sagov1.ListRequest); err != nil && ok && r.GetSubjectCi() != "" {
 		return access.Decide(p, access.VerbSubjectView)

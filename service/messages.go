@@ -63,6 +63,10 @@ func stateSentences(reason string) (ko, en string) {
 		return "노드 구성이 맞지 않습니다", "the node is not a member as it says"
 	case "SIGNATURE":
 		return "서명이 확인되지 않습니다", "a signature does not verify"
+	case reasonNotCovered:
+		return "아직 체크포인트에 포함되지 않았습니다. 잠시 뒤 다시 시도하십시오", "no checkpoint covers it yet; try again shortly"
+	case reasonNoCheckpoint:
+		return "아직 체크포인트가 없습니다. 잠시 뒤 다시 시도하십시오", "there is no checkpoint yet; try again shortly"
 	case reasonUnavailable:
 		return "과반수의 노드가 응답하지 않습니다. 처리 여부는 다시 확인하십시오", "no majority answers; whether it took place is not known"
 	case reasonStorageFull:

@@ -285,6 +285,16 @@ func (n *oneNode) VerifyAll(ctx context.Context) (replication.ClusterVerificatio
 	}}}, err
 }
 
+func (n *oneNode) Checkpoint(_ context.Context, fresh bool) error {
+	if n.down.Load() {
+		return replication.ErrUnavailable
+	}
+	if fresh && n.st.Uncovered() {
+		n.checkpoint()
+	}
+	return nil
+}
+
 func (n *oneNode) Name() string   { return "n1" }
 func (n *oneNode) Number() uint32 { return 1 }
 func (n *oneNode) Ready() bool    { return n.ready.Load() }

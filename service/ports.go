@@ -32,6 +32,10 @@ type Node interface {
 	Status(ctx context.Context) replication.Status
 	// VerifyAll has every reachable node check all its files.
 	VerifyAll(ctx context.Context) (replication.ClusterVerification, error)
+	// Checkpoint returns once this node has applied the newest checkpoint that the
+	// leader knows of; with fresh, one that covers what this node has applied.
+	// Errors wrap replication.ErrUnavailable.
+	Checkpoint(ctx context.Context, fresh bool) error
 	// Name and Number are this node's in the member table.
 	Name() string
 	Number() uint32

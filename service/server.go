@@ -33,6 +33,7 @@ const (
 	proposeWithin    = 10 * time.Second // for a majority to answer
 	callWithin       = time.Minute
 	streamWithin     = 15 * time.Minute // streams, and checks of whole files
+	exportWithin     = 12 * time.Hour
 	readyEvery       = 250 * time.Millisecond
 	defaultDrain     = 10 * time.Second
 	defaultRate      = 20_000 // calls a second and principal
@@ -53,6 +54,11 @@ type Config struct {
 	// Time is the instant that certificate dates are judged by. nil: the quorum
 	// clock, before its first tick the ceremony's time.
 	Time func() time.Time
+	// Witnesses answers this node's own part of what is known of the policy's
+	// witnesses, and Cosignatures their lines on a checkpoint. nil: this node asks
+	// none.
+	Witnesses    func() []*sagov1.WitnessState
+	Cosignatures func(format.Checkpoint) []format.NoteLine
 	// Minute ticks once a minute of a monotonic clock; floods of denials are
 	// written then. nil: a ticker of the server's own.
 	Minute <-chan time.Time
@@ -79,6 +85,12 @@ func (c *Config) complete() error {
 			s := c.Node.Store().Summary()
 			return time.UnixMicro(max(s.Clock.Now, s.Ceremony))
 		}
+	}
+	if c.Witnesses == nil {
+		c.Witnesses = func() []*sagov1.WitnessState { return unasked(c.Node.Store().Summary().Policy) }
+	}
+	if c.Cosignatures == nil {
+		c.Cosignatures = func(format.Checkpoint) []format.NoteLine { return nil }
 	}
 	if c.Rate == 0 {
 		c.Rate = defaultRate
@@ -107,6 +119,8 @@ type Server struct {
 	rates   *rates
 	// whole is held by a check of the whole history: one at a time.
 	whole chan struct{}
+	// exports of the history that run.
+	exports exports
 }
 
 // New makes a server; it accepts nothing before Serve.

@@ -61,6 +61,7 @@ func (s *clusterServer) Status(ctx context.Context, _ *sagov1.ClusterServiceStat
 	answer := &sagov1.ClusterServiceStatusResponse{
 		Leader: seen.Leader, Term: seen.Term, Ready: seen.Ready, Detail: seen.Detail, Single: len(st.Members()) == 1,
 		ClusterId: hex.EncodeToString(manifest.Cluster[:]), Production: manifest.Production, AnsweredBy: s.node.Name(),
+		Checkpoint: s.checkpointState(),
 	}
 	for _, n := range seen.Nodes {
 		answer.Nodes = append(answer.Nodes, &sagov1.Node{

@@ -1,12 +1,9 @@
 package service
 
 import (
-	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"strings"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/store/format"
@@ -92,26 +89,13 @@ func (s *historyServer) Verify(ctx context.Context, _ *sagov1.HistoryServiceVeri
 	return answer, nil
 }
 
-// noteECDSA is the C2SP signature type of an ECDSA note.
-const noteECDSA = 0x02
-
-// note is a checkpoint as a C2SP signed note; empty while there is none.
+// note is a checkpoint as a C2SP signed note, the witnesses' lines behind the
+// nodes'; empty while there is none.
 func (s *Server) note(e format.CheckpointEffect) string {
 	if len(e.Signatures) == 0 {
 		return ""
 	}
-	members := s.node.Store().Members()
-	var b strings.Builder
-	b.WriteString(e.Checkpoint.Text())
-	b.WriteByte('\n')
-	for _, sig := range e.Signatures {
-		for _, m := range members {
-			if m.Number == sig.Node {
-				id := sum([]byte(m.Name), []byte{'\n', noteECDSA}, m.PublicKey)
-				line := bytes.Join([][]byte{id[:4], sig.Signature}, nil)
-				fmt.Fprintf(&b, "— %s %s\n", m.Name, base64.StdEncoding.EncodeToString(line))
-			}
-		}
-	}
-	return b.String()
+	n := e.Note(s.node.Store().Members())
+	n.Lines = append(n.Lines, s.cfg.Cosignatures(e.Checkpoint)...)
+	return n.String()
 }

@@ -27,13 +27,15 @@ func (k Kind) action() format.Action {
 		return format.ActVerify
 	case KindUse:
 		return format.ActUse
+	case KindExport:
+		return format.ActExport
 	}
 	return 0
 }
 
 // Known reports whether this version decides operations of the kind. Any other
 // kind halts the node that applies it.
-func (k Kind) Known() bool { return k >= KindCeremony && k <= KindState }
+func (k Kind) Known() bool { return k >= KindCeremony && k <= KindExport }
 
 // decide runs the operation. A *refusal is deterministic; any other error halts.
 func (t *turn) decide() error {
@@ -91,6 +93,8 @@ func (t *turn) decide() error {
 		return t.decideDamage()
 	case KindState:
 		return t.decideState()
+	case KindExport:
+		return t.decideExport()
 	}
 	return fmt.Errorf("operation of unknown kind %d", t.op.Kind)
 }

@@ -61,7 +61,7 @@ func (m *Machine) foldEffect(rec *format.Record) error {
 	case format.ActKey:
 		return m.foldKey(rec)
 	case format.ActShow, format.ActList, format.ActVerify, format.ActDeny, format.ActNodeStart,
-		format.ActEnrol, format.ActDamage, format.ActRepair:
+		format.ActEnrol, format.ActDamage, format.ActRepair, format.ActExport:
 		return nil // the record is its own effect
 	}
 	return fmt.Errorf("no such effect in this version")
@@ -386,5 +386,6 @@ func (m *Machine) foldCheckpoint(rec *format.Record) error {
 		return err
 	}
 	m.checkpoint = e
+	m.idx.Put(tCheckpoint, key64(e.Checkpoint.Size), key64(rec.Sequence))
 	return m.set(tMeta, []byte(metaCheckpoint), rec.Effect)
 }

@@ -35,7 +35,7 @@ func (n *node) halted(ops ...Op) error {
 }
 
 func TestAnUnknownKindHaltsAndTheIndexStays(t *testing.T) {
-	for _, kind := range []Kind{0, KindState + 1, 999} {
+	for _, kind := range []Kind{0, 1 << 15, 999} {
 		w := newWorld(t, t, 2)
 		w.put("T0", "P1D")
 		n := w.nodes[0]

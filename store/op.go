@@ -31,6 +31,7 @@ const (
 	KindDamage     Kind = 19 // format.DamageEffect
 	KindRepair     Kind = 20 // format.DamageEffect
 	KindState      Kind = 21 // format.StateEffect
+	KindExport     Kind = 22 // format.ExportEffect, First and End left 0
 )
 
 // Op is one operation of a log entry, decoded.

@@ -31,6 +31,7 @@ const (
 	tDeadSlot      index.Table = 18 // slot -> BundleKey of the bundle that expired
 	lastLogical                = tDeadSlot
 	tRange         index.Table = 50 // slot || chunk || file || offset -> length || digest
+	tCheckpoint    index.Table = 51 // tree size -> sequence of its CHECKPOINT record
 	metaCeremony               = "ceremony"
 	metaPolicy                 = "policy"
 	metaClock                  = "clock"
@@ -44,7 +45,7 @@ func allTables() []index.Table {
 	for i := tMeta; i <= lastLogical; i++ {
 		t = append(t, i)
 	}
-	return append(t, tRange)
+	return append(t, tRange, tCheckpoint)
 }
 
 func key32(v uint32) []byte { return binary.BigEndian.AppendUint32(nil, v) }

@@ -125,6 +125,9 @@ type clusterServer struct {
 func (clusterServer) Status(context.Context, *sagov1.ClusterServiceStatusRequest) (*sagov1.ClusterServiceStatusResponse, error) {
 	return &sagov1.ClusterServiceStatusResponse{
 		Leader: "node1", Term: 3, Ready: true, Single: true, ClusterId: "c1", AnsweredBy: "node1",
+		Checkpoint: &sagov1.CheckpointState{Size: 3, Clock: at, WitnessesNeeded: 2, Witnesses: []*sagov1.WitnessState{
+			{Name: "w.example/1", Size: 2, CosignedAt: at}, {Name: "w.example/2", Detail: "not cosigned: connection refused"},
+		}},
 		Nodes: []*sagov1.Node{{
 			Number: 1, Id: "node1", Address: "127.0.0.1:7401", State: "leader", AppliedIndex: 9, HistorySize: 3,
 			HistoryRoot: []byte{0xaa, 0xbb}, Reachable: true, Protection: "append-only,immutable", Incarnation: "0f", StateHash: []byte{0xcc},

@@ -82,7 +82,7 @@ func (a *appliance) start(env *testscript.Env) error {
 		s.Serve(l) // ends with Stop
 	}()
 	env.Defer(func() { s.Stop(); <-done })
-	for _, caller := range []string{"app", "officer", "admin", "damaged", "unsigned", "fresh"} {
+	for _, caller := range []string{"app", "officer", "admin", "damaged", "unsigned", "fresh", "older", "forked"} {
 		if err := a.pki.writeContext(env.WorkDir, caller, fmt.Sprintf("%q", l.Addr())); err != nil {
 			return err
 		}

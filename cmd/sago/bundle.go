@@ -189,7 +189,7 @@ type bundleVerifyCmd struct{ number }
 
 // Run verifies one bundle on the node that answers.
 func (c *bundleVerifyCmd) Run(s *session) error {
-	return s.with(func(cl *client.Client) error {
+	return s.watched(func(cl *client.Client) error {
 		v, err := cl.Verify(s.ctx, &sagov1.VerifyRequest{Transaction: c.Transaction, Part: c.Part})
 		if err != nil {
 			return err

@@ -14,16 +14,18 @@ import (
 
 // grammar is the whole command line; each group's commands are in its own file.
 type grammar struct {
-	Context string        `help:"${help_context}" env:"SAGO_CONTEXT" placeholder:"FILE"`
-	Output  string        `help:"${help_output}" enum:"text,json" default:"text"`
-	Lang    string        `help:"${help_lang}" enum:"ko,en" default:"${lang}"`
-	Timeout time.Duration `help:"${help_timeout}" default:"2m"`
+	Context  string         `help:"${help_context}" env:"SAGO_CONTEXT" placeholder:"FILE"`
+	Output   string         `help:"${help_output}" enum:"text,json" default:"text"`
+	Lang     string         `help:"${help_lang}" enum:"ko,en" default:"${lang}"`
+	Timeout  *time.Duration `help:"${help_timeout}" placeholder:"D"`
+	NoMemory bool           `help:"${help_no_memory}"`
 
 	Bundle  bundleGroup  `cmd:"" help:"${help_bundle}"`
 	Usage   usageGroup   `cmd:"" help:"${help_usage}"`
 	History historyGroup `cmd:"" help:"${help_history}"`
 	Clock   clockGroup   `cmd:"" help:"${help_clock}"`
 	Cluster clusterGroup `cmd:"" help:"${help_cluster}"`
+	Witness witnessCmd   `cmd:"" help:"${help_witness}"`
 	Version versionCmd   `cmd:"" help:"${help_version}"`
 }
 
@@ -53,11 +55,28 @@ func execute(args []string, lang language, stdout, stderr io.Writer) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if g.Timeout <= 0 {
+	limit := limitOf(parsed.Command(), g.History.Verify.Offline != "")
+	if g.Timeout != nil {
+		limit = *g.Timeout
+	}
+	if limit <= 0 {
 		return &inputError{"USAGE", "--timeout must be positive"}
 	}
-	ctx, cancel := context.WithTimeout(ctx, g.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	s := &session{ctx: ctx, context: g.Context, json: g.Output == "json", lang: lang, stdout: stdout, stderr: stderr}
+	s := &session{ctx: ctx, context: g.Context, forget: g.NoMemory, json: g.Output == "json", lang: lang, stdout: stdout, stderr: stderr}
 	return parsed.Run(s)
+}
+
+// limitOf is how long a command may take unless the caller says so: an export as
+// long as the server lets it, and as long its verification; a witness as long as
+// anybody asks it.
+func limitOf(command string, offline bool) time.Duration {
+	switch {
+	case command == "history export" || offline:
+		return 12 * time.Hour
+	case command == "witness":
+		return 100 * 365 * 24 * time.Hour
+	}
+	return 2 * time.Minute
 }

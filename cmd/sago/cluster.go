@@ -24,6 +24,8 @@ type clusterJSON struct {
 	Production bool       `json:"production"`
 	Detail     string     `json:"detail"`
 	AnsweredBy string     `json:"answered_by"`
+
+	Checkpoint witnessedJSON `json:"checkpoint"`
 }
 
 type nodeJSON struct {
@@ -46,6 +48,7 @@ func toCluster(r *sagov1.ClusterServiceStatusResponse) clusterJSON {
 	out := clusterJSON{
 		Leader: r.GetLeader(), Term: r.GetTerm(), Ready: r.GetReady(), Single: r.GetSingle(), Nodes: []nodeJSON{},
 		ClusterID: r.GetClusterId(), Production: r.GetProduction(), Detail: r.GetDetail(), AnsweredBy: r.GetAnsweredBy(),
+		Checkpoint: toWitnessed(r.GetCheckpoint()),
 	}
 	for _, n := range r.GetNodes() {
 		out.Nodes = append(out.Nodes, nodeJSON{
@@ -85,6 +88,7 @@ func clusterText(p *page, r *sagov1.ClusterServiceStatusResponse) {
 			p.pair(n.GetId(), n.GetId(), n.GetDetail())
 		}
 	}
+	witnessedText(p, r.GetCheckpoint())
 	p.head("노드", "NODE", "주소", "ADDRESS", "상태", "STATE", "닿음", "REACHABLE", "적용", "APPLIED", "이력", "HISTORY", "서명", "SIGNED", "루트", "ROOT", "보호", "PROTECTION")
 	for _, n := range r.GetNodes() {
 		root := hexOf(n.GetHistoryRoot())

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/sago-worm/sago/audit"
 	"github.com/sago-worm/sago/service/client"
 )
 
@@ -42,7 +43,10 @@ func exitCode(err error) int {
 	var input *inputError
 	var wait *waitError
 	var e *client.Error
+	var failure *audit.Failure
 	switch {
+	case errors.As(err, &failure):
+		return resultExit(failure)
 	case errors.As(err, &input), errors.Is(err, client.ErrContext):
 		return exitInput
 	case errors.As(err, &wait):
@@ -83,7 +87,12 @@ func codeExit(c codes.Code) int {
 func errorLine(err error, lang language) string {
 	reason, detail := explain(err, lang)
 	line := "error: " + reason
-	if m, ok := messages[reason]; ok {
+	m, ok := messages[reason]
+	var failure *audit.Failure
+	if errors.As(err, &failure) {
+		m, ok = resultMessage(failure), true
+	}
+	if ok {
 		line += ": " + lang.pick(m.ko, m.en)
 	}
 	if detail != "" {
@@ -96,7 +105,10 @@ func explain(err error, lang language) (reason, detail string) {
 	var input *inputError
 	var wait *waitError
 	var e *client.Error
+	var failure *audit.Failure
 	switch {
+	case errors.As(err, &failure):
+		return string(failure.Reason), failure.Error()
 	case errors.As(err, &input):
 		return input.reason, input.detail
 	case errors.As(err, &wait):

@@ -34,7 +34,7 @@ func (c *getCmd) Run(s *session) error {
 		return err
 	}
 	req := &sagov1.GetRequest{Transaction: c.Transaction, Part: c.Part, Who: who}
-	return s.with(func(cl *client.Client) error {
+	return s.watched(func(cl *client.Client) error {
 		if c.To == "-" {
 			return c.toStream(s, cl, req, s.stdout, s.stderr)
 		}

@@ -11,9 +11,15 @@ import (
 )
 
 type historyGroup struct {
-	List   historyListCmd   `cmd:"" help:"${help_history_list}"`
-	Show   historyShowCmd   `cmd:"" help:"${help_history_show}"`
-	Verify historyVerifyCmd `cmd:"" help:"${help_history_verify}"`
+	List    historyListCmd    `cmd:"" help:"${help_history_list}"`
+	Show    historyShowCmd    `cmd:"" help:"${help_history_show}"`
+	Verify  historyVerifyCmd  `cmd:"" help:"${help_history_verify}"`
+	Prove   historyProveCmd   `cmd:"" help:"${help_history_prove}"`
+	Receipt historyReceiptCmd `cmd:"" help:"${help_history_receipt}"`
+	Export  historyExportCmd  `cmd:"" help:"${help_history_export}"`
+	Keys    historyKeysCmd    `cmd:"" help:"${help_history_keys}"`
+
+	Checkpoint historyCheckpointCmd `cmd:"" help:"${help_history_checkpoint}"`
 }
 
 type historyListCmd struct {
@@ -56,7 +62,7 @@ func toRecord(r *sagov1.HistoryRecord) recordJSON {
 
 // Run lists the history.
 func (c *historyListCmd) Run(s *session) error {
-	return s.with(func(cl *client.Client) error {
+	return s.watched(func(cl *client.Client) error {
 		found, next, err := cl.Records(s.ctx, &sagov1.HistoryServiceListRequest{
 			Transaction: c.Transaction, Action: c.Action, Since: c.Since.Timestamp, Until: c.Until.Timestamp,
 			From: c.From, Limit: c.Limit, All: c.All,
@@ -95,7 +101,7 @@ type historyShowCmd struct {
 
 // Run shows one record with its bytes.
 func (c *historyShowCmd) Run(s *session) error {
-	return s.with(func(cl *client.Client) error {
+	return s.watched(func(cl *client.Client) error {
 		resp, err := cl.ShowRecord(s.ctx, c.Sequence)
 		if err != nil {
 			return err
@@ -122,7 +128,11 @@ func (c *historyShowCmd) Run(s *session) error {
 	})
 }
 
-type historyVerifyCmd struct{}
+type historyVerifyCmd struct {
+	Checkpoint []string `help:"${help_kept}" placeholder:"FILE"`
+	Offline    string   `help:"${help_offline}" placeholder:"DIR"`
+	Keys       string   `help:"${help_keys}" placeholder:"FILE"`
+}
 
 // proofJSON is what a verification found.
 type proofJSON struct {
@@ -144,7 +154,15 @@ type checkpointJSON struct {
 
 // Run holds the history against the signatures of a majority.
 func (c *historyVerifyCmd) Run(s *session) error {
-	return s.with(func(cl *client.Client) error {
+	switch {
+	case c.Offline != "":
+		return verifyOffline(s, c.Offline, c.Keys, c.Checkpoint)
+	case c.Keys != "":
+		return &inputError{"USAGE", "--keys goes with --offline DIR"}
+	case len(c.Checkpoint) > 0:
+		return verifyKept(s, c.Checkpoint)
+	}
+	return s.watched(func(cl *client.Client) error {
 		proof, verr := cl.VerifyHistory(s.ctx)
 		if proof == nil {
 			return verr

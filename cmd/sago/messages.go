@@ -47,14 +47,18 @@ var messages = map[string]message{
 	"STORAGE_FULL":    {"저장 공간이 부족하여 새로 저장할 수 없습니다. 공간을 늘리십시오", "there is no room for new bundles; add storage"},
 	"STALE_OPERATION": {"요청이 너무 늦게 처리되었습니다. 다시 하십시오", "the request was overtaken by too many others; try again"},
 	"KEY_SLOT":        {"키 슬롯을 쓸 수 없었습니다. 다시 하십시오", "the key slot could not be used; try again"},
+	"NOT_COVERED":     {"아직 체크포인트에 포함되지 않았습니다. 체크포인트는 정책이 정한 간격(보통 1분)마다 만들어집니다. 잠시 뒤 다시 하십시오", "no checkpoint covers it yet; one is taken within the policy's interval, a minute by default; try again later"},
 	"NO_CHECKPOINT":   {"과반수가 서명한 체크포인트가 아직 없어 확인할 수 없습니다. 잠시 뒤 다시 하십시오", "there is no checkpoint signed by a majority yet to verify against; try again later"},
 
 	// Integrity.
 	"INTEGRITY":        {"확인되지 않는 응답입니다. 쓰지 말고 감사자에게 알리십시오", "what was answered does not verify; do not use it, and tell the auditor"},
+	"ROLLBACK":         {"이력이 예전으로 되돌아갔습니다. 과반수가 서명했던 이력이 사라졌습니다. 기억된 체크포인트를 보관하고 감사자에게 알리십시오", "the history went back: records that a majority signed are gone; keep the remembered checkpoint and tell the auditor"},
+	"FORK":             {"서로 다른 두 이력이 서명되었습니다. 두 체크포인트를 보관하고 감사자에게 알리십시오", "two different histories were signed; keep both checkpoints and tell the auditor"},
 	"DAMAGE":           {"저장된 자료의 손상이 발견되었습니다. 감사자에게 알리십시오", "stored data is damaged; tell the auditor"},
 	"UNTRUSTED_SERVER": {"이 클러스터의 서버가 아닙니다. 주소와 컨텍스트를 확인하십시오", "the server is not one of this cluster; check the address and the context"},
 
 	// Other.
+	"MEMORY":        {"기억된 체크포인트를 읽거나 쓸 수 없습니다. 파일을 확인하거나 --no-memory를 쓰십시오. 지우기 전에 왜 그런지 알아보십시오", "the remembered checkpoint cannot be read or written; look at its file, and find out why before removing it; or use --no-memory"},
 	"FAILED":        {"실패했습니다", "it failed"},
 	"INTERNAL":      {"서버 안에서 실패했습니다. 로그를 확인하십시오", "it failed inside the server; look at its log"},
 	"CANCELED":      {"중단되었습니다", "it was interrupted"},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 )
 
 // A transfer from this size on shows its progress, in bytes.
@@ -19,14 +20,19 @@ type bar struct {
 
 // progress starts a bar for so many bytes.
 func (s *session) progress(total int64) *bar {
-	f, ok := s.stderr.(*os.File)
-	if !ok || total < worthShowing {
+	if total < worthShowing || !isTerminal(s.stderr) {
 		return &bar{}
 	}
-	if info, err := f.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
-		return &bar{}
+	return &bar{w: s.stderr, total: total}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
 	}
-	return &bar{w: f, total: total}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 func (b *bar) add(n int) {
@@ -68,4 +74,53 @@ func (w barWriter) Write(p []byte) (int, error) {
 	n, err := w.Writer.Write(p)
 	w.bar.add(n)
 	return n, err
+}
+
+// counter shows how far a long command is in what it counts: on a terminal in
+// one line that changes, elsewhere as a line now and then.
+type counter struct {
+	w        io.Writer
+	terminal bool
+	next     time.Time // when it is shown again
+}
+
+// Between two times that a counter is shown.
+const (
+	countTerminal = 200 * time.Millisecond
+	countLines    = 10 * time.Second
+)
+
+// count starts a counter on standard error.
+func (s *session) count() *counter {
+	c := &counter{w: s.stderr, terminal: isTerminal(s.stderr)}
+	c.next = time.Now().Add(c.every())
+	return c
+}
+
+func (c *counter) every() time.Duration {
+	if c.terminal {
+		return countTerminal
+	}
+	return countLines
+}
+
+func (c *counter) at(done, of uint64) {
+	now := time.Now()
+	if now.Before(c.next) || of == 0 {
+		return
+	}
+	c.next = now.Add(c.every())
+	text := fmt.Sprintf("%3.0f%% %d / %d", 100*float64(done)/float64(of), done, of)
+	if c.terminal {
+		fmt.Fprint(c.w, "\r"+text)
+	} else {
+		fmt.Fprintln(c.w, text)
+	}
+}
+
+// end clears the counter's line.
+func (c *counter) end() {
+	if c.terminal {
+		fmt.Fprint(c.w, "\r\033[K")
+	}
 }

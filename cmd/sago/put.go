@@ -28,7 +28,7 @@ func (c *putCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	return s.with(func(cl *client.Client) error {
+	return s.watched(func(cl *client.Client) error {
 		var size int64
 		for _, d := range contents {
 			size += d.Size

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -22,9 +24,15 @@ func TestStories(t *testing.T) {
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("LC_ALL", "C")
+			vectors, err := filepath.Abs("../../docs/verify/vectors")
+			if err != nil {
+				return err
+			}
+			env.Setenv("VECTORS", vectors)
+			env.Setenv("SAGO_STATE", filepath.Join(env.WorkDir, "state"))
 			return newAppliance().start(env)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "grow": grow},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "grow": grow, "oneline": oneline},
 		// UPDATE=1 go test rewrites the expected outputs, for people to read.
 		UpdateScripts: os.Getenv("UPDATE") != "",
 	})
@@ -70,4 +78,13 @@ func grow(ts *testscript.TestScript, neg bool, args []string) {
 	n, err := strconv.Atoi(args[1])
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), bytes.Repeat([]byte("사고"), n/6), 0o600))
+}
+
+// oneline FROM TO: a signed note as people copy it, "|" for line feeds.
+func oneline(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: oneline FROM TO")
+	}
+	line := strings.ReplaceAll(strings.TrimSuffix(ts.ReadFile(args[0]), "\n"), "\n", "|")
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(line+"\n"), 0o600))
 }

@@ -31,6 +31,8 @@ type nodeConfig struct {
 	Peers          map[string]string `toml:"peers,omitempty"`
 	TLS            tlsConfig         `toml:"tls"`
 	Time           timeConfig        `toml:"time"`
+	Witnesses      []witnessFile     `toml:"witness,omitempty"`
+	Sink           sinkConfig        `toml:"sink,omitempty"`
 }
 
 type tlsConfig struct {
@@ -71,8 +73,12 @@ func readConfig(path string) (nodeConfig, error) {
 	for _, p := range []*string{&c.DataDir, &c.KeyDir, &c.Ceremony, &c.TLS.Certificate, &c.TLS.Key, &c.Time.ClockFile} {
 		*p = beside(dir, *p)
 	}
+	c.Sink.beside(dir)
 	for i := range c.Time.Sources {
 		c.Time.Sources[i].CA = beside(dir, c.Time.Sources[i].CA)
+	}
+	for i := range c.Witnesses {
+		c.Witnesses[i].CA = beside(dir, c.Witnesses[i].CA)
 	}
 	if c.Time.ClockFile == "" && c.KeyDir != "" {
 		c.Time.ClockFile = filepath.Join(c.KeyDir, "devclock.json")
@@ -128,6 +134,7 @@ func (c *nodeConfig) check() (format.SignedAct, format.Ceremony, error) {
 			wrong.add("config: %s: %v", m.key, err)
 		}
 	}
+	c.checkSink(&wrong)
 	signed, ceremony, ok := c.checkCeremony(&wrong)
 	if ok {
 		c.checkAgainst(ceremony, &wrong)
@@ -213,6 +220,7 @@ func (c *nodeConfig) checkAgainst(ceremony format.Ceremony, wrong *faults) {
 			wrong.add("config: peers.%s: is no other node of the ceremony", name)
 		}
 	}
+	c.checkWitnesses(ceremony.Policy, wrong)
 	switch {
 	case c.Time.Development && ceremony.Production:
 		wrong.add("config: time.development: the ceremony is one of production")

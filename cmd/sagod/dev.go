@@ -19,11 +19,14 @@ const (
 )
 
 type devCmd struct {
-	Dir      string `default:"sago-dev" placeholder:"DIR" help:"Directory of the cluster; made when it is not there (${default})."`
-	Nodes    int    `placeholder:"N" help:"How many nodes: 1, 3 or 5; default 1, later what the directory has."`
-	Listen   string `default:"127.0.0.1:7400" placeholder:"HOST:PORT" help:"Client port of the first node (${default}); the others follow at distances of 3. Port 0: free ports."`
-	LogLevel string `default:"warn" enum:"debug,info,warn,error" help:"What is logged to standard error (${default})."`
-	Remove   bool   `help:"Remove a development directory that is not in use."`
+	Dir      string   `default:"sago-dev" placeholder:"DIR" help:"Directory of the cluster; made when it is not there (${default})."`
+	Nodes    int      `placeholder:"N" help:"How many nodes: 1, 3 or 5; default 1, later what the directory has."`
+	Listen   string   `default:"127.0.0.1:7400" placeholder:"HOST:PORT" help:"Client port of the first node (${default}); the others follow at distances of 3. Port 0: free ports."`
+	LogLevel string   `default:"warn" enum:"debug,info,warn,error" help:"What is logged to standard error (${default})."`
+	Witness  []string `placeholder:"VKEY=URL" help:"A witness that is asked to cosign checkpoints; may be repeated. Whom a directory lists is settled when it is made."`
+	Needed   uint8    `name:"witnesses-needed" default:"1" placeholder:"K" help:"How many of the witnesses must cosign (${default})."`
+	Remove   bool     `help:"Remove a development directory that is not in use."`
+	Sink     string   `placeholder:"DIR" help:"Directory, not the cluster's, in which each node appends its history to a file, NODE.jsonl."`
 }
 
 // Run runs a development cluster, made first where there is none, or removes it.
@@ -35,11 +38,15 @@ func (c *devCmd) Run(s *shell) error {
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
 		return err
 	}
-	d, err := openDevDir(c.Dir, c.Nodes)
+	witnesses, err := parseDevWitnesses(c.Witness)
 	if err != nil {
 		return err
 	}
-	err = c.runCluster(s, d, s.logger(level))
+	d, err := openDevDir(c.Dir, c.Nodes, witnessPolicy(devPolicy(), witnesses, c.Needed))
+	if err != nil {
+		return err
+	}
+	err = c.runCluster(s, d, witnesses, s.logger(level))
 	return errors.Join(err, d.lock.Close())
 }
 
@@ -58,8 +65,12 @@ type cluster struct {
 }
 
 // cluster prepares the nodes of the directory; none of them runs yet.
-func (d *devDir) cluster(listen string, log *slog.Logger) (*cluster, error) {
+func (d *devDir) cluster(listen string, witnesses []devWitness, log *slog.Logger) (*cluster, error) {
 	signed, _, ceremony, err := readCeremony(d.path(actFile))
+	if err != nil {
+		return nil, err
+	}
+	places, err := d.witnessPlaces(ceremony.Policy, witnesses)
 	if err != nil {
 		return nil, err
 	}
@@ -69,16 +80,22 @@ func (d *devDir) cluster(listen string, log *slog.Logger) (*cluster, error) {
 		if err != nil {
 			return nil, err
 		}
+		cfg.Witnesses = places
 		k.units = append(k.units, &unit{cfg: cfg, signed: signed, ceremony: ceremony, timing: devTiming(), time: k.time, probe: probe,
-			log: log.With("node", cfg.Name)})
+			witnessEvery: devWitnessEvery, log: log.With("node", cfg.Name)})
 	}
 	return k, nil
 }
 
-func (c *devCmd) runCluster(s *shell, d *devDir, log *slog.Logger) error {
-	k, err := d.cluster(c.Listen, log)
+func (c *devCmd) runCluster(s *shell, d *devDir, witnesses []devWitness, log *slog.Logger) error {
+	k, err := d.cluster(c.Listen, witnesses, log)
 	if err != nil {
 		return err
+	}
+	if c.Sink != "" {
+		if err := k.sinkTo(c.Sink); err != nil {
+			return err
+		}
 	}
 	if err := k.start(s.ctx, d); err != nil {
 		closed := k.close()

@@ -47,7 +47,7 @@ const devSigner = "manager"
 // create makes everything that a development cluster starts with. The marker
 // comes first and the ceremony last, so that a directory whose making was cut
 // short can be told, and removed.
-func (d *devDir) create() error {
+func (d *devDir) create(policy format.Policy) error {
 	marker, err := json.Marshal(devMarker{devWhat, d.nodes})
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func (d *devDir) create() error {
 		Institutions: []format.Institution{{Number: 1, Code: devInstitution}},
 		Definitions:  []format.Definition{{Institution: 1, BundleID: "MDS0000001", Version: 1, Grade: 1}},
 		Authorities:  [][]byte{ca.cert.Raw},
-		Policy:       devPolicy(),
+		Policy:       policy,
 	}
 	if c.Time, err = d.createClock(); err != nil {
 		return err

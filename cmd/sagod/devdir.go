@@ -50,8 +50,8 @@ func (d *devDir) path(names ...string) string {
 func nodeName(i int) string { return "node" + strconv.Itoa(i+1) }
 
 // openDevDir locks a development directory, and makes it where there is none.
-// nodes 0 is as many as it has.
-func openDevDir(dir string, nodes int) (*devDir, error) {
+// nodes 0 is as many as it has; policy is a new one's.
+func openDevDir(dir string, nodes int, policy format.Policy) (*devDir, error) {
 	root, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func openDevDir(dir string, nodes int) (*devDir, error) {
 	if d.lock, err = lockFile(d.path(dirLock)); err != nil {
 		return nil, err
 	}
-	if err := d.openOrCreate(nodes); err != nil {
+	if err := d.openOrCreate(nodes, policy); err != nil {
 		return nil, errors.Join(err, d.lock.Close())
 	}
 	return d, nil
@@ -100,11 +100,11 @@ func checkForeign(root string) error {
 	return nil
 }
 
-func (d *devDir) openOrCreate(nodes int) error {
+func (d *devDir) openOrCreate(nodes int, policy format.Policy) error {
 	m, err := readMarker(d.root)
 	if errors.Is(err, os.ErrNotExist) {
 		d.nodes = max(nodes, 1)
-		return d.create()
+		return d.create(policy)
 	}
 	if err != nil {
 		return err

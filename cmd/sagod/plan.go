@@ -66,6 +66,8 @@ type planPolicy struct {
 	HistoryYears    uint32        `toml:"history_years"`
 	ClosedNetwork   bool          `toml:"closed_network"`
 	MinSources      uint8         `toml:"min_sources"`
+	Witnesses       []string      `toml:"witnesses"`
+	WitnessesNeeded uint8         `toml:"witnesses_needed"`
 }
 
 type planSource struct {
@@ -271,6 +273,17 @@ func (p *plan) policy(wrong *faults) format.Policy {
 		CheckpointEvery: in.CheckpointEvery.Microseconds(), HistoryYears: in.HistoryYears, ClosedNetwork: in.ClosedNetwork, MinSources: in.MinSources}
 	for _, s := range p.Sources {
 		out.Sources = append(out.Sources, format.TimeSource{Name: s.Name, Operator: s.Operator, Auth: s.Auth, KeyID: uint32(s.KeyID), NTSName: s.NTSName})
+	}
+	for _, word := range in.Witnesses {
+		k, err := format.ParseVKey(word)
+		if err != nil {
+			wrong.add("plan: policy.witnesses: %q: %v", word, err)
+		}
+		out.Version, out.Witnesses = 2, append(out.Witnesses, k)
+	}
+	out.WitnessesNeeded = in.WitnessesNeeded
+	if len(in.Witnesses) > 0 && in.WitnessesNeeded == 0 {
+		wrong.add("plan: policy.witnesses_needed: is missing: of how many witnesses a checkpoint needs the cosignature")
 	}
 	if out.MinSources == 0 && !in.ClosedNetwork {
 		out.MinSources = 3

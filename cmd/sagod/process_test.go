@@ -123,6 +123,7 @@ func (p programs) sago(dir, as string, args ...string) (map[string]any, error) {
 	defer cancel()
 	args = append([]string{"--context", filepath.Join(dir, "contexts", as+".toml"), "--output", "json"}, args...)
 	cmd := exec.CommandContext(ctx, filepath.Join(p.dir, "sago"), args...)
+	cmd.Env = append(os.Environ(), "SAGO_STATE="+filepath.Join(p.dir, "memory"))
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	out, err := cmd.Output()

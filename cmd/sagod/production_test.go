@@ -189,7 +189,7 @@ func (p programs) production(t *testing.T) {
 // TestNodeIsOpenedAgain closes a node under a development cluster, as one that
 // stopped by itself, and opens it again in the same process.
 func TestNodeIsOpenedAgain(t *testing.T) {
-	d, err := openDevDir(filepath.Join(scratch(t), "d"), 1)
+	d, err := openDevDir(filepath.Join(scratch(t), "d"), 1, devPolicy())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestNodeIsOpenedAgain(t *testing.T) {
 	}()
 	var out, errs strings.Builder
 	s := &shell{ctx: t.Context(), stdout: &out, stderr: &errs}
-	k, err := d.cluster("127.0.0.1:0", s.logger(slog.LevelError))
+	k, err := d.cluster("127.0.0.1:0", nil, s.logger(slog.LevelError))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,11 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/replication"
 	"github.com/sago-worm/sago/service"
+	"github.com/sago-worm/sago/service/sink"
 	"github.com/sago-worm/sago/store/format"
 )
 
@@ -27,11 +30,14 @@ type unit struct {
 	timing   replication.Timing
 	time     *nodeTime
 	log      *slog.Logger
-	probe    func(path string) error // reads a database file before it is opened; nil: in this process
+	// witnessEvery is the least time between two requests to one witness; 0: 5 s.
+	witnessEvery time.Duration
+	probe        func(path string) error // reads a database file before it is opened; nil: in this process
 
 	lock           *os.File
 	clients, nodes net.Listener
 	node           atomic.Pointer[replication.Node]
+	sink           atomic.Pointer[sink.Sink] // nil without one
 }
 
 // lockFile holds a file open under a lock, so that two processes never work on
@@ -91,12 +97,15 @@ func (u *unit) release() error {
 func (u *unit) open(ctx context.Context) error {
 	node, err := replication.Open(ctx, replication.Config{
 		Name: u.cfg.Name, DataDir: u.cfg.DataDir, KeyDir: u.cfg.KeyDir, Listener: u.nodes, Peers: u.cfg.Peers,
-		Ceremony: u.signed, Time: u.time, Log: u.log, Version: version, Probe: u.probe, Timing: u.timing,
+		Ceremony: u.signed, Time: u.time, Log: u.log, Version: version, Probe: u.probe, Note: u.note, Timing: u.timing,
 	})
 	if err != nil {
 		return errors.Join(fmt.Errorf("node %s: %w", u.cfg.Name, err), u.release())
 	}
 	u.node.Store(node)
+	if err := u.startSink(); err != nil {
+		return errors.Join(fmt.Errorf("node %s: %w", u.cfg.Name, err), u.close())
+	}
 	return nil
 }
 
@@ -120,8 +129,14 @@ func (u *unit) serve(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("tls: %w", err)
 	}
+	asked, err := u.askWitnesses()
+	if err != nil {
+		return err
+	}
+	defer asked.Close()
 	front, err := service.New(service.Config{Node: node, Clock: u.time.report, Certificate: certificate,
-		Authorities: u.authorities, Founders: u.ceremony.Persons, Time: u.floor, Log: u.log})
+		Authorities: u.authorities, Founders: u.ceremony.Persons, Time: u.floor, Log: u.log,
+		Witnesses: func() []*sagov1.WitnessState { return witnessStates(asked) }, Cosignatures: asked.Cosignatures})
 	if err != nil {
 		return err
 	}
@@ -145,6 +160,7 @@ func (u *unit) serve(ctx context.Context) error {
 // close stops the node and gives up its ports and its lock. Of a node that has
 // failed it returns the failure.
 func (u *unit) close() error {
+	u.closeSink()
 	var err error
 	if node := u.node.Swap(nil); node != nil {
 		err = node.Close()

@@ -10,15 +10,19 @@ import (
 // is placed here, and in docs/architecture.md, first.
 var mayKnow = map[string][]string{
 	"cmd/sagod": { // from access on: the ceremony, its files and the development directory
-		"service", "replication", "store", "timesource", "access", "retention", "proto/...", "store/custodian", "store/format", "internal/durable",
+		"service", "service/sink", "service/witnesses", "replication", "store", "timesource", "access", "retention", "proto/...", "store/custodian", "store/format", "internal/durable",
 	},
-	"cmd/sago":          {"proto/...", "service/client", "audit", "store/format"}, // store/format: a person signs an act's canonical bytes
+	"cmd/sago":          {"proto/...", "service/client/...", "audit/...", "store/format", "internal/durable"}, // store/format: a person signs an act's canonical bytes
 	"cmd/sago-mydata":   {"mydata", "service/client"},
 	"cmd/sago-provider": {"mydata"},
 
 	"service":        {"replication", "store", "store/format", "access", "retention", "proto/..."},
-	"service/client": {"proto/...", "store/format"},
-	"replication":    {"store", "store/segment", "store/format", "retention", "proto/...", "internal/durable"},
+	"service/client": {"proto/...", "store/format", "internal/durable"},
+
+	"service/client/cosign": {"store/format"},
+	"service/witnesses":     {"service/client/cosign", "store", "store/format", "internal/durable"}, // store: its Reader
+	"replication":           {"store", "store/segment", "store/format", "retention", "proto/...", "internal/durable"},
+	"service/sink":          {"store", "store/format", "internal/durable"}, // store: its Reader
 	"store": {
 		"store/format", "store/segment", "store/keyring", "store/history", "store/index", "store/custodian",
 		"retention", "access", "internal/durable",
@@ -30,6 +34,7 @@ var mayKnow = map[string][]string{
 	"store/index":          {"store/format", "internal/durable"},
 	"store/custodian":      {"store/format", "store/keyring", "internal/durable", "retention", "access"},
 	"audit":                {"store/format", "retention", "proto/...", "service/client"},
+	"audit/witness":        {"store/format", "service/client/cosign", "internal/durable"},
 	"mydata":               {"proto/...", "service/client"},
 	"proto/...":            {"proto/..."},
 
@@ -45,6 +50,7 @@ var mayKnow = map[string][]string{
 	"internal/rules":      nil,
 	"internal/testreport": nil,
 	"internal/testntp":    nil,
+	"internal/testlog":    {"store/format"},
 	"internal/testcluster": {
 		"service/...", "replication", "store/...", "retention", "access", "timesource", "audit", "proto/...",
 		"internal/durable", "internal/testntp",

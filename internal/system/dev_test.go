@@ -21,16 +21,19 @@ import (
 
 // dev is a `sagod dev` on a directory of the test, which ends with it.
 type dev struct {
-	t    *testing.T
-	dir  string
-	end  context.CancelFunc
-	done chan error
+	t   *testing.T
+	dir string
+	// memory is where the command line remembers.
+	memory string
+	args   []string // more of the command line
+	end    context.CancelFunc
+	done   chan error
 }
 
 // newDev makes room for a development directory.
 func newDev(t *testing.T) *dev {
 	t.Helper()
-	d := &dev{t: t, dir: filepath.Join(t.TempDir(), "d")}
+	d := &dev{t: t, dir: filepath.Join(t.TempDir(), "d"), memory: t.TempDir()}
 	t.Cleanup(func() {
 		d.stop()
 		if out, err := exec.Command(filepath.Join(bin, "sagod"), "dev", "--remove", "--dir", d.dir).CombinedOutput(); err != nil {
@@ -44,7 +47,7 @@ func newDev(t *testing.T) *dev {
 func (d *dev) start(ctx context.Context) time.Duration {
 	d.t.Helper()
 	ctx, d.end = context.WithCancel(ctx)
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "sagod"), "dev", "--dir", d.dir, "--listen", "127.0.0.1:0")
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "sagod"), append([]string{"dev", "--dir", d.dir, "--listen", "127.0.0.1:0"}, d.args...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 20 * time.Second
@@ -97,7 +100,7 @@ func (d *dev) sago(ctx context.Context, role string, args ...string) testcluster
 	d.t.Helper()
 	cmd := exec.CommandContext(ctx, filepath.Join(bin, "sago"), append([]string{"--context", filepath.Join(d.dir, "contexts", role+".toml"), "--lang", "en"}, args...)...)
 	var stdout, stderr strings.Builder
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.Stdout, cmd.Stderr, cmd.Env = &stdout, &stderr, append(os.Environ(), "SAGO_STATE="+d.memory)
 	if err := cmd.Run(); cmd.ProcessState == nil {
 		d.t.Fatal(err)
 	}

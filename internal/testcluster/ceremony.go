@@ -205,9 +205,10 @@ func (c *Cluster) program(ctx context.Context, name string, args ...string) (Out
 	return out, err
 }
 
-// environment is that of every program: none of this process's settings.
+// environment is that of every program: none of this process's settings. What the
+// command line remembers stays in the cluster's own folder.
 func environment() []string {
-	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "LANG=C.UTF-8"}
+	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "LANG=C.UTF-8", "SAGO_STATE=memory"}
 }
 
 func writeTOML(path string, v any) error {

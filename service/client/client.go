@@ -26,6 +26,7 @@ const (
 type Client struct {
 	nodes     []NodeKey
 	cluster   [16]byte
+	memory    Memory // nil: nothing is remembered
 	endpoints []*endpoint
 	// current is the endpoint that answered last; calls begin with it.
 	current atomic.Int64
@@ -46,7 +47,7 @@ func Open(ctx context.Context, c Context) (*Client, error) {
 	if len(c.Endpoints) == 0 || len(c.Authorities) == 0 || len(c.Certificate.Certificate) == 0 {
 		return nil, fmt.Errorf("%w: endpoints, authorities and a certificate are needed", ErrContext)
 	}
-	cl := &Client{nodes: c.Nodes, cluster: c.ClusterID}
+	cl := &Client{nodes: c.Nodes, cluster: c.ClusterID, memory: c.Memory}
 	for _, address := range c.Endpoints {
 		e, err := newEndpoint(address, c)
 		if err != nil {

@@ -33,6 +33,9 @@ type Context struct {
 	// Institution is the code of the caller's institution; empty for the
 	// appliance's own staff. It is informative: the servers know the caller's.
 	Institution string
+	// Memory keeps the newest verified checkpoint. Every other one is held against
+	// it; nil remembers nothing. LoadContext sets none.
+	Memory Memory
 }
 
 // NodeKey is the pinned public key of a node.

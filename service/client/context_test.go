@@ -54,7 +54,7 @@ func pkcs8(t *testing.T, c tls.Certificate) []byte {
 	return der
 }
 
-func pkixOf(t *testing.T, key *ecdsa.PrivateKey) []byte {
+func pkixOf(t testing.TB, key *ecdsa.PrivateKey) []byte {
 	t.Helper()
 	der, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {

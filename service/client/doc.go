@@ -12,7 +12,11 @@
 //   - documents reach the caller's hands together with a nil error only when
 //     their SHA-256 values are the answered fingerprints; otherwise the error
 //     wraps [ErrIntegrity],
-//   - the receipt of a put names the fingerprint of the bytes that were sent, and
+//   - the receipt of a put names the fingerprint of the bytes that were sent,
+//   - a checkpoint or proof is answered only when a majority of the pinned node
+//     keys signed it for this cluster, and every element of it verified; with a
+//     [Memory], only when it contains what was seen before, or else the error is a
+//     *[RollbackError] or *[ForkError], and
 //   - a refusal is a *[Error] with the appliance's reason code.
 //
 // Calls go to the context's endpoints in order and move on when one is

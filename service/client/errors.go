@@ -58,9 +58,15 @@ var codeReasons = map[codes.Code]string{
 // "INTERNAL" for an error that says nothing about itself.
 func ReasonOf(err error) string {
 	var e *Error
+	var rollback *RollbackError
+	var fork *ForkError
 	switch {
 	case err == nil:
 		return ""
+	case errors.As(err, &rollback):
+		return "ROLLBACK"
+	case errors.As(err, &fork):
+		return "FORK"
 	case errors.As(err, &e):
 		return e.Reason
 	case errors.Is(err, ErrIntegrity):
@@ -69,6 +75,8 @@ func ReasonOf(err error) string {
 		return "UNTRUSTED_SERVER"
 	case errors.Is(err, ErrContext):
 		return "CONTEXT"
+	case errors.Is(err, ErrMemory):
+		return "MEMORY"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "TIMEOUT"
 	case errors.Is(err, context.Canceled):

@@ -22,13 +22,13 @@ type signer struct {
 	key *ecdsa.PrivateKey
 }
 
-func newSigner(t *testing.T, name string) signer {
+func newSigner(t testing.TB, name string) signer {
 	key := newKey(t)
 	return signer{client.NodeKey{Name: name, PublicKey: pkixOf(t, key)}, key}
 }
 
 // line is a C2SP signature line of type 0x02, written by hand.
-func (s signer) line(t *testing.T, text string) string {
+func (s signer) line(t testing.TB, text string) string {
 	t.Helper()
 	digest := sha256.Sum256([]byte(text))
 	sig, err := ecdsa.SignASN1(rand.Reader, s.key, digest[:])

@@ -14,7 +14,7 @@ import (
 
 // authority is a throw-away certificate authority.
 type authority struct {
-	t    *testing.T
+	t    testing.TB
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
@@ -25,7 +25,7 @@ var (
 	distant = [2]time.Time{time.Date(2900, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2901, 1, 1, 0, 0, 0, 0, time.UTC)}
 )
 
-func newKey(t *testing.T) *ecdsa.PrivateKey {
+func newKey(t testing.TB) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -34,7 +34,7 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-func newAuthority(t *testing.T, valid [2]time.Time) *authority {
+func newAuthority(t testing.TB, valid [2]time.Time) *authority {
 	t.Helper()
 	key := newKey(t)
 	template := &x509.Certificate{

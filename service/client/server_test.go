@@ -39,6 +39,9 @@ type history struct {
 	list   func(*sagov1.HistoryServiceListRequest) (*sagov1.HistoryServiceListResponse, error)
 	show   func(*sagov1.HistoryServiceShowRequest) (*sagov1.HistoryServiceShowResponse, error)
 	verify func() (*sagov1.HistoryServiceVerifyResponse, error)
+	export func(*sagov1.ExportRequest, grpc.ServerStreamingServer[sagov1.ExportResponse]) error
+
+	log *fakeLog // answers checkpoints and proofs
 }
 
 type usage struct {
@@ -83,6 +86,10 @@ func (h history) Verify(context.Context, *sagov1.HistoryServiceVerifyRequest) (*
 	return h.verify()
 }
 
+func (h history) Export(r *sagov1.ExportRequest, s grpc.ServerStreamingServer[sagov1.ExportResponse]) error {
+	return h.export(r, s)
+}
+
 func (u usage) Record(context.Context, *sagov1.RecordRequest) (*sagov1.RecordResponse, error) {
 	return u.record()
 }
@@ -93,7 +100,7 @@ func (c cluster) Verify(context.Context, *sagov1.ClusterServiceVerifyRequest) (*
 
 // serve starts the node on a loopback port under this certificate; clients must
 // show one of the authority's.
-func (n *node) serve(t *testing.T, cert tls.Certificate, clients *x509.Certificate) string {
+func (n *node) serve(t testing.TB, cert tls.Certificate, clients *x509.Certificate) string {
 	t.Helper()
 	pool := x509.NewCertPool()
 	pool.AddCert(clients)
@@ -128,7 +135,7 @@ func open(t *testing.T, nodes ...*node) *client.Client {
 	return openContext(t, known)
 }
 
-func openContext(t *testing.T, known client.Context) *client.Client {
+func openContext(t testing.TB, known client.Context) *client.Client {
 	t.Helper()
 	c, err := client.Open(t.Context(), known)
 	if err != nil {

@@ -1,6 +1,9 @@
 package format
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Ceremony is the parameters of the first act: who the nodes and the first
 // persons are, the first policy, and a time that two people compared. It is the
@@ -62,6 +65,7 @@ type Definition struct {
 // Policy is the replicated policy (I10). Every value has an order; only acts may
 // weaken what the sources allow to be weakened.
 type Policy struct {
+	// Version is that of the policy's form: from 2 on it lists witnesses.
 	Version uint32
 	// Slack is how far the clock may pass the floor line, microseconds.
 	Slack int64
@@ -85,6 +89,11 @@ type Policy struct {
 	ClosedNetwork bool
 	MinSources    uint8
 	Sources       []TimeSource
+	// Witnesses are the independent logs' witnesses that are asked to cosign
+	// checkpoints, and WitnessesNeeded is how many cosignatures make a checkpoint
+	// count as witnessed. Where each is reached is in node files.
+	Witnesses       []NoteKey
+	WitnessesNeeded uint8
 }
 
 // TimeSource is a time source that the policy lists. Where it is reached and its
@@ -179,7 +188,20 @@ func (p Policy) encode(w *Writer) {
 		w.U32(s.KeyID)
 		w.Str(s.NTSName)
 	}
+	if p.Version < policyWitnesses {
+		return
+	}
+	w.U32(uint32(len(p.Witnesses)))
+	for _, k := range p.Witnesses {
+		w.Str(k.Name)
+		w.U8(k.Type)
+		w.Blob(k.Key)
+	}
+	w.U8(p.WitnessesNeeded)
 }
+
+// policyWitnesses is the first form of a policy that lists witnesses.
+const policyWitnesses = 2
 
 func readPolicy(r *Reader) (p Policy) {
 	p.Version = r.U32()
@@ -194,6 +216,10 @@ func readPolicy(r *Reader) (p Policy) {
 	p.ClosedNetwork = r.Bool()
 	p.MinSources = r.U8()
 	p.Sources = list(r, 12, func(r *Reader) TimeSource { return TimeSource{r.Str(), r.Str(), r.Str(), r.U32(), r.Str()} })
+	if p.Version >= policyWitnesses {
+		p.Witnesses = list(r, 7, func(r *Reader) NoteKey { return NoteKey{r.Str(), r.U8(), r.Blob()} })
+		p.WitnessesNeeded = r.U8()
+	}
 	return p
 }
 
@@ -219,6 +245,9 @@ func (c Ceremony) Check() error {
 		return fmt.Errorf("%w: a ceremony needs nodes and a time", ErrMalformed)
 	}
 	if err := c.checkNodes(); err != nil {
+		return err
+	}
+	if err := c.Policy.check(c.Nodes); err != nil {
 		return err
 	}
 	institutions := map[uint32]bool{0: true} // the appliance itself
@@ -281,6 +310,32 @@ func (c Ceremony) checkPersons(institutions map[uint32]bool) error {
 			return fmt.Errorf("%w: person %d is of institution %d, which is not listed", ErrMalformed, p.ID, p.Institution)
 		}
 		ids[p.ID], identities[p.Identity], keys[string(p.PublicKey)] = true, true, true
+	}
+	return nil
+}
+
+// maxWitnesses bounds the witnesses of a policy.
+const maxWitnesses = 16
+
+// check refuses witnesses of whom one could count twice, or as a node, and a
+// number of them that can never be reached. A policy without any is of the form
+// that knows none.
+func (p Policy) check(nodes []CeremonyNode) error {
+	if (p.Version >= policyWitnesses) != (len(p.Witnesses) > 0) || int(p.WitnessesNeeded) > len(p.Witnesses) || len(p.Witnesses) > maxWitnesses {
+		return fmt.Errorf("%w: a policy of form %d with %d witnesses, of which %d are needed", ErrMalformed, p.Version, len(p.Witnesses), p.WitnessesNeeded)
+	}
+	names, keys := map[string]bool{}, map[string]bool{}
+	for _, n := range nodes {
+		names[n.Name] = true
+	}
+	for _, w := range p.Witnesses {
+		if k, err := ParseVKey(w.VKey()); err != nil || k.Type != NoteCosignature || strings.Contains(w.Name, lineFeed) {
+			return fmt.Errorf("%w: the key of witness %q is none of a witness", ErrMalformed, w.Name)
+		}
+		if names[w.Name] || keys[string(w.Key)] {
+			return fmt.Errorf("%w: witness %q has the name or key of another, or of a node", ErrMalformed, w.Name)
+		}
+		names[w.Name], keys[string(w.Key)] = true, true
 	}
 	return nil
 }

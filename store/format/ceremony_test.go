@@ -75,3 +75,39 @@ func mustCeremony(t *testing.T, c format.Ceremony) format.Ceremony {
 	}
 	return got
 }
+
+// TestP53_WitnessesOfAPolicy refuses a policy under which a checkpoint would look
+// witnessed and is not, or never could.
+func TestP53_WitnessesOfAPolicy(t *testing.T) {
+	witness := func(name string, first byte) format.NoteKey {
+		return format.NoteKey{Name: name, Type: format.NoteCosignature, Key: append([]byte{first}, make([]byte, 31)...)}
+	}
+	policy := func(c *format.Ceremony, needed uint8, witnesses ...format.NoteKey) {
+		c.Policy.Version, c.Policy.WitnessesNeeded, c.Policy.Witnesses = 2, needed, witnesses
+	}
+	good := exampleCeremony()
+	policy(&good, 2, witness("w1", 1), witness("w2", 2))
+	if err := good.Check(); err != nil || mustCeremony(t, good).Policy.WitnessesNeeded != 2 {
+		t.Fatal(err)
+	}
+	for name, spoil := range map[string]func(*format.Ceremony){
+		"more needed than there are": func(c *format.Ceremony) { policy(c, 3, witness("w1", 1), witness("w2", 2)) },
+		"none in a form with some":   func(c *format.Ceremony) { policy(c, 0) },
+		"name twice":                 func(c *format.Ceremony) { policy(c, 1, witness("w1", 1), witness("w1", 2)) },
+		"key twice":                  func(c *format.Ceremony) { policy(c, 1, witness("w1", 1), witness("w2", 1)) },
+		"name of a node":             func(c *format.Ceremony) { policy(c, 1, witness(c.Nodes[0].Name, 1)) },
+		"name with a bar":            func(c *format.Ceremony) { policy(c, 1, witness("w|1", 1)) },
+		"name with a space":          func(c *format.Ceremony) { policy(c, 1, witness("w 1", 1)) },
+		"a node's kind of key": func(c *format.Ceremony) {
+			policy(c, 1, format.NoteKey{Name: "w1", Type: format.NoteECDSA, Key: c.Nodes[0].PublicKey})
+		},
+		"short key": func(c *format.Ceremony) {
+			policy(c, 1, format.NoteKey{Name: "w1", Type: format.NoteCosignature, Key: []byte{1}})
+		},
+	} {
+		c := exampleCeremony()
+		if spoil(&c); !errors.Is(c.Check(), format.ErrMalformed) {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}

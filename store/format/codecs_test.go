@@ -229,6 +229,7 @@ func fileCodecs() []codec {
 		codecOf("payload", "description", exampleDescription(), format.Description.Encode, description, nil),
 		codecOf("checkpoint", "text", exampleCheckpoint(), func(c format.Checkpoint) []byte { return []byte(c.Text()) },
 			func(b []byte) (format.Checkpoint, error) { return format.ParseCheckpoint(string(b)) }, tidyCheckpoint),
+		codecOf("proof", "proof", exampleProof(), format.Proof.Encode, format.DecodeProof, tidyProof),
 	}
 }
 
@@ -239,7 +240,8 @@ func actCodecs() []codec {
 	return []codec{
 		codecOf("act", "act", exampleAct(), format.Act.Encode, format.DecodeAct, nil),
 		codecOf("act", "signed-act", exampleSignedAct(), format.SignedAct.Encode, format.DecodeSignedAct, signatures),
-		codecOf("act", "ceremony", exampleCeremony(), format.Ceremony.Encode, format.DecodeCeremony, nil),
+		codecOf("act", "ceremony", exampleCeremony(), format.Ceremony.Encode, format.DecodeCeremony, func(c *format.Ceremony) { tidyPolicy(&c.Policy) }),
+		codecOf("act", "ceremony-witnesses", witnessed(exampleCeremony()), format.Ceremony.Encode, format.DecodeCeremony, func(c *format.Ceremony) { tidyPolicy(&c.Policy) }),
 	}
 }
 
@@ -252,6 +254,7 @@ func effectCodecs() []codec {
 		effect("store", exampleStore(), format.DecodeStoreEffect, nil),
 		effect("bundle", format.BundleRef{Store: 41}, format.DecodeBundleRef, nil),
 		effect("read", format.ReadEffect{Store: 41, Request: id(0x52)}, format.DecodeReadEffect, nil),
+		effect("export", format.ExportEffect{Scope: format.ExportInstitution, Since: 1, Until: 2, First: 3, End: 4, Minimum: 5}, format.DecodeExportEffect, nil),
 		effect("list", format.ListEffect{Kind: format.ListHistory}, format.DecodeListEffect, nil),
 		effect("use", format.UseEffect{Store: 41, Definition: "MDS0000001", Subject: digest(0x53)}, format.DecodeUseEffect, nil),
 		effect("deny", format.DenyEffect{Verb: format.ActRead, Count: 12, Minute: 1767225660000000}, format.DecodeDenyEffect, nil),
@@ -290,6 +293,20 @@ func rowCodecs() []codec {
 		}),
 		row("person", exampleCeremony().Persons[0], format.EncodePerson, format.DecodePerson, nil),
 		row("definition", exampleCeremony().Definitions[0], format.EncodeDefinition, format.DecodeDefinition, nil),
-		row("policy", exampleCeremony().Policy, format.EncodePolicy, format.DecodePolicy, nil),
+		row("policy", exampleCeremony().Policy, format.EncodePolicy, format.DecodePolicy, tidyPolicy),
+		row("policy-witnesses", witnessed(exampleCeremony()).Policy, format.EncodePolicy, format.DecodePolicy, tidyPolicy),
 	}
+}
+
+// tidyPolicy keeps witnesses to the forms of a policy that have them.
+func tidyPolicy(p *format.Policy) {
+	if p.Version < 2 {
+		p.Witnesses, p.WitnessesNeeded = nil, 0
+	}
+}
+
+func witnessed(c format.Ceremony) format.Ceremony {
+	c.Policy.Version, c.Policy.WitnessesNeeded = 2, 1
+	c.Policy.Witnesses = []format.NoteKey{{Name: "w1.example", Type: format.NoteCosignature, Key: bytes.Repeat([]byte{7}, 32)}}
+	return c
 }

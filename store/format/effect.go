@@ -179,3 +179,41 @@ func (e EnrolEffect) encode(w *Writer) { w.U64(e.Person) }
 func DecodeEnrolEffect(b []byte) (EnrolEffect, error) {
 	return decodeEffect(b, func(r *Reader) EnrolEffect { return EnrolEffect{r.U64()} })
 }
+
+// ExportScope says what an export holds.
+type ExportScope uint8
+
+// The scopes of an export (docs/formats/export.md).
+const (
+	ExportTree        ExportScope = 1 // the appliance's whole log
+	ExportInstitution ExportScope = 2 // one institution's records
+)
+
+// ExportEffect is what EXPORT did: records left the appliance as evidence. First
+// and End are what Apply found between Since and Until (microseconds, 0 for
+// none), so a majority vouches that nothing between them is left out: sequences
+// for a tree, the institution's own sequences for an institution. Without Until
+// the range ends with the EXPORT record itself. Minimum, in the same count, is
+// where the records begin that history retention has erased none of.
+type ExportEffect struct {
+	Scope        ExportScope
+	Since, Until int64
+	First, End   uint64
+	Minimum      uint64
+}
+
+func (e ExportEffect) encode(w *Writer) {
+	w.U8(uint8(e.Scope))
+	w.I64(e.Since)
+	w.I64(e.Until)
+	w.U64(e.First)
+	w.U64(e.End)
+	w.U64(e.Minimum)
+}
+
+// DecodeExportEffect reads an EXPORT record's effect.
+func DecodeExportEffect(b []byte) (ExportEffect, error) {
+	return decodeEffect(b, func(r *Reader) ExportEffect {
+		return ExportEffect{ExportScope(r.U8()), r.I64(), r.I64(), r.U64(), r.U64(), r.U64()}
+	})
+}

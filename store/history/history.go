@@ -148,7 +148,7 @@ func (l *Log) checkTree(good int64, refill bool) error {
 		return err
 	}
 	newest, _ := l.files.Newest()
-	return l.lost(l.files.Damage(newest.Number, good, recordName(l.size), errors.New("missing, though history.tree has its hash")))
+	return l.lost(l.files.Damage(max(newest.Number, 1), good, recordName(l.size), errors.New("missing, though history.tree has its hash")))
 }
 
 func (l *Log) lost(err error) error { return &LostError{Have: l.size, Entry: l.entry, Err: err} }

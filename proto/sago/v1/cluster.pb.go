@@ -386,7 +386,9 @@ type ClusterServiceStatusResponse struct {
 	Production bool    `protobuf:"varint,7,opt,name=production,proto3" json:"production,omitempty"`
 	Detail     string  `protobuf:"bytes,8,opt,name=detail,proto3" json:"detail,omitempty"`
 	// Answered_by is the node that answers.
-	AnsweredBy    string `protobuf:"bytes,9,opt,name=answered_by,json=answeredBy,proto3" json:"answered_by,omitempty"`
+	AnsweredBy string `protobuf:"bytes,9,opt,name=answered_by,json=answeredBy,proto3" json:"answered_by,omitempty"`
+	// Checkpoint is what the answering node knows of the newest checkpoint.
+	Checkpoint    *CheckpointState `protobuf:"bytes,10,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -484,6 +486,171 @@ func (x *ClusterServiceStatusResponse) GetAnsweredBy() string {
 	return ""
 }
 
+func (x *ClusterServiceStatusResponse) GetCheckpoint() *CheckpointState {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return nil
+}
+
+// CheckpointState is the newest checkpoint and who beside the nodes has seen it.
+type CheckpointState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Size  uint64                 `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"`
+	Clock *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=clock,proto3" json:"clock,omitempty"`
+	// Witnessed says that as many of the policy's witnesses as it needs have
+	// cosigned a checkpoint of at least witnessed_size records.
+	Witnessed       bool            `protobuf:"varint,3,opt,name=witnessed,proto3" json:"witnessed,omitempty"`
+	WitnessedSize   uint64          `protobuf:"varint,4,opt,name=witnessed_size,json=witnessedSize,proto3" json:"witnessed_size,omitempty"`
+	WitnessesNeeded uint32          `protobuf:"varint,5,opt,name=witnesses_needed,json=witnessesNeeded,proto3" json:"witnesses_needed,omitempty"`
+	Witnesses       []*WitnessState `protobuf:"bytes,6,rep,name=witnesses,proto3" json:"witnesses,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *CheckpointState) Reset() {
+	*x = CheckpointState{}
+	mi := &file_sago_v1_cluster_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckpointState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckpointState) ProtoMessage() {}
+
+func (x *CheckpointState) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_cluster_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckpointState.ProtoReflect.Descriptor instead.
+func (*CheckpointState) Descriptor() ([]byte, []int) {
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *CheckpointState) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *CheckpointState) GetClock() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Clock
+	}
+	return nil
+}
+
+func (x *CheckpointState) GetWitnessed() bool {
+	if x != nil {
+		return x.Witnessed
+	}
+	return false
+}
+
+func (x *CheckpointState) GetWitnessedSize() uint64 {
+	if x != nil {
+		return x.WitnessedSize
+	}
+	return 0
+}
+
+func (x *CheckpointState) GetWitnessesNeeded() uint32 {
+	if x != nil {
+		return x.WitnessesNeeded
+	}
+	return 0
+}
+
+func (x *CheckpointState) GetWitnesses() []*WitnessState {
+	if x != nil {
+		return x.Witnesses
+	}
+	return nil
+}
+
+// WitnessState is one witness as the answering node sees it.
+type WitnessState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Size is that of the newest checkpoint that it cosigned, as far as this node knows.
+	Size       uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	CosignedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=cosigned_at,json=cosignedAt,proto3" json:"cosigned_at,omitempty"`
+	// Detail says what is wrong, if anything is.
+	Detail        string `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WitnessState) Reset() {
+	*x = WitnessState{}
+	mi := &file_sago_v1_cluster_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WitnessState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WitnessState) ProtoMessage() {}
+
+func (x *WitnessState) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_cluster_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WitnessState.ProtoReflect.Descriptor instead.
+func (*WitnessState) Descriptor() ([]byte, []int) {
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *WitnessState) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *WitnessState) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *WitnessState) GetCosignedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CosignedAt
+	}
+	return nil
+}
+
+func (x *WitnessState) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
 type Node struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Number  uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
@@ -510,7 +677,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[6]
+	mi := &file_sago_v1_cluster_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -522,7 +689,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[6]
+	mi := &file_sago_v1_cluster_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -535,7 +702,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{6}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Node) GetNumber() uint32 {
@@ -637,7 +804,7 @@ type ClusterServiceVerifyRequest struct {
 
 func (x *ClusterServiceVerifyRequest) Reset() {
 	*x = ClusterServiceVerifyRequest{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[7]
+	mi := &file_sago_v1_cluster_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -649,7 +816,7 @@ func (x *ClusterServiceVerifyRequest) String() string {
 func (*ClusterServiceVerifyRequest) ProtoMessage() {}
 
 func (x *ClusterServiceVerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[7]
+	mi := &file_sago_v1_cluster_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -662,7 +829,7 @@ func (x *ClusterServiceVerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterServiceVerifyRequest.ProtoReflect.Descriptor instead.
 func (*ClusterServiceVerifyRequest) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{7}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{9}
 }
 
 type ClusterServiceVerifyResponse struct {
@@ -678,7 +845,7 @@ type ClusterServiceVerifyResponse struct {
 
 func (x *ClusterServiceVerifyResponse) Reset() {
 	*x = ClusterServiceVerifyResponse{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[8]
+	mi := &file_sago_v1_cluster_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -690,7 +857,7 @@ func (x *ClusterServiceVerifyResponse) String() string {
 func (*ClusterServiceVerifyResponse) ProtoMessage() {}
 
 func (x *ClusterServiceVerifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[8]
+	mi := &file_sago_v1_cluster_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -703,7 +870,7 @@ func (x *ClusterServiceVerifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterServiceVerifyResponse.ProtoReflect.Descriptor instead.
 func (*ClusterServiceVerifyResponse) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{8}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ClusterServiceVerifyResponse) GetIntact() bool {
@@ -752,7 +919,7 @@ type NodeVerification struct {
 
 func (x *NodeVerification) Reset() {
 	*x = NodeVerification{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[9]
+	mi := &file_sago_v1_cluster_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -764,7 +931,7 @@ func (x *NodeVerification) String() string {
 func (*NodeVerification) ProtoMessage() {}
 
 func (x *NodeVerification) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[9]
+	mi := &file_sago_v1_cluster_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -777,7 +944,7 @@ func (x *NodeVerification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeVerification.ProtoReflect.Descriptor instead.
 func (*NodeVerification) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{9}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *NodeVerification) GetNode() string {
@@ -876,7 +1043,7 @@ const file_sago_v1_cluster_proto_rawDesc = "" +
 	"\x0eoffset_seconds\x18\x06 \x01(\x01R\roffsetSeconds\x12#\n" +
 	"\rerror_seconds\x18\a \x01(\x01R\ferrorSeconds\x12\x16\n" +
 	"\x06detail\x18\b \x01(\tR\x06detail\"\x1d\n" +
-	"\x1bClusterServiceStatusRequest\"\x95\x02\n" +
+	"\x1bClusterServiceStatusRequest\"\xcf\x02\n" +
 	"\x1cClusterServiceStatusResponse\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x14\n" +
@@ -890,7 +1057,24 @@ const file_sago_v1_cluster_proto_rawDesc = "" +
 	"production\x12\x16\n" +
 	"\x06detail\x18\b \x01(\tR\x06detail\x12\x1f\n" +
 	"\vanswered_by\x18\t \x01(\tR\n" +
-	"answeredBy\"\x81\x03\n" +
+	"answeredBy\x128\n" +
+	"\n" +
+	"checkpoint\x18\n" +
+	" \x01(\v2\x18.sago.v1.CheckpointStateR\n" +
+	"checkpoint\"\xfc\x01\n" +
+	"\x0fCheckpointState\x12\x12\n" +
+	"\x04size\x18\x01 \x01(\x04R\x04size\x120\n" +
+	"\x05clock\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05clock\x12\x1c\n" +
+	"\twitnessed\x18\x03 \x01(\bR\twitnessed\x12%\n" +
+	"\x0ewitnessed_size\x18\x04 \x01(\x04R\rwitnessedSize\x12)\n" +
+	"\x10witnesses_needed\x18\x05 \x01(\rR\x0fwitnessesNeeded\x123\n" +
+	"\twitnesses\x18\x06 \x03(\v2\x15.sago.v1.WitnessStateR\twitnesses\"\x8b\x01\n" +
+	"\fWitnessState\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\x12;\n" +
+	"\vcosigned_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"cosignedAt\x12\x16\n" +
+	"\x06detail\x18\x04 \x01(\tR\x06detail\"\x81\x03\n" +
 	"\x04Node\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
@@ -945,7 +1129,7 @@ func file_sago_v1_cluster_proto_rawDescGZIP() []byte {
 	return file_sago_v1_cluster_proto_rawDescData
 }
 
-var file_sago_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_sago_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_sago_v1_cluster_proto_goTypes = []any{
 	(*ClockServiceStatusRequest)(nil),    // 0: sago.v1.ClockServiceStatusRequest
 	(*ClockServiceStatusResponse)(nil),   // 1: sago.v1.ClockServiceStatusResponse
@@ -953,32 +1137,38 @@ var file_sago_v1_cluster_proto_goTypes = []any{
 	(*ClockSource)(nil),                  // 3: sago.v1.ClockSource
 	(*ClusterServiceStatusRequest)(nil),  // 4: sago.v1.ClusterServiceStatusRequest
 	(*ClusterServiceStatusResponse)(nil), // 5: sago.v1.ClusterServiceStatusResponse
-	(*Node)(nil),                         // 6: sago.v1.Node
-	(*ClusterServiceVerifyRequest)(nil),  // 7: sago.v1.ClusterServiceVerifyRequest
-	(*ClusterServiceVerifyResponse)(nil), // 8: sago.v1.ClusterServiceVerifyResponse
-	(*NodeVerification)(nil),             // 9: sago.v1.NodeVerification
-	(*timestamppb.Timestamp)(nil),        // 10: google.protobuf.Timestamp
+	(*CheckpointState)(nil),              // 6: sago.v1.CheckpointState
+	(*WitnessState)(nil),                 // 7: sago.v1.WitnessState
+	(*Node)(nil),                         // 8: sago.v1.Node
+	(*ClusterServiceVerifyRequest)(nil),  // 9: sago.v1.ClusterServiceVerifyRequest
+	(*ClusterServiceVerifyResponse)(nil), // 10: sago.v1.ClusterServiceVerifyResponse
+	(*NodeVerification)(nil),             // 11: sago.v1.NodeVerification
+	(*timestamppb.Timestamp)(nil),        // 12: google.protobuf.Timestamp
 }
 var file_sago_v1_cluster_proto_depIdxs = []int32{
-	10, // 0: sago.v1.ClockServiceStatusResponse.clock:type_name -> google.protobuf.Timestamp
-	10, // 1: sago.v1.ClockServiceStatusResponse.earliest:type_name -> google.protobuf.Timestamp
-	10, // 2: sago.v1.ClockServiceStatusResponse.latest:type_name -> google.protobuf.Timestamp
+	12, // 0: sago.v1.ClockServiceStatusResponse.clock:type_name -> google.protobuf.Timestamp
+	12, // 1: sago.v1.ClockServiceStatusResponse.earliest:type_name -> google.protobuf.Timestamp
+	12, // 2: sago.v1.ClockServiceStatusResponse.latest:type_name -> google.protobuf.Timestamp
 	2,  // 3: sago.v1.ClockServiceStatusResponse.budget:type_name -> sago.v1.ClockBudget
 	3,  // 4: sago.v1.ClockServiceStatusResponse.sources:type_name -> sago.v1.ClockSource
-	10, // 5: sago.v1.ClockBudget.floor_line:type_name -> google.protobuf.Timestamp
-	6,  // 6: sago.v1.ClusterServiceStatusResponse.nodes:type_name -> sago.v1.Node
-	9,  // 7: sago.v1.ClusterServiceVerifyResponse.nodes:type_name -> sago.v1.NodeVerification
-	0,  // 8: sago.v1.ClockService.Status:input_type -> sago.v1.ClockServiceStatusRequest
-	4,  // 9: sago.v1.ClusterService.Status:input_type -> sago.v1.ClusterServiceStatusRequest
-	7,  // 10: sago.v1.ClusterService.Verify:input_type -> sago.v1.ClusterServiceVerifyRequest
-	1,  // 11: sago.v1.ClockService.Status:output_type -> sago.v1.ClockServiceStatusResponse
-	5,  // 12: sago.v1.ClusterService.Status:output_type -> sago.v1.ClusterServiceStatusResponse
-	8,  // 13: sago.v1.ClusterService.Verify:output_type -> sago.v1.ClusterServiceVerifyResponse
-	11, // [11:14] is the sub-list for method output_type
-	8,  // [8:11] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	12, // 5: sago.v1.ClockBudget.floor_line:type_name -> google.protobuf.Timestamp
+	8,  // 6: sago.v1.ClusterServiceStatusResponse.nodes:type_name -> sago.v1.Node
+	6,  // 7: sago.v1.ClusterServiceStatusResponse.checkpoint:type_name -> sago.v1.CheckpointState
+	12, // 8: sago.v1.CheckpointState.clock:type_name -> google.protobuf.Timestamp
+	7,  // 9: sago.v1.CheckpointState.witnesses:type_name -> sago.v1.WitnessState
+	12, // 10: sago.v1.WitnessState.cosigned_at:type_name -> google.protobuf.Timestamp
+	11, // 11: sago.v1.ClusterServiceVerifyResponse.nodes:type_name -> sago.v1.NodeVerification
+	0,  // 12: sago.v1.ClockService.Status:input_type -> sago.v1.ClockServiceStatusRequest
+	4,  // 13: sago.v1.ClusterService.Status:input_type -> sago.v1.ClusterServiceStatusRequest
+	9,  // 14: sago.v1.ClusterService.Verify:input_type -> sago.v1.ClusterServiceVerifyRequest
+	1,  // 15: sago.v1.ClockService.Status:output_type -> sago.v1.ClockServiceStatusResponse
+	5,  // 16: sago.v1.ClusterService.Status:output_type -> sago.v1.ClusterServiceStatusResponse
+	10, // 17: sago.v1.ClusterService.Verify:output_type -> sago.v1.ClusterServiceVerifyResponse
+	15, // [15:18] is the sub-list for method output_type
+	12, // [12:15] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_sago_v1_cluster_proto_init() }
@@ -992,7 +1182,7 @@ func file_sago_v1_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sago_v1_cluster_proto_rawDesc), len(file_sago_v1_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

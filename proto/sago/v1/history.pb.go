@@ -22,6 +22,985 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type CheckpointRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Fresh takes a new checkpoint first, if there is a record that none covers.
+	Fresh bool `protobuf:"varint,1,opt,name=fresh,proto3" json:"fresh,omitempty"`
+	// Covering asks for the least checkpoint whose tree holds this sequence.
+	Covering *uint64 `protobuf:"varint,2,opt,name=covering,proto3,oneof" json:"covering,omitempty"`
+	// Size asks for the checkpoint of exactly this size.
+	Size *uint64 `protobuf:"varint,3,opt,name=size,proto3,oneof" json:"size,omitempty"`
+	// Known is the size of the newest checkpoint that the caller remembers; the
+	// answer then carries the consistency proof from there.
+	Known         uint64 `protobuf:"varint,4,opt,name=known,proto3" json:"known,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckpointRequest) Reset() {
+	*x = CheckpointRequest{}
+	mi := &file_sago_v1_history_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckpointRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckpointRequest) ProtoMessage() {}
+
+func (x *CheckpointRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_history_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckpointRequest.ProtoReflect.Descriptor instead.
+func (*CheckpointRequest) Descriptor() ([]byte, []int) {
+	return file_sago_v1_history_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *CheckpointRequest) GetFresh() bool {
+	if x != nil {
+		return x.Fresh
+	}
+	return false
+}
+
+func (x *CheckpointRequest) GetCovering() uint64 {
+	if x != nil && x.Covering != nil {
+		return *x.Covering
+	}
+	return 0
+}
+
+func (x *CheckpointRequest) GetSize() uint64 {
+	if x != nil && x.Size != nil {
+		return *x.Size
+	}
+	return 0
+}
+
+func (x *CheckpointRequest) GetKnown() uint64 {
+	if x != nil {
+		return x.Known
+	}
+	return 0
+}
+
+type CheckpointResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Note is a C2SP signed note: the nodes' signatures, then witnesses' cosignatures.
+	Note string `protobuf:"bytes,1,opt,name=note,proto3" json:"note,omitempty"`
+	// Consistency is the RFC 6962 proof from the known size to the note's.
+	Consistency [][]byte `protobuf:"bytes,2,rep,name=consistency,proto3" json:"consistency,omitempty"`
+	// Witnesses is how many of the policy's witnesses have cosigned it, and
+	// witnesses_needed how many must for it to count as witnessed.
+	Witnesses       uint32 `protobuf:"varint,3,opt,name=witnesses,proto3" json:"witnesses,omitempty"`
+	WitnessesNeeded uint32 `protobuf:"varint,4,opt,name=witnesses_needed,json=witnessesNeeded,proto3" json:"witnesses_needed,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *CheckpointResponse) Reset() {
+	*x = CheckpointResponse{}
+	mi := &file_sago_v1_history_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckpointResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckpointResponse) ProtoMessage() {}
+
+func (x *CheckpointResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_history_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckpointResponse.ProtoReflect.Descriptor instead.
+func (*CheckpointResponse) Descriptor() ([]byte, []int) {
+	return file_sago_v1_history_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *CheckpointResponse) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+func (x *CheckpointResponse) GetConsistency() [][]byte {
+	if x != nil {
+		return x.Consistency
+	}
+	return nil
+}
+
+func (x *CheckpointResponse) GetWitnesses() uint32 {
+	if x != nil {
+		return x.Witnesses
+	}
+	return 0
+}
+
+func (x *CheckpointResponse) GetWitnessesNeeded() uint32 {
+	if x != nil {
+		return x.WitnessesNeeded
+	}
+	return 0
+}
+
+type ProveRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Sequence uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Size is that of the checkpoint to prove it under; 0 is the least that covers it.
+	Size          uint64 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProveRequest) Reset() {
+	*x = ProveRequest{}
+	mi := &file_sago_v1_history_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProveRequest) ProtoMessage() {}
+
+func (x *ProveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_history_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProveRequest.ProtoReflect.Descriptor instead.
+func (*ProveRequest) Descriptor() ([]byte, []int) {
+	return file_sago_v1_history_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ProveRequest) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *ProveRequest) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+type ProveResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Encoded is the canonical record.
+	Encoded       []byte       `protobuf:"bytes,1,opt,name=encoded,proto3" json:"encoded,omitempty"`
+	Proof         *RecordProof `protobuf:"bytes,2,opt,name=proof,proto3" json:"proof,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProveResponse) Reset() {
+	*x = ProveResponse{}
+	mi := &file_sago_v1_history_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProveResponse) ProtoMessage() {}
+
+func (x *ProveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_history_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProveResponse.ProtoReflect.Descriptor instead.
+func (*ProveResponse) Descriptor() ([]byte, []int) {
+	return file_sago_v1_history_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ProveResponse) GetEncoded() []byte {
+	if x != nil {
+		return x.Encoded
+	}
+	return nil
+}
+
+func (x *ProveResponse) GetProof() *RecordProof {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+// RecordProof proves that a leaf is in the tree of a checkpoint.
+type RecordProof struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Sequence uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	LeafHash []byte                 `protobuf:"bytes,2,opt,name=leaf_hash,json=leafHash,proto3" json:"leaf_hash,omitempty"`
+	// Path is the RFC 6962 inclusion path, leaf side first.
+	Path [][]byte `protobuf:"bytes,3,rep,name=path,proto3" json:"path,omitempty"`
+	// Checkpoint is the signed note.
+	Checkpoint    string `protobuf:"bytes,4,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordProof) Reset() {
+	*x = RecordProof{}
+	mi := &file_sago_v1_history_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordProof) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordProof) ProtoMessage() {}
+
+func (x *RecordProof) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_history_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordProof.ProtoReflect.Descriptor instead.
+func (*RecordProof) Descriptor() ([]byte, []int) {
+	return file_sago_v1_history_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *RecordProof) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *RecordProof) GetLeafHash() []byte {
+	if x != nil {
+		return x.LeafHash
+	}
+	return nil
+}
+
+func (x *RecordProof) GetPath() [][]byte {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
+func (x *RecordProof) GetCheckpoint() string {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return ""
+}
+
+type ReceiptRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Sequence uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Leaf_hash is what the receipt says. Another one is answered like a sequence
+	// that does not exist.
+	LeafHash      []byte `protobuf:"bytes,2,opt,name=leaf_hash,json=leafHash,proto3" json:"leaf_hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReceiptRequest) Reset() {
+	*x = ReceiptRequest{}
+	mi := &file_sago_v1_history_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReceiptRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReceiptRequest) ProtoMessage() {}
+
+func (x *ReceiptRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_history_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReceiptRequest.ProtoReflect.Descriptor instead.
+func (*ReceiptRequest) Descriptor() ([]byte, []int) {
+	return file_sago_v1_history_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ReceiptRequest) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *ReceiptRequest) GetLeafHash() []byte {
+	if x != nil {
+		return x.LeafHash
+	}
+	return nil
+}
+
+type ReceiptResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Proof         *RecordProof           `protobuf:"bytes,1,opt,name=proof,proto3" json:"proof,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReceiptResponse) Reset() {
+	*x = ReceiptResponse{}
+	mi := &file_sago_v1_history_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReceiptResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReceiptResponse) ProtoMessage() {}
+
+func (x *ReceiptResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_history_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReceiptResponse.ProtoReflect.Descriptor instead.
+func (*ReceiptResponse) Descriptor() ([]byte, []int) {
+	return file_sago_v1_history_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ReceiptResponse) GetProof() *RecordProof {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+type ConsistencyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Old and new are sizes, old at most new; 0 for new is the newest checkpoint's.
+	Old           uint64 `protobuf:"varint,1,opt,name=old,proto3" json:"old,omitempty"`
+	New           uint64 `protobuf:"varint,2,opt,name=new,proto3" json:"new,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsistencyRequest) Reset() {
+	*x = ConsistencyRequest{}
+	mi := &file_sago_v1_history_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsistencyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsistencyRequest) ProtoMessage() {}
+
+func (x *ConsistencyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_history_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsistencyRequest.ProtoReflect.Descriptor instead.
+func (*ConsistencyRequest) Descriptor() ([]byte, []int) {
+	return file_sago_v1_history_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ConsistencyRequest) GetOld() uint64 {
+	if x != nil {
+		return x.Old
+	}
+	return 0
+}
+
+func (x *ConsistencyRequest) GetNew() uint64 {
+	if x != nil {
+		return x.New
+	}
+	return 0
+}
+
+type ConsistencyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Proof [][]byte               `protobuf:"bytes,1,rep,name=proof,proto3" json:"proof,omitempty"`
+	// Checkpoint is the signed note of the new size; empty when none has that size.
+	Checkpoint    string `protobuf:"bytes,2,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	New           uint64 `protobuf:"varint,3,opt,name=new,proto3" json:"new,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsistencyResponse) Reset() {
+	*x = ConsistencyResponse{}
+	mi := &file_sago_v1_history_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsistencyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsistencyResponse) ProtoMessage() {}
+
+func (x *ConsistencyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_history_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsistencyResponse.ProtoReflect.Descriptor instead.
+func (*ConsistencyResponse) Descriptor() ([]byte, []int) {
+	return file_sago_v1_history_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ConsistencyResponse) GetProof() [][]byte {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+func (x *ConsistencyResponse) GetCheckpoint() string {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return ""
+}
+
+func (x *ConsistencyResponse) GetNew() uint64 {
+	if x != nil {
+		return x.New
+	}
+	return 0
+}
+
+type ExportRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Tree asks for the appliance's whole log; otherwise it is the caller's
+	// institution's records.
+	Tree  bool                   `protobuf:"varint,1,opt,name=tree,proto3" json:"tree,omitempty"`
+	Since *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	Until *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
+	// Resume is the sequence of the EXPORT record of an earlier call of the same
+	// caller, plus one, which this one goes on with; checkpoint_size and next are
+	// where it was. 0 begins a new export.
+	Resume         uint64 `protobuf:"varint,4,opt,name=resume,proto3" json:"resume,omitempty"`
+	CheckpointSize uint64 `protobuf:"varint,5,opt,name=checkpoint_size,json=checkpointSize,proto3" json:"checkpoint_size,omitempty"`
+	// Next is the first sequence (tree) or own sequence (institution) still wanted;
+	// 0 sends the hash tiles of a tree, and everything.
+	Next uint64 `protobuf:"varint,6,opt,name=next,proto3" json:"next,omitempty"`
+	// Institution is the code of the institution whose records are asked for. It
+	// must be the caller's own; empty is the caller's own.
+	Institution   string `protobuf:"bytes,7,opt,name=institution,proto3" json:"institution,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportRequest) Reset() {
+	*x = ExportRequest{}
+	mi := &file_sago_v1_history_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportRequest) ProtoMessage() {}
+
+func (x *ExportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_history_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
+func (*ExportRequest) Descriptor() ([]byte, []int) {
+	return file_sago_v1_history_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ExportRequest) GetTree() bool {
+	if x != nil {
+		return x.Tree
+	}
+	return false
+}
+
+func (x *ExportRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ExportRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *ExportRequest) GetResume() uint64 {
+	if x != nil {
+		return x.Resume
+	}
+	return 0
+}
+
+func (x *ExportRequest) GetCheckpointSize() uint64 {
+	if x != nil {
+		return x.CheckpointSize
+	}
+	return 0
+}
+
+func (x *ExportRequest) GetNext() uint64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
+func (x *ExportRequest) GetInstitution() string {
+	if x != nil {
+		return x.Institution
+	}
+	return ""
+}
+
+type ExportResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Part:
+	//
+	//	*ExportResponse_Header
+	//	*ExportResponse_Record
+	//	*ExportResponse_Tile
+	Part          isExportResponse_Part `protobuf_oneof:"part"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportResponse) Reset() {
+	*x = ExportResponse{}
+	mi := &file_sago_v1_history_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportResponse) ProtoMessage() {}
+
+func (x *ExportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_history_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
+func (*ExportResponse) Descriptor() ([]byte, []int) {
+	return file_sago_v1_history_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ExportResponse) GetPart() isExportResponse_Part {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+func (x *ExportResponse) GetHeader() *ExportHeader {
+	if x != nil {
+		if x, ok := x.Part.(*ExportResponse_Header); ok {
+			return x.Header
+		}
+	}
+	return nil
+}
+
+func (x *ExportResponse) GetRecord() *ExportRecord {
+	if x != nil {
+		if x, ok := x.Part.(*ExportResponse_Record); ok {
+			return x.Record
+		}
+	}
+	return nil
+}
+
+func (x *ExportResponse) GetTile() *ExportTile {
+	if x != nil {
+		if x, ok := x.Part.(*ExportResponse_Tile); ok {
+			return x.Tile
+		}
+	}
+	return nil
+}
+
+type isExportResponse_Part interface {
+	isExportResponse_Part()
+}
+
+type ExportResponse_Header struct {
+	Header *ExportHeader `protobuf:"bytes,1,opt,name=header,proto3,oneof"`
+}
+
+type ExportResponse_Record struct {
+	Record *ExportRecord `protobuf:"bytes,2,opt,name=record,proto3,oneof"`
+}
+
+type ExportResponse_Tile struct {
+	Tile *ExportTile `protobuf:"bytes,3,opt,name=tile,proto3,oneof"`
+}
+
+func (*ExportResponse_Header) isExportResponse_Part() {}
+
+func (*ExportResponse_Record) isExportResponse_Part() {}
+
+func (*ExportResponse_Tile) isExportResponse_Part() {}
+
+// ExportHeader comes first.
+type ExportHeader struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Sequence is that of the EXPORT record.
+	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	First    uint64 `protobuf:"varint,2,opt,name=first,proto3" json:"first,omitempty"`
+	End      uint64 `protobuf:"varint,3,opt,name=end,proto3" json:"end,omitempty"`
+	// Minimum is the least sequence from which on every record is kept.
+	Minimum         uint64                 `protobuf:"varint,4,opt,name=minimum,proto3" json:"minimum,omitempty"`
+	Checkpoint      string                 `protobuf:"bytes,5,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	Institution     uint32                 `protobuf:"varint,6,opt,name=institution,proto3" json:"institution,omitempty"`
+	InstitutionCode string                 `protobuf:"bytes,7,opt,name=institution_code,json=institutionCode,proto3" json:"institution_code,omitempty"`
+	Since           *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=since,proto3" json:"since,omitempty"`
+	Until           *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *ExportHeader) Reset() {
+	*x = ExportHeader{}
+	mi := &file_sago_v1_history_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportHeader) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportHeader) ProtoMessage() {}
+
+func (x *ExportHeader) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_history_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportHeader.ProtoReflect.Descriptor instead.
+func (*ExportHeader) Descriptor() ([]byte, []int) {
+	return file_sago_v1_history_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ExportHeader) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *ExportHeader) GetFirst() uint64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *ExportHeader) GetEnd() uint64 {
+	if x != nil {
+		return x.End
+	}
+	return 0
+}
+
+func (x *ExportHeader) GetMinimum() uint64 {
+	if x != nil {
+		return x.Minimum
+	}
+	return 0
+}
+
+func (x *ExportHeader) GetCheckpoint() string {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return ""
+}
+
+func (x *ExportHeader) GetInstitution() uint32 {
+	if x != nil {
+		return x.Institution
+	}
+	return 0
+}
+
+func (x *ExportHeader) GetInstitutionCode() string {
+	if x != nil {
+		return x.InstitutionCode
+	}
+	return ""
+}
+
+func (x *ExportHeader) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ExportHeader) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+// ExportRecord is one record, ascending.
+type ExportRecord struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Encoded []byte                 `protobuf:"bytes,1,opt,name=encoded,proto3" json:"encoded,omitempty"`
+	// Readable is absent for a record outside the range (the rest of an entry
+	// bundle, or the EXPORT record).
+	Readable *HistoryRecord `protobuf:"bytes,2,opt,name=readable,proto3" json:"readable,omitempty"`
+	// Path is its inclusion path; empty for a record that goes into an entry bundle.
+	Path [][]byte `protobuf:"bytes,3,rep,name=path,proto3" json:"path,omitempty"`
+	// Bundled says that it goes into an entry bundle of the tree.
+	Bundled       bool `protobuf:"varint,4,opt,name=bundled,proto3" json:"bundled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportRecord) Reset() {
+	*x = ExportRecord{}
+	mi := &file_sago_v1_history_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportRecord) ProtoMessage() {}
+
+func (x *ExportRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_history_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportRecord.ProtoReflect.Descriptor instead.
+func (*ExportRecord) Descriptor() ([]byte, []int) {
+	return file_sago_v1_history_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ExportRecord) GetEncoded() []byte {
+	if x != nil {
+		return x.Encoded
+	}
+	return nil
+}
+
+func (x *ExportRecord) GetReadable() *HistoryRecord {
+	if x != nil {
+		return x.Readable
+	}
+	return nil
+}
+
+func (x *ExportRecord) GetPath() [][]byte {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
+func (x *ExportRecord) GetBundled() bool {
+	if x != nil {
+		return x.Bundled
+	}
+	return false
+}
+
+// ExportTile is one hash tile (C2SP tlog-tiles) of the whole tree.
+type ExportTile struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Level uint32                 `protobuf:"varint,1,opt,name=level,proto3" json:"level,omitempty"`
+	Index uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	// Hashes is width times 32 bytes.
+	Hashes        []byte `protobuf:"bytes,3,opt,name=hashes,proto3" json:"hashes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportTile) Reset() {
+	*x = ExportTile{}
+	mi := &file_sago_v1_history_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportTile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportTile) ProtoMessage() {}
+
+func (x *ExportTile) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_history_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportTile.ProtoReflect.Descriptor instead.
+func (*ExportTile) Descriptor() ([]byte, []int) {
+	return file_sago_v1_history_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ExportTile) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+func (x *ExportTile) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *ExportTile) GetHashes() []byte {
+	if x != nil {
+		return x.Hashes
+	}
+	return nil
+}
+
 type HistoryServiceListRequest struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Transaction string                 `protobuf:"bytes,1,opt,name=transaction,proto3" json:"transaction,omitempty"`
@@ -39,7 +1018,7 @@ type HistoryServiceListRequest struct {
 
 func (x *HistoryServiceListRequest) Reset() {
 	*x = HistoryServiceListRequest{}
-	mi := &file_sago_v1_history_proto_msgTypes[0]
+	mi := &file_sago_v1_history_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -51,7 +1030,7 @@ func (x *HistoryServiceListRequest) String() string {
 func (*HistoryServiceListRequest) ProtoMessage() {}
 
 func (x *HistoryServiceListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_history_proto_msgTypes[0]
+	mi := &file_sago_v1_history_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -64,7 +1043,7 @@ func (x *HistoryServiceListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryServiceListRequest.ProtoReflect.Descriptor instead.
 func (*HistoryServiceListRequest) Descriptor() ([]byte, []int) {
-	return file_sago_v1_history_proto_rawDescGZIP(), []int{0}
+	return file_sago_v1_history_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *HistoryServiceListRequest) GetTransaction() string {
@@ -127,7 +1106,7 @@ type HistoryServiceListResponse struct {
 
 func (x *HistoryServiceListResponse) Reset() {
 	*x = HistoryServiceListResponse{}
-	mi := &file_sago_v1_history_proto_msgTypes[1]
+	mi := &file_sago_v1_history_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -139,7 +1118,7 @@ func (x *HistoryServiceListResponse) String() string {
 func (*HistoryServiceListResponse) ProtoMessage() {}
 
 func (x *HistoryServiceListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_history_proto_msgTypes[1]
+	mi := &file_sago_v1_history_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -152,7 +1131,7 @@ func (x *HistoryServiceListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryServiceListResponse.ProtoReflect.Descriptor instead.
 func (*HistoryServiceListResponse) Descriptor() ([]byte, []int) {
-	return file_sago_v1_history_proto_rawDescGZIP(), []int{1}
+	return file_sago_v1_history_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *HistoryServiceListResponse) GetRecords() []*HistoryRecord {
@@ -191,7 +1170,7 @@ type HistoryRecord struct {
 
 func (x *HistoryRecord) Reset() {
 	*x = HistoryRecord{}
-	mi := &file_sago_v1_history_proto_msgTypes[2]
+	mi := &file_sago_v1_history_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -203,7 +1182,7 @@ func (x *HistoryRecord) String() string {
 func (*HistoryRecord) ProtoMessage() {}
 
 func (x *HistoryRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_history_proto_msgTypes[2]
+	mi := &file_sago_v1_history_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -216,7 +1195,7 @@ func (x *HistoryRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRecord.ProtoReflect.Descriptor instead.
 func (*HistoryRecord) Descriptor() ([]byte, []int) {
-	return file_sago_v1_history_proto_rawDescGZIP(), []int{2}
+	return file_sago_v1_history_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *HistoryRecord) GetSequence() uint64 {
@@ -312,7 +1291,7 @@ type HistoryServiceShowRequest struct {
 
 func (x *HistoryServiceShowRequest) Reset() {
 	*x = HistoryServiceShowRequest{}
-	mi := &file_sago_v1_history_proto_msgTypes[3]
+	mi := &file_sago_v1_history_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -324,7 +1303,7 @@ func (x *HistoryServiceShowRequest) String() string {
 func (*HistoryServiceShowRequest) ProtoMessage() {}
 
 func (x *HistoryServiceShowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_history_proto_msgTypes[3]
+	mi := &file_sago_v1_history_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -337,7 +1316,7 @@ func (x *HistoryServiceShowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryServiceShowRequest.ProtoReflect.Descriptor instead.
 func (*HistoryServiceShowRequest) Descriptor() ([]byte, []int) {
-	return file_sago_v1_history_proto_rawDescGZIP(), []int{3}
+	return file_sago_v1_history_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *HistoryServiceShowRequest) GetSequence() uint64 {
@@ -358,7 +1337,7 @@ type HistoryServiceShowResponse struct {
 
 func (x *HistoryServiceShowResponse) Reset() {
 	*x = HistoryServiceShowResponse{}
-	mi := &file_sago_v1_history_proto_msgTypes[4]
+	mi := &file_sago_v1_history_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -370,7 +1349,7 @@ func (x *HistoryServiceShowResponse) String() string {
 func (*HistoryServiceShowResponse) ProtoMessage() {}
 
 func (x *HistoryServiceShowResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_history_proto_msgTypes[4]
+	mi := &file_sago_v1_history_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -383,7 +1362,7 @@ func (x *HistoryServiceShowResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryServiceShowResponse.ProtoReflect.Descriptor instead.
 func (*HistoryServiceShowResponse) Descriptor() ([]byte, []int) {
-	return file_sago_v1_history_proto_rawDescGZIP(), []int{4}
+	return file_sago_v1_history_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HistoryServiceShowResponse) GetRecord() *HistoryRecord {
@@ -408,7 +1387,7 @@ type HistoryServiceVerifyRequest struct {
 
 func (x *HistoryServiceVerifyRequest) Reset() {
 	*x = HistoryServiceVerifyRequest{}
-	mi := &file_sago_v1_history_proto_msgTypes[5]
+	mi := &file_sago_v1_history_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -420,7 +1399,7 @@ func (x *HistoryServiceVerifyRequest) String() string {
 func (*HistoryServiceVerifyRequest) ProtoMessage() {}
 
 func (x *HistoryServiceVerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_history_proto_msgTypes[5]
+	mi := &file_sago_v1_history_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -433,7 +1412,7 @@ func (x *HistoryServiceVerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryServiceVerifyRequest.ProtoReflect.Descriptor instead.
 func (*HistoryServiceVerifyRequest) Descriptor() ([]byte, []int) {
-	return file_sago_v1_history_proto_rawDescGZIP(), []int{5}
+	return file_sago_v1_history_proto_rawDescGZIP(), []int{19}
 }
 
 type HistoryServiceVerifyResponse struct {
@@ -451,7 +1430,7 @@ type HistoryServiceVerifyResponse struct {
 
 func (x *HistoryServiceVerifyResponse) Reset() {
 	*x = HistoryServiceVerifyResponse{}
-	mi := &file_sago_v1_history_proto_msgTypes[6]
+	mi := &file_sago_v1_history_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -463,7 +1442,7 @@ func (x *HistoryServiceVerifyResponse) String() string {
 func (*HistoryServiceVerifyResponse) ProtoMessage() {}
 
 func (x *HistoryServiceVerifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_history_proto_msgTypes[6]
+	mi := &file_sago_v1_history_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -476,7 +1455,7 @@ func (x *HistoryServiceVerifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryServiceVerifyResponse.ProtoReflect.Descriptor instead.
 func (*HistoryServiceVerifyResponse) Descriptor() ([]byte, []int) {
-	return file_sago_v1_history_proto_rawDescGZIP(), []int{6}
+	return file_sago_v1_history_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *HistoryServiceVerifyResponse) GetSize() uint64 {
@@ -518,7 +1497,81 @@ var File_sago_v1_history_proto protoreflect.FileDescriptor
 
 const file_sago_v1_history_proto_rawDesc = "" +
 	"\n" +
-	"\x15sago/v1/history.proto\x12\asago.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\x01\n" +
+	"\x15sago/v1/history.proto\x12\asago.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8f\x01\n" +
+	"\x11CheckpointRequest\x12\x14\n" +
+	"\x05fresh\x18\x01 \x01(\bR\x05fresh\x12\x1f\n" +
+	"\bcovering\x18\x02 \x01(\x04H\x00R\bcovering\x88\x01\x01\x12\x17\n" +
+	"\x04size\x18\x03 \x01(\x04H\x01R\x04size\x88\x01\x01\x12\x14\n" +
+	"\x05known\x18\x04 \x01(\x04R\x05knownB\v\n" +
+	"\t_coveringB\a\n" +
+	"\x05_size\"\x93\x01\n" +
+	"\x12CheckpointResponse\x12\x12\n" +
+	"\x04note\x18\x01 \x01(\tR\x04note\x12 \n" +
+	"\vconsistency\x18\x02 \x03(\fR\vconsistency\x12\x1c\n" +
+	"\twitnesses\x18\x03 \x01(\rR\twitnesses\x12)\n" +
+	"\x10witnesses_needed\x18\x04 \x01(\rR\x0fwitnessesNeeded\">\n" +
+	"\fProveRequest\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\"U\n" +
+	"\rProveResponse\x12\x18\n" +
+	"\aencoded\x18\x01 \x01(\fR\aencoded\x12*\n" +
+	"\x05proof\x18\x02 \x01(\v2\x14.sago.v1.RecordProofR\x05proof\"z\n" +
+	"\vRecordProof\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x1b\n" +
+	"\tleaf_hash\x18\x02 \x01(\fR\bleafHash\x12\x12\n" +
+	"\x04path\x18\x03 \x03(\fR\x04path\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x04 \x01(\tR\n" +
+	"checkpoint\"I\n" +
+	"\x0eReceiptRequest\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x1b\n" +
+	"\tleaf_hash\x18\x02 \x01(\fR\bleafHash\"=\n" +
+	"\x0fReceiptResponse\x12*\n" +
+	"\x05proof\x18\x01 \x01(\v2\x14.sago.v1.RecordProofR\x05proof\"8\n" +
+	"\x12ConsistencyRequest\x12\x10\n" +
+	"\x03old\x18\x01 \x01(\x04R\x03old\x12\x10\n" +
+	"\x03new\x18\x02 \x01(\x04R\x03new\"]\n" +
+	"\x13ConsistencyResponse\x12\x14\n" +
+	"\x05proof\x18\x01 \x03(\fR\x05proof\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x02 \x01(\tR\n" +
+	"checkpoint\x12\x10\n" +
+	"\x03new\x18\x03 \x01(\x04R\x03new\"\xfe\x01\n" +
+	"\rExportRequest\x12\x12\n" +
+	"\x04tree\x18\x01 \x01(\bR\x04tree\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x16\n" +
+	"\x06resume\x18\x04 \x01(\x04R\x06resume\x12'\n" +
+	"\x0fcheckpoint_size\x18\x05 \x01(\x04R\x0echeckpointSize\x12\x12\n" +
+	"\x04next\x18\x06 \x01(\x04R\x04next\x12 \n" +
+	"\vinstitution\x18\a \x01(\tR\vinstitution\"\xa5\x01\n" +
+	"\x0eExportResponse\x12/\n" +
+	"\x06header\x18\x01 \x01(\v2\x15.sago.v1.ExportHeaderH\x00R\x06header\x12/\n" +
+	"\x06record\x18\x02 \x01(\v2\x15.sago.v1.ExportRecordH\x00R\x06record\x12)\n" +
+	"\x04tile\x18\x03 \x01(\v2\x13.sago.v1.ExportTileH\x00R\x04tileB\x06\n" +
+	"\x04part\"\xbd\x02\n" +
+	"\fExportHeader\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x14\n" +
+	"\x05first\x18\x02 \x01(\x04R\x05first\x12\x10\n" +
+	"\x03end\x18\x03 \x01(\x04R\x03end\x12\x18\n" +
+	"\aminimum\x18\x04 \x01(\x04R\aminimum\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x05 \x01(\tR\n" +
+	"checkpoint\x12 \n" +
+	"\vinstitution\x18\x06 \x01(\rR\vinstitution\x12)\n" +
+	"\x10institution_code\x18\a \x01(\tR\x0finstitutionCode\x120\n" +
+	"\x05since\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\x8a\x01\n" +
+	"\fExportRecord\x12\x18\n" +
+	"\aencoded\x18\x01 \x01(\fR\aencoded\x122\n" +
+	"\breadable\x18\x02 \x01(\v2\x16.sago.v1.HistoryRecordR\breadable\x12\x12\n" +
+	"\x04path\x18\x03 \x03(\fR\x04path\x12\x18\n" +
+	"\abundled\x18\x04 \x01(\bR\abundled\"P\n" +
+	"\n" +
+	"ExportTile\x12\x14\n" +
+	"\x05level\x18\x01 \x01(\rR\x05level\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x16\n" +
+	"\x06hashes\x18\x03 \x01(\fR\x06hashes\"\xf5\x01\n" +
 	"\x19HistoryServiceListRequest\x12 \n" +
 	"\vtransaction\x18\x01 \x01(\tR\vtransaction\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x120\n" +
@@ -560,11 +1613,17 @@ const file_sago_v1_history_proto_rawDesc = "" +
 	"checkpoint\x18\x03 \x01(\tR\n" +
 	"checkpoint\x12\x16\n" +
 	"\x06intact\x18\x04 \x01(\bR\x06intact\x12\x16\n" +
-	"\x06damage\x18\x05 \x03(\tR\x06damage2\x89\x02\n" +
+	"\x06damage\x18\x05 \x03(\tR\x06damage2\xcd\x04\n" +
 	"\x0eHistoryService\x12O\n" +
 	"\x04List\x12\".sago.v1.HistoryServiceListRequest\x1a#.sago.v1.HistoryServiceListResponse\x12O\n" +
 	"\x04Show\x12\".sago.v1.HistoryServiceShowRequest\x1a#.sago.v1.HistoryServiceShowResponse\x12U\n" +
-	"\x06Verify\x12$.sago.v1.HistoryServiceVerifyRequest\x1a%.sago.v1.HistoryServiceVerifyResponseB0Z.github.com/sago-worm/sago/proto/sago/v1;sagov1b\x06proto3"
+	"\x06Verify\x12$.sago.v1.HistoryServiceVerifyRequest\x1a%.sago.v1.HistoryServiceVerifyResponse\x12E\n" +
+	"\n" +
+	"Checkpoint\x12\x1a.sago.v1.CheckpointRequest\x1a\x1b.sago.v1.CheckpointResponse\x126\n" +
+	"\x05Prove\x12\x15.sago.v1.ProveRequest\x1a\x16.sago.v1.ProveResponse\x12<\n" +
+	"\aReceipt\x12\x17.sago.v1.ReceiptRequest\x1a\x18.sago.v1.ReceiptResponse\x12H\n" +
+	"\vConsistency\x12\x1b.sago.v1.ConsistencyRequest\x1a\x1c.sago.v1.ConsistencyResponse\x12;\n" +
+	"\x06Export\x12\x16.sago.v1.ExportRequest\x1a\x17.sago.v1.ExportResponse0\x01B0Z.github.com/sago-worm/sago/proto/sago/v1;sagov1b\x06proto3"
 
 var (
 	file_sago_v1_history_proto_rawDescOnce sync.Once
@@ -578,36 +1637,70 @@ func file_sago_v1_history_proto_rawDescGZIP() []byte {
 	return file_sago_v1_history_proto_rawDescData
 }
 
-var file_sago_v1_history_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_sago_v1_history_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_sago_v1_history_proto_goTypes = []any{
-	(*HistoryServiceListRequest)(nil),    // 0: sago.v1.HistoryServiceListRequest
-	(*HistoryServiceListResponse)(nil),   // 1: sago.v1.HistoryServiceListResponse
-	(*HistoryRecord)(nil),                // 2: sago.v1.HistoryRecord
-	(*HistoryServiceShowRequest)(nil),    // 3: sago.v1.HistoryServiceShowRequest
-	(*HistoryServiceShowResponse)(nil),   // 4: sago.v1.HistoryServiceShowResponse
-	(*HistoryServiceVerifyRequest)(nil),  // 5: sago.v1.HistoryServiceVerifyRequest
-	(*HistoryServiceVerifyResponse)(nil), // 6: sago.v1.HistoryServiceVerifyResponse
-	nil,                                  // 7: sago.v1.HistoryRecord.DetailEntry
-	(*timestamppb.Timestamp)(nil),        // 8: google.protobuf.Timestamp
+	(*CheckpointRequest)(nil),            // 0: sago.v1.CheckpointRequest
+	(*CheckpointResponse)(nil),           // 1: sago.v1.CheckpointResponse
+	(*ProveRequest)(nil),                 // 2: sago.v1.ProveRequest
+	(*ProveResponse)(nil),                // 3: sago.v1.ProveResponse
+	(*RecordProof)(nil),                  // 4: sago.v1.RecordProof
+	(*ReceiptRequest)(nil),               // 5: sago.v1.ReceiptRequest
+	(*ReceiptResponse)(nil),              // 6: sago.v1.ReceiptResponse
+	(*ConsistencyRequest)(nil),           // 7: sago.v1.ConsistencyRequest
+	(*ConsistencyResponse)(nil),          // 8: sago.v1.ConsistencyResponse
+	(*ExportRequest)(nil),                // 9: sago.v1.ExportRequest
+	(*ExportResponse)(nil),               // 10: sago.v1.ExportResponse
+	(*ExportHeader)(nil),                 // 11: sago.v1.ExportHeader
+	(*ExportRecord)(nil),                 // 12: sago.v1.ExportRecord
+	(*ExportTile)(nil),                   // 13: sago.v1.ExportTile
+	(*HistoryServiceListRequest)(nil),    // 14: sago.v1.HistoryServiceListRequest
+	(*HistoryServiceListResponse)(nil),   // 15: sago.v1.HistoryServiceListResponse
+	(*HistoryRecord)(nil),                // 16: sago.v1.HistoryRecord
+	(*HistoryServiceShowRequest)(nil),    // 17: sago.v1.HistoryServiceShowRequest
+	(*HistoryServiceShowResponse)(nil),   // 18: sago.v1.HistoryServiceShowResponse
+	(*HistoryServiceVerifyRequest)(nil),  // 19: sago.v1.HistoryServiceVerifyRequest
+	(*HistoryServiceVerifyResponse)(nil), // 20: sago.v1.HistoryServiceVerifyResponse
+	nil,                                  // 21: sago.v1.HistoryRecord.DetailEntry
+	(*timestamppb.Timestamp)(nil),        // 22: google.protobuf.Timestamp
 }
 var file_sago_v1_history_proto_depIdxs = []int32{
-	8, // 0: sago.v1.HistoryServiceListRequest.since:type_name -> google.protobuf.Timestamp
-	8, // 1: sago.v1.HistoryServiceListRequest.until:type_name -> google.protobuf.Timestamp
-	2, // 2: sago.v1.HistoryServiceListResponse.records:type_name -> sago.v1.HistoryRecord
-	8, // 3: sago.v1.HistoryRecord.time:type_name -> google.protobuf.Timestamp
-	7, // 4: sago.v1.HistoryRecord.detail:type_name -> sago.v1.HistoryRecord.DetailEntry
-	2, // 5: sago.v1.HistoryServiceShowResponse.record:type_name -> sago.v1.HistoryRecord
-	0, // 6: sago.v1.HistoryService.List:input_type -> sago.v1.HistoryServiceListRequest
-	3, // 7: sago.v1.HistoryService.Show:input_type -> sago.v1.HistoryServiceShowRequest
-	5, // 8: sago.v1.HistoryService.Verify:input_type -> sago.v1.HistoryServiceVerifyRequest
-	1, // 9: sago.v1.HistoryService.List:output_type -> sago.v1.HistoryServiceListResponse
-	4, // 10: sago.v1.HistoryService.Show:output_type -> sago.v1.HistoryServiceShowResponse
-	6, // 11: sago.v1.HistoryService.Verify:output_type -> sago.v1.HistoryServiceVerifyResponse
-	9, // [9:12] is the sub-list for method output_type
-	6, // [6:9] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	4,  // 0: sago.v1.ProveResponse.proof:type_name -> sago.v1.RecordProof
+	4,  // 1: sago.v1.ReceiptResponse.proof:type_name -> sago.v1.RecordProof
+	22, // 2: sago.v1.ExportRequest.since:type_name -> google.protobuf.Timestamp
+	22, // 3: sago.v1.ExportRequest.until:type_name -> google.protobuf.Timestamp
+	11, // 4: sago.v1.ExportResponse.header:type_name -> sago.v1.ExportHeader
+	12, // 5: sago.v1.ExportResponse.record:type_name -> sago.v1.ExportRecord
+	13, // 6: sago.v1.ExportResponse.tile:type_name -> sago.v1.ExportTile
+	22, // 7: sago.v1.ExportHeader.since:type_name -> google.protobuf.Timestamp
+	22, // 8: sago.v1.ExportHeader.until:type_name -> google.protobuf.Timestamp
+	16, // 9: sago.v1.ExportRecord.readable:type_name -> sago.v1.HistoryRecord
+	22, // 10: sago.v1.HistoryServiceListRequest.since:type_name -> google.protobuf.Timestamp
+	22, // 11: sago.v1.HistoryServiceListRequest.until:type_name -> google.protobuf.Timestamp
+	16, // 12: sago.v1.HistoryServiceListResponse.records:type_name -> sago.v1.HistoryRecord
+	22, // 13: sago.v1.HistoryRecord.time:type_name -> google.protobuf.Timestamp
+	21, // 14: sago.v1.HistoryRecord.detail:type_name -> sago.v1.HistoryRecord.DetailEntry
+	16, // 15: sago.v1.HistoryServiceShowResponse.record:type_name -> sago.v1.HistoryRecord
+	14, // 16: sago.v1.HistoryService.List:input_type -> sago.v1.HistoryServiceListRequest
+	17, // 17: sago.v1.HistoryService.Show:input_type -> sago.v1.HistoryServiceShowRequest
+	19, // 18: sago.v1.HistoryService.Verify:input_type -> sago.v1.HistoryServiceVerifyRequest
+	0,  // 19: sago.v1.HistoryService.Checkpoint:input_type -> sago.v1.CheckpointRequest
+	2,  // 20: sago.v1.HistoryService.Prove:input_type -> sago.v1.ProveRequest
+	5,  // 21: sago.v1.HistoryService.Receipt:input_type -> sago.v1.ReceiptRequest
+	7,  // 22: sago.v1.HistoryService.Consistency:input_type -> sago.v1.ConsistencyRequest
+	9,  // 23: sago.v1.HistoryService.Export:input_type -> sago.v1.ExportRequest
+	15, // 24: sago.v1.HistoryService.List:output_type -> sago.v1.HistoryServiceListResponse
+	18, // 25: sago.v1.HistoryService.Show:output_type -> sago.v1.HistoryServiceShowResponse
+	20, // 26: sago.v1.HistoryService.Verify:output_type -> sago.v1.HistoryServiceVerifyResponse
+	1,  // 27: sago.v1.HistoryService.Checkpoint:output_type -> sago.v1.CheckpointResponse
+	3,  // 28: sago.v1.HistoryService.Prove:output_type -> sago.v1.ProveResponse
+	6,  // 29: sago.v1.HistoryService.Receipt:output_type -> sago.v1.ReceiptResponse
+	8,  // 30: sago.v1.HistoryService.Consistency:output_type -> sago.v1.ConsistencyResponse
+	10, // 31: sago.v1.HistoryService.Export:output_type -> sago.v1.ExportResponse
+	24, // [24:32] is the sub-list for method output_type
+	16, // [16:24] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_sago_v1_history_proto_init() }
@@ -615,13 +1708,19 @@ func file_sago_v1_history_proto_init() {
 	if File_sago_v1_history_proto != nil {
 		return
 	}
+	file_sago_v1_history_proto_msgTypes[0].OneofWrappers = []any{}
+	file_sago_v1_history_proto_msgTypes[10].OneofWrappers = []any{
+		(*ExportResponse_Header)(nil),
+		(*ExportResponse_Record)(nil),
+		(*ExportResponse_Tile)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sago_v1_history_proto_rawDesc), len(file_sago_v1_history_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,9 +19,14 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	HistoryService_List_FullMethodName   = "/sago.v1.HistoryService/List"
-	HistoryService_Show_FullMethodName   = "/sago.v1.HistoryService/Show"
-	HistoryService_Verify_FullMethodName = "/sago.v1.HistoryService/Verify"
+	HistoryService_List_FullMethodName        = "/sago.v1.HistoryService/List"
+	HistoryService_Show_FullMethodName        = "/sago.v1.HistoryService/Show"
+	HistoryService_Verify_FullMethodName      = "/sago.v1.HistoryService/Verify"
+	HistoryService_Checkpoint_FullMethodName  = "/sago.v1.HistoryService/Checkpoint"
+	HistoryService_Prove_FullMethodName       = "/sago.v1.HistoryService/Prove"
+	HistoryService_Receipt_FullMethodName     = "/sago.v1.HistoryService/Receipt"
+	HistoryService_Consistency_FullMethodName = "/sago.v1.HistoryService/Consistency"
+	HistoryService_Export_FullMethodName      = "/sago.v1.HistoryService/Export"
 )
 
 // HistoryServiceClient is the client API for HistoryService service.
@@ -37,6 +42,18 @@ type HistoryServiceClient interface {
 	// Verify hashes the answering node's whole history again and answers the tree
 	// beside the newest checkpoint that a majority signed.
 	Verify(ctx context.Context, in *HistoryServiceVerifyRequest, opts ...grpc.CallOption) (*HistoryServiceVerifyResponse, error)
+	// Checkpoint answers a checkpoint that a majority signed: the newest, a past
+	// one, or a new one taken for this call.
+	Checkpoint(ctx context.Context, in *CheckpointRequest, opts ...grpc.CallOption) (*CheckpointResponse, error)
+	// Prove answers the inclusion proof of one record that the caller may see.
+	Prove(ctx context.Context, in *ProveRequest, opts ...grpc.CallOption) (*ProveResponse, error)
+	// Receipt answers the proof of what a put, read or use of the caller left in
+	// the history: it knows the sequence and the leaf hash from that answer.
+	Receipt(ctx context.Context, in *ReceiptRequest, opts ...grpc.CallOption) (*ReceiptResponse, error)
+	// Consistency answers the proof that one tree is the beginning of another.
+	Consistency(ctx context.Context, in *ConsistencyRequest, opts ...grpc.CallOption) (*ConsistencyResponse, error)
+	// Export streams records with what proves them (docs/formats/export.md).
+	Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportResponse], error)
 }
 
 type historyServiceClient struct {
@@ -77,6 +94,65 @@ func (c *historyServiceClient) Verify(ctx context.Context, in *HistoryServiceVer
 	return out, nil
 }
 
+func (c *historyServiceClient) Checkpoint(ctx context.Context, in *CheckpointRequest, opts ...grpc.CallOption) (*CheckpointResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CheckpointResponse)
+	err := c.cc.Invoke(ctx, HistoryService_Checkpoint_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *historyServiceClient) Prove(ctx context.Context, in *ProveRequest, opts ...grpc.CallOption) (*ProveResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ProveResponse)
+	err := c.cc.Invoke(ctx, HistoryService_Prove_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *historyServiceClient) Receipt(ctx context.Context, in *ReceiptRequest, opts ...grpc.CallOption) (*ReceiptResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReceiptResponse)
+	err := c.cc.Invoke(ctx, HistoryService_Receipt_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *historyServiceClient) Consistency(ctx context.Context, in *ConsistencyRequest, opts ...grpc.CallOption) (*ConsistencyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ConsistencyResponse)
+	err := c.cc.Invoke(ctx, HistoryService_Consistency_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *historyServiceClient) Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &HistoryService_ServiceDesc.Streams[0], HistoryService_Export_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExportRequest, ExportResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HistoryService_ExportClient = grpc.ServerStreamingClient[ExportResponse]
+
 // HistoryServiceServer is the server API for HistoryService service.
 // All implementations must embed UnimplementedHistoryServiceServer
 // for forward compatibility.
@@ -90,6 +166,18 @@ type HistoryServiceServer interface {
 	// Verify hashes the answering node's whole history again and answers the tree
 	// beside the newest checkpoint that a majority signed.
 	Verify(context.Context, *HistoryServiceVerifyRequest) (*HistoryServiceVerifyResponse, error)
+	// Checkpoint answers a checkpoint that a majority signed: the newest, a past
+	// one, or a new one taken for this call.
+	Checkpoint(context.Context, *CheckpointRequest) (*CheckpointResponse, error)
+	// Prove answers the inclusion proof of one record that the caller may see.
+	Prove(context.Context, *ProveRequest) (*ProveResponse, error)
+	// Receipt answers the proof of what a put, read or use of the caller left in
+	// the history: it knows the sequence and the leaf hash from that answer.
+	Receipt(context.Context, *ReceiptRequest) (*ReceiptResponse, error)
+	// Consistency answers the proof that one tree is the beginning of another.
+	Consistency(context.Context, *ConsistencyRequest) (*ConsistencyResponse, error)
+	// Export streams records with what proves them (docs/formats/export.md).
+	Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error
 	mustEmbedUnimplementedHistoryServiceServer()
 }
 
@@ -108,6 +196,21 @@ func (UnimplementedHistoryServiceServer) Show(context.Context, *HistoryServiceSh
 }
 func (UnimplementedHistoryServiceServer) Verify(context.Context, *HistoryServiceVerifyRequest) (*HistoryServiceVerifyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Verify not implemented")
+}
+func (UnimplementedHistoryServiceServer) Checkpoint(context.Context, *CheckpointRequest) (*CheckpointResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Checkpoint not implemented")
+}
+func (UnimplementedHistoryServiceServer) Prove(context.Context, *ProveRequest) (*ProveResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Prove not implemented")
+}
+func (UnimplementedHistoryServiceServer) Receipt(context.Context, *ReceiptRequest) (*ReceiptResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Receipt not implemented")
+}
+func (UnimplementedHistoryServiceServer) Consistency(context.Context, *ConsistencyRequest) (*ConsistencyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Consistency not implemented")
+}
+func (UnimplementedHistoryServiceServer) Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error {
+	return status.Error(codes.Unimplemented, "method Export not implemented")
 }
 func (UnimplementedHistoryServiceServer) mustEmbedUnimplementedHistoryServiceServer() {}
 func (UnimplementedHistoryServiceServer) testEmbeddedByValue()                        {}
@@ -184,6 +287,89 @@ func _HistoryService_Verify_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _HistoryService_Checkpoint_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CheckpointRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HistoryServiceServer).Checkpoint(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: HistoryService_Checkpoint_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HistoryServiceServer).Checkpoint(ctx, req.(*CheckpointRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _HistoryService_Prove_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ProveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HistoryServiceServer).Prove(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: HistoryService_Prove_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HistoryServiceServer).Prove(ctx, req.(*ProveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _HistoryService_Receipt_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReceiptRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HistoryServiceServer).Receipt(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: HistoryService_Receipt_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HistoryServiceServer).Receipt(ctx, req.(*ReceiptRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _HistoryService_Consistency_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ConsistencyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HistoryServiceServer).Consistency(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: HistoryService_Consistency_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HistoryServiceServer).Consistency(ctx, req.(*ConsistencyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _HistoryService_Export_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ExportRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(HistoryServiceServer).Export(m, &grpc.GenericServerStream[ExportRequest, ExportResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HistoryService_ExportServer = grpc.ServerStreamingServer[ExportResponse]
+
 // HistoryService_ServiceDesc is the grpc.ServiceDesc for HistoryService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -203,7 +389,29 @@ var HistoryService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "Verify",
 			Handler:    _HistoryService_Verify_Handler,
 		},
+		{
+			MethodName: "Checkpoint",
+			Handler:    _HistoryService_Checkpoint_Handler,
+		},
+		{
+			MethodName: "Prove",
+			Handler:    _HistoryService_Prove_Handler,
+		},
+		{
+			MethodName: "Receipt",
+			Handler:    _HistoryService_Receipt_Handler,
+		},
+		{
+			MethodName: "Consistency",
+			Handler:    _HistoryService_Consistency_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Export",
+			Handler:       _HistoryService_Export_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "sago/v1/history.proto",
 }

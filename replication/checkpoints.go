@@ -1,0 +1,69 @@
+package replication
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/sago-worm/sago/store/format"
+)
+
+// Checkpoint returns once this node has applied the newest checkpoint that the
+// leader knows of. With fresh the leader takes a new one first, if this node has
+// applied a record that no checkpoint covers. Errors wrap ErrUnavailable.
+func (n *Node) Checkpoint(ctx context.Context, fresh bool) error {
+	entry := uint64(0) // whatever there is
+	if fresh && n.store.Uncovered() {
+		entry = n.store.Summary().Applied
+	}
+	if n.raft.State() == raft.Leader {
+		if _, err := n.checkpointAt(ctx, entry); err != nil {
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		return nil
+	}
+	c, err := n.askCheckpoint(ctx, entry)
+	if err == nil {
+		err = n.awaitCheckpoint(ctx, c.Size)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return nil
+}
+
+// checkpointAt answers the newest checkpoint if it is of the entry or a later
+// one, and takes one otherwise. Callers take turns, so that many who ask at once
+// get one checkpoint (P55).
+func (n *Node) checkpointAt(ctx context.Context, entry uint64) (format.CheckpointEffect, error) {
+	select {
+	case n.marking <- struct{}{}:
+		defer func() { <-n.marking }()
+	case <-ctx.Done():
+		return format.CheckpointEffect{}, ctx.Err()
+	}
+	// One that was deposed and does not know it yet would answer an old one.
+	if err := n.raft.VerifyLeader().Error(); err != nil {
+		return format.CheckpointEffect{}, fmt.Errorf("%w: %w", errNotLeader, err)
+	}
+	if e := n.store.Summary().Checkpoint; e.Checkpoint.Entry >= entry {
+		return e, nil
+	}
+	return n.takeCheckpoint(ctx)
+}
+
+// awaitCheckpoint waits until this node has applied a checkpoint of that size.
+func (n *Node) awaitCheckpoint(ctx context.Context, size uint64) error {
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for n.store.Summary().Checkpoint.Checkpoint.Size < size {
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
