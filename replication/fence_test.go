@@ -20,7 +20,7 @@ func (c *testCluster) alterRow(i int, k format.BundleKey, change func(*format.Bu
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	tables := []index.Table{50}
+	tables := []index.Table{50, 51}
 	for t := index.Table(1); t <= 18; t++ {
 		tables = append(tables, t)
 	}
