@@ -36,6 +36,7 @@ type testTime struct {
 	offset int64
 	silent bool
 	start  int64
+	boot   int64 // nanoseconds that pass for clock and boot clock alike
 }
 
 func bootNanos() int64 {
@@ -52,7 +53,7 @@ func (t *testTime) Now() (Interval, error) {
 	if t.silent {
 		return Interval{}, errors.New("no time")
 	}
-	b := bootNanos()
+	b := bootNanos() + t.boot
 	now := testBase + (b-t.start)/1000 + t.offset
 	return Interval{Earliest: now, Latest: now + 1000, BootID: format.ID{1}, BootReading: b, Votes: true}, nil
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"github.com/hashicorp/raft"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/sago-worm/sago/internal/durable"
 	nodev1 "github.com/sago-worm/sago/proto/sago/node/v1"
@@ -26,6 +28,16 @@ const copyBatch = 500
 // copyState makes this node whole again, or returns an error to try again.
 func (n *Node) copyState(ctx context.Context) error {
 	target := max(n.fsm.target.Load(), n.raft.AppliedIndex())
+	if n.store.CopiedSize() == 0 {
+		// Where the first records were erased, the checkpoint has to cover what vouches
+		// for that which stands for them.
+		entry, err := n.copyBeginning(ctx)
+		if err != nil {
+			return err
+		}
+		n.begun = entry
+	}
+	target = max(target, n.begun)
 	c, err := n.askCheckpoint(ctx, target)
 	if err != nil {
 		return err
@@ -57,6 +69,109 @@ func (n *Node) copyState(ctx context.Context) error {
 		}
 	}
 	return n.endCopy()
+}
+
+// copyBeginning takes what stands for erased records from the first peer that has
+// it, and answers the entry that a checkpoint has to be behind; 0 where no peer
+// lacks a record.
+func (n *Node) copyBeginning(ctx context.Context) (uint64, error) {
+	var errs []error
+	others := n.others()
+	rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
+	whole := false
+	for _, m := range others {
+		entry, err := n.beginFrom(ctx, m.Name)
+		if err == nil {
+			return entry, nil
+		}
+		if status.Code(err) == codes.FailedPrecondition {
+			whole = true
+			continue
+		}
+		errs = append(errs, fmt.Errorf("node %s: %w", m.Name, err))
+	}
+	if whole {
+		return 0, nil
+	}
+	return 0, fmt.Errorf("beginning of the history: %w", errors.Join(errs...))
+}
+
+func (n *Node) beginFrom(ctx context.Context, name string) (uint64, error) {
+	client, err := n.peers.get(name)
+	if err != nil {
+		return 0, err
+	}
+	ctx, live := idle(ctx)
+	defer live.stop()
+	stream, err := client.CopyBeginning(ctx, &nodev1.CopyBeginningRequest{})
+	if err != nil {
+		return 0, err
+	}
+	s := &beginning{recv: func() (*nodev1.CopyBeginningResponse, error) {
+		r, err := stream.Recv()
+		live.touch()
+		return r, err
+	}}
+	head, err := s.recv()
+	if err != nil {
+		return 0, err
+	}
+	b := store.Beginning{Whole: head.Whole, Decided: head.Decided, Entry: head.Entry}
+	n.log.Info("copying what stands for erased records", "from", name, "records", b.Whole)
+	if err := n.store.TakeBeginning(ctx, b, s.base, s.leaf, s.record); err != nil {
+		return 0, err
+	}
+	return b.Entry, nil
+}
+
+// beginning takes a CopyBeginning stream apart: its parts come in a fixed order,
+// and each answers io.EOF when the next has begun.
+type beginning struct {
+	recv func() (*nodev1.CopyBeginningResponse, error)
+	m    nodev1.CopyBeginningResponse // what is left of the newest message
+}
+
+// more makes sure that the message holds something; io.EOF at the stream's end.
+func (b *beginning) more() error {
+	for len(b.m.Base)+len(b.m.Leaves)+len(b.m.Records) == 0 {
+		m, err := b.recv()
+		if err != nil {
+			return err
+		}
+		b.m.Base, b.m.Leaves, b.m.Records = m.Base, m.Leaves, m.Records
+	}
+	return nil
+}
+
+func (b *beginning) base() ([]byte, error) {
+	if err := b.more(); err != nil || len(b.m.Base) == 0 {
+		return nil, errors.Join(err, io.EOF)
+	}
+	f := b.m.Base[0]
+	b.m.Base = b.m.Base[1:]
+	return f, nil
+}
+
+func (b *beginning) leaf() (d format.Digest, err error) {
+	if err := b.more(); err != nil || len(b.m.Leaves) < len(d) || len(b.m.Base) > 0 {
+		return d, errors.Join(err, io.EOF)
+	}
+	copy(d[:], b.m.Leaves)
+	b.m.Leaves = b.m.Leaves[len(d):]
+	return d, nil
+}
+
+func (b *beginning) record() ([]byte, error) {
+	err := b.more()
+	if err == nil && len(b.m.Records) == 0 {
+		err = errors.New("something else among the carried records")
+	}
+	if err != nil {
+		return nil, err
+	}
+	r := b.m.Records[0]
+	b.m.Records = b.m.Records[1:]
+	return r, nil
 }
 
 // askCheckpoint asks the other nodes, of whom the leader answers, for a checkpoint

@@ -48,6 +48,7 @@ type Node struct {
 	marking  chan struct{} // held by who takes a checkpoint: one at a time
 	heal     *healer
 	scrub    *scrubber
+	begun    uint64 // entry of the record that vouches for a copied base; serveCopy's
 	// startDamage is what the start found, until the healer takes it.
 	startDamage []*format.DamageError
 	startID     format.ID // of this process start
@@ -65,6 +66,8 @@ type Timing struct {
 	Duties time.Duration
 	// StateEvery is the time on the quorum clock between two digests over all rows.
 	StateEvery time.Duration
+	// Keep is how often a node looks after the retention of history.
+	Keep time.Duration
 	// SnapshotThreshold and TrailingLogs are raft's.
 	SnapshotThreshold, TrailingLogs uint64
 	SnapshotInterval                time.Duration
@@ -86,6 +89,7 @@ func (t Timing) withDefaults() Timing {
 	def(&t.Duties, 200*time.Millisecond)
 	def(&t.SnapshotInterval, 30*time.Second)
 	def(&t.StateEvery, 24*time.Hour)
+	def(&t.Keep, 5*t.Duties)
 	if t.SnapshotThreshold == 0 {
 		t.SnapshotThreshold = 8192
 	}
@@ -234,6 +238,7 @@ func (n *Node) run() {
 	spawn(n.serveCopy)
 	spawn(n.heal.run)
 	spawn(n.scrub.run)
+	spawn((&keeper{node: n}).run)
 }
 
 // flushEvery is how often what was applied goes to the index file.

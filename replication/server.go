@@ -196,6 +196,65 @@ func (s *nodeService) CopyHistory(r *nodev1.CopyHistoryRequest, stream grpc.Serv
 	return err
 }
 
+// beginBatch is how many bytes of a beginning travel in one message, about.
+const beginBatch = 256 << 10
+
+// CopyBeginning streams what stands for erased records.
+func (s *nodeService) CopyBeginning(_ *nodev1.CopyBeginningRequest, stream grpc.ServerStreamingServer[nodev1.CopyBeginningResponse]) error {
+	if s.node.failed() != nil || s.node.fsm.copying.Load() {
+		return status.Error(codes.Unavailable, "does not have that history")
+	}
+	m, size := &nodev1.CopyBeginningResponse{}, 0
+	flush := func() error {
+		err := stream.Send(m)
+		m, size = &nodev1.CopyBeginningResponse{}, 0
+		return err
+	}
+	grown := func(by int) error {
+		if size += by; size < beginBatch {
+			return nil
+		}
+		return flush()
+	}
+	// A message holds one part only, so that each ends where the next begins.
+	begin := func(another bool) error {
+		if another && size > 0 {
+			return flush()
+		}
+		return nil
+	}
+	err := s.node.store.SendBeginning(stream.Context(),
+		func(b store.Beginning) error {
+			m.Whole, m.Decided, m.Entry = b.Whole, b.Decided, b.Entry
+			return flush()
+		},
+		func(frame []byte) error {
+			m.Base = append(m.Base, frame)
+			return grown(len(frame))
+		},
+		func(d format.Digest) error {
+			if err := begin(len(m.Base) > 0); err != nil {
+				return err
+			}
+			m.Leaves = append(m.Leaves, d[:]...)
+			return grown(len(d))
+		},
+		func(record []byte) error {
+			if err := begin(len(m.Leaves) > 0); err != nil {
+				return err
+			}
+			m.Records = append(m.Records, append([]byte(nil), record...))
+			return grown(len(record))
+		})
+	if errors.Is(err, store.ErrNothingErased) {
+		return status.Error(codes.FailedPrecondition, err.Error())
+	}
+	if err == nil && size > 0 {
+		err = flush()
+	}
+	return err
+}
+
 // Checkpoint takes a checkpoint at or behind an entry, if this node leads.
 func (s *nodeService) Checkpoint(ctx context.Context, r *nodev1.CheckpointRequest) (*nodev1.CheckpointResponse, error) {
 	if s.node.raft.State() != raft.Leader {

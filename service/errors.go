@@ -134,6 +134,8 @@ func problemOf(err error) *problem {
 	switch {
 	case errors.As(err, &p):
 		return p
+	case errors.Is(err, store.ErrPruned):
+		return &problem{reason: format.ReasonNotFound.String(), code: codes.NotFound, why: "the record was erased at the end of its retention", err: err}
 	case errors.Is(err, store.ErrNoKeys):
 		return &problem{reason: format.ReasonNotReady.String(), code: codes.Unavailable, why: "the institution has no keys yet", err: err}
 	case errors.As(err, &d):

@@ -230,7 +230,7 @@ func (e *export) sendRange(ctx context.Context, from, to uint64, bundled bool) e
 		return nil
 	}
 	at := from
-	err := e.s.node.Store().History(ctx, from, to, func(sequence uint64, encoded []byte) error {
+	err := e.s.node.Store().Kept(ctx, from, to, func(sequence uint64, encoded []byte) error {
 		if err := e.passOver(at, sequence); err != nil {
 			return err
 		}

@@ -60,7 +60,23 @@ func (s *historyServer) Verify(ctx context.Context, _ *sagov1.HistoryServiceVeri
 	answer := &sagov1.HistoryServiceVerifyResponse{Size: now.Size, Checkpoint: s.note(now.Checkpoint)}
 	var t tree
 	var at format.Digest // root at the checkpoint's size
-	err := s.node.Store().History(ctx, 0, now.Size, func(sequence uint64, encoded []byte) error {
+	// Of a record that was erased at the end of its retention there is the leaf hash.
+	erased := func(before uint64) error {
+		for t.size < before {
+			leaf, err := s.node.Store().LeafHash(t.size)
+			if err != nil {
+				return err
+			}
+			if t.add(leaf); t.size == cp.Size {
+				at = t.root()
+			}
+		}
+		return nil
+	}
+	err := s.node.Store().Kept(ctx, 0, now.Size, func(sequence uint64, encoded []byte) error {
+		if err := erased(sequence); err != nil {
+			return err
+		}
 		if rec, err := format.DecodeRecord(encoded); err != nil || rec.Sequence != sequence {
 			return &format.DamageError{File: "history", Offset: -1, What: fmt.Sprintf("record %d", sequence), Err: err}
 		}

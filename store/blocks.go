@@ -113,7 +113,7 @@ func (s *Store) Adopt(ctx context.Context, c format.Checkpoint) error {
 	if err := s.log.Sync(); err != nil {
 		return err
 	}
-	if err := s.rebuild(ctx, s.next, c.Size); err != nil {
+	if err := s.adoptRows(ctx, c.Size); err != nil {
 		return err
 	}
 	if s.state != c.State {

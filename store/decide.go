@@ -35,7 +35,7 @@ func (k Kind) action() format.Action {
 
 // Known reports whether this version decides operations of the kind. Any other
 // kind halts the node that applies it.
-func (k Kind) Known() bool { return k >= KindCeremony && k <= KindExport }
+func (k Kind) Known() bool { return k >= KindCeremony && k <= KindCarry }
 
 // decide runs the operation. A *refusal is deterministic; any other error halts.
 func (t *turn) decide() error {
@@ -57,6 +57,9 @@ func (t *turn) decide() error {
 	}
 	if t.ceremony == nil && t.op.Kind != KindCeremony {
 		return refuse(format.ReasonNotReady, "the ceremony has not taken place")
+	}
+	if err := t.checkDetailEpoch(); err != nil {
+		return err
 	}
 	switch t.op.Kind {
 	case KindCeremony:
@@ -95,6 +98,10 @@ func (t *turn) decide() error {
 		return t.decideState()
 	case KindExport:
 		return t.decideExport()
+	case KindPrune:
+		return t.decidePrune()
+	case KindCarry:
+		return t.decideCarry()
 	}
 	return fmt.Errorf("operation of unknown kind %d", t.op.Kind)
 }

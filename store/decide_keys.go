@@ -32,6 +32,10 @@ func (t *turn) decideKey() error {
 		}
 	case format.KeyEpoch:
 		return t.decideEpoch(e)
+	case format.KeyEpochEnd:
+		if err := t.checkEpochEnd(e); err != nil {
+			return err
+		}
 	default:
 		return refuse(format.ReasonInvalid, "unknown key verb")
 	}
@@ -87,6 +91,15 @@ func (t *turn) decideAttest() error {
 		row, err := t.erasure(seq)
 		if err != nil {
 			return err
+		}
+		if row == nil {
+			ended, err := t.epochEnd(seq)
+			if err != nil {
+				return err
+			}
+			if ended != nil {
+				continue
+			}
 		}
 		if row == nil || i > 0 && e.Bundles[i-1] >= seq {
 			return refuse(format.ReasonState, "a named bundle waits for no erasure")

@@ -105,6 +105,14 @@ func (m *Machine) ErasureBacklog() (bool, error) {
 		found, pending = r.U64() >= size, true
 		return !found, r.Done()
 	})
+	if err != nil || found {
+		return found, err
+	}
+	err = m.idx.Ascend(tEpochEnd, nil, nil, func(k, _ []byte) (bool, error) {
+		r := format.NewReader(k)
+		found, pending = r.U64() >= size, true
+		return !found, r.Done()
+	})
 	if err != nil || found || !pending {
 		return found, err
 	}
@@ -186,11 +194,15 @@ func (s *Store) Leftovers(size uint64, keys bool) (bundles []PendingErasure, blo
 }
 
 func (m *Machine) leftover(slot format.Slot, size uint64) (*PendingErasure, error) {
-	key, err := lookup(m, tDeadSlot, slotKey(slot), format.DecodeBundleKey)
-	if err != nil || key == nil {
+	raw, err := m.idx.Get(tDeadSlot, slotKey(slot))
+	if err != nil || len(raw) == 0 {
+		return nil, err // of a bundle whose records are gone too: no key opens it
+	}
+	key, err := format.DecodeBundleKey(raw)
+	if err != nil {
 		return nil, err
 	}
-	b, err := m.bundle(*key)
+	b, err := m.bundle(key)
 	if err != nil || b == nil || b.Expire == 0 || b.Expire > size {
 		return nil, err
 	}

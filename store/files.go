@@ -10,14 +10,20 @@ import (
 // of each series are sealed, and key blocks always are.
 func (s *Store) reassert() error {
 	for _, room := range []string{"segments", "history", "keys"} {
+		// Of the files that grow, all but the newest are sealed.
 		list, err := os.ReadDir(filepath.Join(s.dir, room))
 		if err != nil {
 			return err
 		}
 		var names []string
 		for _, e := range list {
-			if ext := filepath.Ext(e.Name()); ext == ".seg" || ext == ".his" || ext == ".kb" {
+			switch filepath.Ext(e.Name()) {
+			case ".seg", ".his", ".kb":
 				names = append(names, room+"/"+e.Name())
+			case ".car", ".bas":
+				if err := s.custodian.Reassert(room+"/"+e.Name(), true); err != nil {
+					return err
+				}
 			}
 		}
 		slices.Sort(names)

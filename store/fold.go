@@ -56,6 +56,10 @@ func (m *Machine) foldEffect(rec *format.Record) error {
 		return m.foldCheckpoint(rec)
 	case format.ActState:
 		return m.foldState(rec)
+	case format.ActPrune:
+		return m.foldPrune(rec)
+	case format.ActCarry:
+		return m.foldCarry(rec)
 	case format.ActAct:
 		return m.foldAct(rec)
 	case format.ActKey:
@@ -258,7 +262,11 @@ func (m *Machine) foldErase(rec *format.Record) error {
 	if err != nil {
 		return err
 	}
-	return m.changeBundle(keyOf(rec), e.Store, func(row *format.BundleRow) error {
+	key := keyOf(rec)
+	if err := m.set(tEnded, key.Encode(), key64(uint64(rec.Clock))); err != nil {
+		return err
+	}
+	return m.changeBundle(key, e.Store, func(row *format.BundleRow) error {
 		row.Erase = rec.Sequence + 1
 		return m.settle(row)
 	})
@@ -297,7 +305,17 @@ func (m *Machine) foldAttest(rec *format.Record) error {
 			return err
 		}
 		if pending == nil {
-			return fmt.Errorf("bundle of record %d waits for no erasure", seq)
+			ended, err := m.epochEnd(seq)
+			if err == nil && ended == nil {
+				err = fmt.Errorf("bundle of record %d waits for no erasure", seq)
+			}
+			if err == nil {
+				err = m.attestEpoch(seq, ended, e.Node)
+			}
+			if err != nil {
+				return err
+			}
+			continue
 		}
 		err = m.changeBundle(pending.Bundle, seq, func(row *format.BundleRow) error {
 			row.Attested = withNode(row.Attested, e.Node)

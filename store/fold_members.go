@@ -147,6 +147,8 @@ func (m *Machine) foldKey(rec *format.Record) error {
 		return m.foldRetire(e.Block, rec.Sequence)
 	case format.KeyEpoch:
 		return m.foldEpoch(e)
+	case format.KeyEpochEnd:
+		return m.foldEpochEnd(e, rec.Sequence)
 	}
 	return fmt.Errorf("key verb %d", e.Verb)
 }

@@ -56,6 +56,7 @@ type Machine struct {
 	clock      format.ClockRow
 	checkpoint format.CheckpointEffect
 	newest     *format.StateEffect // of the newest STATE record
+	pruned     format.PrunedRow
 	members    map[uint32]format.MemberRow
 
 	window window

@@ -32,6 +32,8 @@ const (
 	KindRepair     Kind = 20 // format.DamageEffect
 	KindState      Kind = 21 // format.StateEffect
 	KindExport     Kind = 22 // format.ExportEffect, First and End left 0
+	KindPrune      Kind = 23 // format.PruneEffect, counts and digest left 0
+	KindCarry      Kind = 24 // format.CarryEffect
 )
 
 // Op is one operation of a log entry, decoded.

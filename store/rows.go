@@ -117,6 +117,7 @@ func (m *Machine) load() error {
 		{metaPolicy, func(v []byte) (err error) { m.policy, err = format.DecodePolicy(v); return err }},
 		{metaClock, func(v []byte) (err error) { m.clock, err = format.DecodeClockRow(v); return err }},
 		{metaCheckpoint, func(v []byte) (err error) { m.checkpoint, err = format.DecodeCheckpointEffect(v); return err }},
+		{metaPruned, func(v []byte) (err error) { m.pruned, err = format.DecodePrunedRow(v); return err }},
 		{metaState, func(v []byte) error { e, err := format.DecodeStateEffect(v); m.newest = &e; return err }},
 	}
 	for _, s := range steps {

@@ -58,12 +58,12 @@ func (s *Store) OpenDetail(rec *format.Record) (format.Detail, error) {
 	if len(rec.Detail) == 0 {
 		return format.Detail{}, nil
 	}
-	key, err := s.detailKey(rec.Institution, rec.DetailEpoch, rec.DetailClass)
+	key, err := s.ownDetailKey(rec)
 	if err != nil {
 		return format.Detail{}, err
 	}
 	defer clear(key[:])
-	plain, err := keyring.OpenDetail(key, rec.Operation, rec.Ordinal, rec.Detail)
+	plain, err := keyring.OpenDetailWith(key, rec.Operation, rec.Ordinal, rec.Detail)
 	if err != nil {
 		return format.Detail{}, fmt.Errorf("detail of record %d: %w", rec.Sequence, err)
 	}

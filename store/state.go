@@ -252,12 +252,12 @@ func (s *Store) RebuildRows(ctx context.Context, e format.StateEffect) error {
 	}
 	m := s.Machine
 	m.applied, m.next, m.state, m.covering, m.changed = 0, 0, format.Digest{}, 0, 0
-	m.window, m.ceremony, m.newest = window{}, nil, nil
+	m.window, m.ceremony, m.newest, m.pruned = window{}, nil, nil, format.PrunedRow{}
 	m.policy, m.clock, m.checkpoint = format.Policy{}, format.ClockRow{}, format.CheckpointEffect{}
 	if err := m.load(); err != nil {
 		return err
 	}
-	if err := m.rebuild(ctx, 0, e.Mark.Size); err != nil {
+	if err := s.replay(ctx, e.Mark.Size, meta); err != nil {
 		return err
 	}
 	view, err := s.idx.View()

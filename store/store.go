@@ -53,6 +53,12 @@ type Store struct {
 	onDamage  func(*format.DamageError)
 	refilling uint64 // records that the history had; 0 where none is missing
 
+	erasing sync.Mutex // held while history files are replaced and destroyed
+	erased  uint64     // the PRUNE record, plus one, whose files are destroyed; under erasing
+	// rewritten is the same of the index file, whose free pages keep what was
+	// deleted; under flushing.
+	rewritten uint64
+
 	ranges   sync.Mutex // held from a chunk's append to its range rows
 	flushing sync.Mutex // one flush at a time
 }
@@ -100,7 +106,7 @@ func (s *Store) openRooms(ctx context.Context, o Options, clean bool) error {
 	if s.keys, err = keyring.Open(o.Dir, o.Root, m.Cluster, s.custodian); err != nil {
 		return err
 	}
-	log, err := openHistory(history.Options{Dir: o.Dir, Files: s.custodian, Cluster: m.Cluster, Incarnation: m.Incarnation,
+	log, err := openHistory(history.Options{Dir: o.Dir, Files: s.custodian, Place: s.custodian.Place, Cluster: m.Cluster, Incarnation: m.Incarnation,
 		Clean: clean, OnDamage: o.OnDamage}, o.Refill)
 	if err != nil {
 		return err
@@ -148,6 +154,9 @@ func (s *Store) holdAgainstCheckpoint() error {
 // openIndex opens the index and checks every row. One that is damaged or foreign
 // is thrown away and built again.
 func (s *Store) openIndex(ctx context.Context, o Options) (index.Meta, error) {
+	if err := s.custodian.RemoveIndex(filepath.Join(o.Dir, indexFile+index.NewSuffix)); err != nil { // a rewriting was cut short
+		return index.Meta{}, err
+	}
 	db, meta, err := index.Open(filepath.Join(o.Dir, indexFile), s.indexOptions(o))
 	if err == nil {
 		if err = db.VerifyAll(ctx); err != nil {
@@ -158,6 +167,9 @@ func (s *Store) openIndex(ctx context.Context, o Options) (index.Meta, error) {
 	switch {
 	case err == nil:
 		s.idx, s.Machine.idx = db, db
+		if r := format.NewReader(meta.Extra); len(meta.Extra) > 0 {
+			s.rewritten = r.U64()
+		}
 		return meta, nil
 	case errors.As(err, &damage), errors.Is(err, index.ErrForeign), errors.Is(err, index.ErrTables):
 		if damage == nil {
@@ -224,11 +236,15 @@ func (s *Store) recall(ctx context.Context, o Options, meta index.Meta) error {
 			size--
 		}
 	}
-	if err := m.rebuild(ctx, 0, size); err != nil {
+	meta = index.Meta{}
+	if err := s.idx.Clear(allTables()[:lastLogical], meta); err != nil {
+		return err
+	}
+	if err := s.replay(ctx, size, meta); err != nil {
 		return &format.DamageError{File: "history", Offset: -1, What: "rebuild of the index", Err: err}
 	}
 	if last.Entry >= o.FirstLogged {
-		m.applied = last.Entry - 1
+		m.applied = max(m.applied, last.Entry-1)
 	} else {
 		// Everything below the log's beginning was applied and synced before the log
 		// was cut, records or none.
@@ -240,7 +256,7 @@ func (s *Store) recall(ctx context.Context, o Options, meta index.Meta) error {
 // refillWindow reads back the operations that may still be repeated.
 func (m *Machine) refillWindow(ctx context.Context) error {
 	from := m.next
-	for from > 0 {
+	for from > m.pruned.Bound { // what lies below is long past repeating
 		rec, _, err := m.Record(from - 1)
 		if err != nil {
 			return err
@@ -281,6 +297,9 @@ func (s *Store) Flush() error {
 	meta := index.Meta{Applied: s.applied, History: s.next, StateHash: s.state}
 	pos := s.segments.Position()
 	meta.Segment.File, meta.Segment.Offset = pos.File, pos.Offset
+	if s.rewritten > 0 {
+		meta.Extra = key64(s.rewritten)
+	}
 	failed := s.failed
 	batch := s.idx.Rotate(meta)
 	err := s.log.Sync()

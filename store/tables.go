@@ -29,7 +29,13 @@ const (
 	tTransaction   index.Table = 16 // institution || transaction || sequence -> nothing
 	tRetire        index.Table = 17 // block id -> sequence of the KEY record
 	tDeadSlot      index.Table = 18 // slot -> BundleKey of the bundle that expired
-	lastLogical                = tDeadSlot
+	tCarried       index.Table = 19 // sequence below the bound -> CarriedRow
+	tCarriedKey    index.Table = 20 // sequence of a carried record -> epoch || its detail's key, sealed
+	tEnded         index.Table = 21 // BundleKey -> clock at its ERASE record
+	tSealedBy      index.Table = 22 // institution || epoch || sequence of a carried record whose detail that epoch's key opens -> nothing
+	tPassed        index.Table = 23 // institution -> newest epoch whose KEY record lies below the bound
+	tEpochEnd      index.Table = 24 // sequence of the KEY record -> EpochEndRow
+	lastLogical                = tEpochEnd
 	tRange         index.Table = 50 // slot || chunk || file || offset -> length || digest
 	tCheckpoint    index.Table = 51 // tree size -> sequence of its CHECKPOINT record
 	metaCeremony               = "ceremony"
@@ -37,6 +43,7 @@ const (
 	metaClock                  = "clock"
 	metaCheckpoint             = "checkpoint"
 	metaState                  = "state"
+	metaPruned                 = "pruned"
 	metaAuthority              = "authority/"
 )
 

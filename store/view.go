@@ -299,14 +299,16 @@ func (m *Machine) ownSequence(institution uint32, from uint64) (uint64, error) {
 		return 0, err
 	}
 	var failed error
+	prefix := key32(institution)
 	n := sort.Search(int(inst.Records), func(i int) bool {
-		v, err := m.idx.Get(tOwnHistory, cat(key32(institution), key64(uint64(i))))
-		if err != nil || len(v) != 8 {
-			failed = errors.Join(err, errors.New("a record of the institution's sequence is not in the index"))
-			return true
-		}
-		r := format.NewReader(v)
-		return r.U64() >= from
+		found := false // a record from the i-th on that lies before from; some are gone
+		err := m.idx.Ascend(tOwnHistory, cat(prefix, key64(uint64(i))), after(prefix), func(_, v []byte) (bool, error) {
+			r := format.NewReader(v)
+			found = r.U64() < from
+			return false, r.Done()
+		})
+		failed = errors.Join(failed, err)
+		return !found
 	})
 	return uint64(n), failed
 }
@@ -315,6 +317,15 @@ func (m *Machine) ownSequence(institution uint32, from uint64) (uint64, error) {
 func (m *Machine) History(ctx context.Context, from, to uint64, each func(sequence uint64, encoded []byte) error) error {
 	return m.log.Range(ctx, from, to, each)
 }
+
+// Kept is History over the records that are still here: it passes over what was
+// erased at the end of its retention.
+func (m *Machine) Kept(ctx context.Context, from, to uint64, each func(sequence uint64, encoded []byte) error) error {
+	return m.log.Kept(ctx, from, to, each)
+}
+
+// ErrPruned says that a record was erased at the end of its retention.
+var ErrPruned = history.ErrPruned
 
 // RootAt is the root of the first size records.
 func (m *Machine) RootAt(size uint64) (format.Digest, error) { return m.log.RootAt(size) }

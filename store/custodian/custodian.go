@@ -13,8 +13,10 @@
 package custodian
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -110,6 +112,10 @@ func NewLocal(dir string, opts Options) (*Local, error) {
 	return l, nil
 }
 
+// SetFault has every step of changing files in use ask a test first, before
+// (done false) and after it; an error stops there, as a crash would.
+func (l *Local) SetFault(hook func(step string, done bool) error) { l.hook = hook }
+
 // locate checks a name and returns its path.
 func (l *Local) locate(name string, rooms ...string) (string, error) {
 	room, file := path.Split(name)
@@ -135,6 +141,23 @@ func (l *Local) Create(name string) (*os.File, error) {
 	}
 	l.remember(name, false)
 	return f, nil
+}
+
+// Place makes a whole file of the history room from what fill writes, durable and
+// immutable when it returns nil. An existing file is an error that matches
+// fs.ErrExist. After a failure or a crash there is none: the next start wipes what
+// was written of it.
+func (l *Local) Place(name string, fill func(io.Writer) error) error {
+	p, err := l.locate(name, dirHistory)
+	if err != nil {
+		return err
+	}
+	if err := l.place(p, fill); err != nil {
+		return fmt.Errorf("custodian: placing %s: %w", name, err)
+	}
+	l.work.Lock()
+	defer l.work.Unlock()
+	return l.reflag(name, p, flagImmutable)
 }
 
 // Append opens an existing file that is not sealed, for appending only.
@@ -245,14 +268,23 @@ func (l *Local) CreateBlock(name string, content []byte) error {
 	return l.reflag(name, p, flagImmutable)
 }
 
-func (l *Local) createBlock(p string, content []byte) (err error) {
+func (l *Local) createBlock(p string, content []byte) error {
+	return l.place(p, func(w io.Writer) error {
+		_, err := w.Write(content)
+		return err
+	})
+}
+
+// place writes a file beside its place and moves it there once it is on disk.
+func (l *Local) place(p string, fill func(io.Writer) error) (err error) {
 	temp := p + newSuffix
 	f, err := durable.CreateExclusive(temp, os.O_WRONLY, filePerm)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+	b := bufio.NewWriterSize(f, zeroChunk)
+	err = fill(b)
+	if err = errors.Join(err, b.Flush(), f.Sync(), f.Close()); err == nil {
 		err = unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, p, unix.RENAME_NOREPLACE)
 	}
 	if err != nil {

@@ -43,6 +43,9 @@ type Judge interface {
 	// JudgeUnused is Judge for slots of a retired key block that no record named:
 	// the decision is the KEY record that retired it.
 	JudgeUnused(w Warrant, slots []format.Slot) error
+	// JudgeHistory is Judge for whole files of the history room: the decision is the
+	// PRUNE record after which everything in them is dropped or stands elsewhere.
+	JudgeHistory(w Warrant, files []string) error
 }
 
 // Range is a stretch of a sealed file, in bytes.
@@ -53,12 +56,13 @@ type Range struct {
 }
 
 // Work is what there is of one bundle on this node, or of a retired block's
-// unused slots.
+// unused slots, or whole files of the history room.
 type Work struct {
-	Bundle uint64 // sequence of its STORE record
-	Unused bool   // the slots are unused ones; Bundle says nothing
-	Slots  []format.Slot
-	Ranges []Range
+	Bundle  uint64 // sequence of its STORE record
+	Unused  bool   // the slots are unused ones; Bundle says nothing
+	History bool   // the ranges and Remove are history files; Bundle says nothing
+	Slots   []format.Slot
+	Ranges  []Range
 	// Remove names sealed files that hold no ciphertext once the ranges are gone.
 	Remove []string
 }
@@ -112,6 +116,12 @@ func (l *Local) admit(o Order) error {
 		}
 		return nil
 	}
+	if l.judge != nil && o.Work.History {
+		if err := l.judge.JudgeHistory(o.Warrant, o.Work.files()); err != nil {
+			return fmt.Errorf("%w: %w", ErrWarrant, err)
+		}
+		return nil
+	}
 	if !o.Warrant.Permit.Covers(retention.RecordID(o.Work.Bundle)) {
 		return fmt.Errorf("%w: the permit is not for it", ErrWarrant)
 	}
@@ -122,6 +132,18 @@ func (l *Local) admit(o Order) error {
 		return fmt.Errorf("%w: %w", ErrWarrant, err)
 	}
 	return nil
+}
+
+// files lists every file that the work touches.
+func (w Work) files() []string {
+	out := slices.Clone(w.Remove)
+	for _, r := range w.Ranges {
+		out = append(out, r.File)
+	}
+	for _, s := range w.Slots {
+		out = append(out, keyring.FileName(s.Block))
+	}
+	return out
 }
 
 // destroy is the one function that destroys: everything that overwrites slots,

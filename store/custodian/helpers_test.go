@@ -27,7 +27,11 @@ func (yes) Judge(Warrant, uint64) error { return nil }
 
 func (yes) JudgeUnused(Warrant, []format.Slot) error { return nil }
 
+func (yes) JudgeHistory(Warrant, []string) error { return nil }
+
 type no struct{}
+
+func (no) JudgeHistory(Warrant, []string) error { return errNo }
 
 var errNo = errors.New("no checkpoint covers it")
 

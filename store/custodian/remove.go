@@ -87,10 +87,12 @@ func onlyZeros(f *os.File, at, n int64) error {
 }
 
 // RemoveIndex zeroes and removes an index file that nobody has open, before it is
-// built again. path is that of index.db in the data directory; every other is
-// refused with ErrName. A missing file is nil.
+// built again or once it is replaced. path is that of index.db in the data
+// directory, or of the file beside it that takes its place (index.db.new); every
+// other is refused with ErrName. A missing file is nil.
 func (l *Local) RemoveIndex(path string) error {
-	if filepath.Clean(path) != filepath.Join(l.dir, indexName) {
+	own := filepath.Join(l.dir, indexName)
+	if p := filepath.Clean(path); p != own && p != own+newSuffix {
 		return fmt.Errorf("custodian: %w: %q", ErrName, path)
 	}
 	l.work.Lock()
@@ -101,17 +103,19 @@ func (l *Local) RemoveIndex(path string) error {
 	return nil
 }
 
-// wipeUnfinished wipes key blocks that never came into place: nothing can name
-// their slots, so no warrant is needed, and a sealed key must not lie where no
-// erasure would find it.
+// wipeUnfinished wipes files that never came into place: nothing can name the
+// slots of such key blocks, and what such history files hold stands elsewhere; so
+// no warrant is needed, and neither may lie where no erasure would find it.
 func (l *Local) wipeUnfinished() error {
-	left, err := filepath.Glob(filepath.Join(l.dir, dirKeys, "*"+newSuffix))
-	if err != nil {
-		return err
-	}
-	for _, p := range left {
-		if err := wipe(p); err != nil {
+	for _, room := range []string{dirKeys, dirHistory} {
+		left, err := filepath.Glob(filepath.Join(l.dir, room, "*"+newSuffix))
+		if err != nil {
 			return err
+		}
+		for _, p := range left {
+			if err := wipe(p); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

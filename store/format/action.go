@@ -58,6 +58,8 @@ const (
 	ActAlarm           Action = 48
 	ActState           Action = 49
 	ActAttest          Action = 50
+	ActPrune           Action = 51
+	ActCarry           Action = 52
 )
 
 var actionNames = map[Action]string{
@@ -72,6 +74,7 @@ var actionNames = map[Action]string{
 	ActReceive: "RECEIVE", ActProvide: "PROVIDE", ActImport: "IMPORT", ActSignIn: "SIGN_IN", ActSignOut: "SIGN_OUT",
 	ActEnrol: "ENROL", ActBreakGlass: "BREAK_GLASS", ActReview: "REVIEW", ActNodeStart: "NODE_START", ActAct: "ACT", ActKey: "KEY",
 	ActExport: "EXPORT", ActAudit: "AUDIT", ActAlarm: "ALARM", ActState: "STATE", ActAttest: "ATTEST",
+	ActPrune: "PRUNE", ActCarry: "CARRY",
 }
 
 // String is the action's name, as interfaces show it.

@@ -100,12 +100,14 @@ func tidyCheckpoint(c *format.Checkpoint) {
 }
 
 func tidyKey(e *format.KeyEffect) {
-	own := format.KeyEffect{Verb: e.Verb%3 + 1}
+	own := format.KeyEffect{Verb: e.Verb%4 + 1}
 	switch own.Verb {
 	case format.KeyAnnounce:
 		own.Block, own.Owner, own.Start, own.Slots = e.Block, e.Owner, e.Start, e.Slots
 	case format.KeyRetire:
 		own.Block, own.Owner = e.Block, e.Owner
+	case format.KeyEpochEnd:
+		own.Institution, own.Epoch, own.Use, own.Other = e.Institution, e.Epoch, e.Use, e.Other
 	case format.KeyEpoch:
 		own.Institution, own.Epoch, own.Use, own.Other, own.Subject = e.Institution, e.Epoch, e.Use, e.Other, e.Subject
 	}
@@ -224,6 +226,8 @@ func fileCodecs() []codec {
 		codecOf("file-header", "segment", exampleHeader(format.KindSegment), format.FileHeader.Encode, fileHeader, nil),
 		codecOf("file-header", "history", exampleHeader(format.KindHistory), format.FileHeader.Encode, fileHeader, nil),
 		codecOf("file-header", "key-block", exampleHeader(format.KindKeyBlock), format.FileHeader.Encode, fileHeader, nil),
+		codecOf("base", "head", exampleBaseHead(), format.BaseHead.Encode, format.DecodeBaseHead, func(h *format.BaseHead) { tidyCheckpoint(&h.Mark) }),
+		codecOf("base", "row", format.BaseRow{Table: 2, Key: []byte("key"), Value: []byte("row")}, format.BaseRow.Encode, format.DecodeBaseRow, nil),
 		codecOf("payload", "chunk-header", exampleChunks()[0].ChunkHeader, format.ChunkHeader.Encode, chunkHeader, length),
 		codecOf("payload", "chunks", exampleChunks(), func(c []format.Chunk) []byte { return format.AppendChunks(nil, c...) }, format.DecodeChunks, nil),
 		codecOf("payload", "description", exampleDescription(), format.Description.Encode, description, nil),
@@ -268,9 +272,14 @@ func effectCodecs() []codec {
 		effect("key-announce", format.KeyEffect{Verb: format.KeyAnnounce, Block: id(0xa0), Owner: 2, Start: id(0xc0), Slots: 512}, format.DecodeKeyEffect, tidyKey),
 		effect("key-retire", format.KeyEffect{Verb: format.KeyRetire, Block: id(0xa0), Owner: 2}, format.DecodeKeyEffect, tidyKey),
 		effect("key-epoch", exampleEpoch(), format.DecodeKeyEffect, tidyKey),
+		effect("key-epoch-end", exampleEpochEnd(), format.DecodeKeyEffect, tidyKey),
+		effect("carry", exampleCarry(), format.DecodeCarryEffect, func(e *format.CarryEffect) {
+			asSet(&e.Keys, func(a, b format.CarriedKey) int { return byNumber(a.Sequence, b.Sequence) })
+		}),
 		effect("attest", exampleAttest(), format.DecodeAttestEffect, attest),
 		effect("damage", format.DamageEffect{Node: 1, Kind: format.DamagePayload, Store: 41, Where: "segments/00000001.seg at 160"}, format.DecodeDamageEffect, nil),
 		effect("checkpoint", exampleSignedCheckpoint(), format.DecodeCheckpointEffect, checkpoint),
+		effect("prune", examplePrune(), format.DecodePruneEffect, nil),
 		effect("state", exampleState(), format.DecodeStateEffect, func(e *format.StateEffect) {
 			asSet(&e.Signatures, func(a, b format.NodeSignature) int { return byNumber(a.Node, b.Node) })
 		}),
@@ -291,6 +300,12 @@ func rowCodecs() []codec {
 		row("clock", exampleClockRow(), format.ClockRow.Encode, format.DecodeClockRow, func(c *format.ClockRow) {
 			asSet(&c.Lines, func(a, b format.LineRow) int { return byNumber(a.Voter, b.Voter) })
 		}),
+		row("carried-key", format.CarriedKeyRow{Epoch: 8110, Sealed: []byte("sealed key")}, format.CarriedKeyRow.Encode, format.DecodeCarriedKeyRow, nil),
+		row("epoch-end", format.EpochEndRow{Institution: 1, Epoch: 8104, Use: slot(0), Other: slot(1), Attested: []uint32{1, 3}}, format.EpochEndRow.Encode, format.DecodeEpochEndRow,
+			func(e *format.EpochEndRow) { nodeSet(&e.Attested) }),
+		row("pruned", format.PrunedRow{Bound: 45, Decision: 91, Loose: []uint64{0, 41}}, format.PrunedRow.Encode, format.DecodePrunedRow,
+			func(p *format.PrunedRow) { asSet(&p.Loose, byNumber) }),
+		row("carried", format.CarriedRow{Bundle: exampleKey(), Institution: 1, Class: format.DetailOther, Epoch: 8104}, format.CarriedRow.Encode, format.DecodeCarriedRow, nil),
 		row("person", exampleCeremony().Persons[0], format.EncodePerson, format.DecodePerson, nil),
 		row("definition", exampleCeremony().Definitions[0], format.EncodeDefinition, format.DecodeDefinition, nil),
 		row("policy", exampleCeremony().Policy, format.EncodePolicy, format.DecodePolicy, tidyPolicy),

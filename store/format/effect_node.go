@@ -168,12 +168,14 @@ const (
 	KeyAnnounce KeyVerb = 1 // a majority holds the block
 	KeyRetire   KeyVerb = 2 // its unused slots will take no bundle any more
 	KeyEpoch    KeyVerb = 3 // an institution's history keys of a quarter
+	KeyEpochEnd KeyVerb = 4 // nothing that is kept needs these history keys any more
 )
 
 // KeyEffect is what KEY did. For KeyAnnounce: Block, Owner, Start, Slots. For
 // KeyRetire: Block and Owner; every slot of it that no record named is lost. For
 // KeyEpoch: Institution, Epoch, and the three slots; Subject is zero except in
-// the institution's first epoch. Fields of other verbs are zero.
+// the institution's first epoch. For KeyEpochEnd: Institution, Epoch and its two
+// slots, which are to be destroyed. Fields of other verbs are zero.
 type KeyEffect struct {
 	Verb        KeyVerb
 	Block       ID
@@ -229,6 +231,8 @@ func (e KeyEffect) plain() bool {
 		own.Block, own.Owner = e.Block, e.Owner
 	case KeyEpoch:
 		own.Institution, own.Epoch, own.Use, own.Other, own.Subject = e.Institution, e.Epoch, e.Use, e.Other, e.Subject
+	case KeyEpochEnd:
+		own.Institution, own.Epoch, own.Use, own.Other = e.Institution, e.Epoch, e.Use, e.Other
 	default:
 		return true
 	}
@@ -236,8 +240,8 @@ func (e KeyEffect) plain() bool {
 }
 
 // AttestEffect is a node's signed word that it destroyed, on its own disks, the
-// keys and payload of the listed bundles (sequences of their STORE records,
-// ascending) and the unused slots of the listed blocks (ascending).
+// keys and payload of the listed bundles (sequences of their STORE records, or of
+// the KEY records that ended an epoch: that epoch's keys; ascending) and the unused slots of the listed blocks (ascending).
 type AttestEffect struct {
 	Node        uint32
 	Incarnation ID

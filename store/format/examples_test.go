@@ -124,6 +124,22 @@ func exampleState() format.StateEffect {
 	return e
 }
 
+func exampleEpochEnd() format.KeyEffect {
+	return format.KeyEffect{Verb: format.KeyEpochEnd, Institution: 1, Epoch: 8104, Use: slot(0), Other: slot(1)}
+}
+
+func exampleCarry() format.CarryEffect {
+	return format.CarryEffect{Institution: 1, Epoch: 8110, Keys: []format.CarriedKey{{Sequence: 41, Sealed: []byte("sealed key")}, {Sequence: 43, Sealed: []byte("another")}}}
+}
+
+func examplePrune() format.PruneEffect {
+	return format.PruneEffect{From: 40, To: 45, Cut: 47, Dropped: 3, Kept: 2, Digest: format.SequencesDigest([]uint64{41, 43})}
+}
+
+func exampleBaseHead() format.BaseHead {
+	return format.BaseHead{Mark: exampleCheckpoint(), Rows: digest(0x82), Count: 3}
+}
+
 func exampleVote(n byte) format.SignedVote {
 	v := format.SignedVote{Voter: uint32(n), Incarnation: id(0x30 + n), Round: 5, Earliest: exampleTime, Latest: exampleTime + 2000, BootID: id(0xb0 + n),
 		BootReading: 3_600_000_000_000, Evidence: digest(0x90 + n), Commit: 120, Size: 41, Room: 1 << 40}

@@ -27,6 +27,8 @@ var (
 	KindSegment  = FileKind{'S', 'E', 'G', '1'}
 	KindHistory  = FileKind{'H', 'I', 'S', '1'}
 	KindKeyBlock = FileKind{'K', 'E', 'Y', '1'}
+	KindCarried  = FileKind{'C', 'A', 'R', '1'}
+	KindBase     = FileKind{'B', 'A', 'S', '1'}
 )
 
 // FileHeaderSize is the length in bytes of every file's header.
@@ -47,13 +49,16 @@ type FileHeader struct {
 	Incarnation ID
 	// Number is the file's place in its series, from 1. For a key block, 0.
 	Number uint64
-	// First is, for a history file, the sequence of its first record; for a key
-	// block, the number of its slots.
+	// First is, for a history file, the sequence of its first record; for a
+	// carried file, that of the record behind the last one it speaks for; for a
+	// base, the size of the history that it stands for; for a key block, the number
+	// of its slots.
 	First uint64
 	// Object is, for a key block, its id.
 	Object ID
 	// PrevGood is the length of the file with Number-1 up to the end of its last
-	// good record: nothing beyond is ever read. 0 in the first file.
+	// good record: nothing beyond is ever read. 0 in the first file. For a carried
+	// file, the sequence of the PRUNE record it was made after, plus one.
 	PrevGood uint64
 	// PrevTorn is the SHA-256 of the bytes beyond PrevGood when the file was
 	// sealed after an unclean stop; of nothing when it was sealed whole.

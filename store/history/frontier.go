@@ -71,6 +71,19 @@ func (l *Log) Extend(ctx context.Context, f *Frontier, to uint64) error {
 	if to > l.Durable() {
 		return fmt.Errorf("%w: %d of %d durable records", ErrBeyond, to, l.Durable())
 	}
+	if whole := min(l.Whole(), to); f.size < whole {
+		// Of what was erased only the tree has the leaf hash.
+		if err := l.Kept(ctx, f.size, whole, func(uint64, []byte) error { return nil }); err != nil {
+			return err
+		}
+		for f.size < whole {
+			leaf, err := l.tree.leaf(f.size)
+			if err != nil {
+				return err
+			}
+			f.add(leaf)
+		}
+	}
 	_, err := l.scan(ctx, f.size, to, l.checkLeaf, func(_ uint64, encoded []byte) error {
 		f.add(format.LeafHash(encoded))
 		return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -49,6 +50,17 @@ func (f *realFiles) Append(name string) (*os.File, error) {
 	return f.openFile(name, os.O_WRONLY|os.O_APPEND)
 }
 
+func (f *realFiles) Place(name string, fill func(io.Writer) error) error {
+	file, err := os.OpenFile(f.path(name)+".new", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(fill(file), file.Close()); err != nil {
+		return errors.Join(err, os.Remove(f.path(name)+".new"))
+	}
+	return os.Rename(f.path(name)+".new", f.path(name))
+}
+
 func (f *realFiles) Seal(name string) error {
 	f.sealed[name] = true
 	if f.flags != nil {
@@ -63,7 +75,8 @@ var (
 )
 
 func options(dir string, clean bool) Options {
-	return Options{Dir: dir, Files: newFiles(dir), Cluster: cluster, Incarnation: incarnation, Clean: clean}
+	files := newFiles(dir)
+	return Options{Dir: dir, Files: files, Place: files.Place, Cluster: cluster, Incarnation: incarnation, Clean: clean}
 }
 
 // recordOf encodes record seq, with a detail of size bytes that follow from it.
@@ -117,7 +130,7 @@ func mustClose(t testing.TB, l *Log) {
 // kill ends a log as kill -9 does.
 func kill(t testing.TB, l *Log) {
 	t.Helper()
-	if err := errors.Join(l.tree.f.Close(), l.files.Abandon()); err != nil {
+	if err := errors.Join(l.closeDerived(), l.files.Abandon()); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -11,9 +11,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
-	"sort"
 	"sync"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -30,6 +30,8 @@ var (
 	ErrSequence = errors.New("record out of sequence")
 	// ErrBeyond says that the history has no such record yet.
 	ErrBeyond = errors.New("beyond the end of the history")
+	// ErrPruned says that the record was erased at the end of its retention.
+	ErrPruned = errors.New("erased at the end of its retention")
 	// ErrLatched wraps the failure after which nothing is written any more.
 	ErrLatched = series.ErrLatched
 )
@@ -43,8 +45,15 @@ const DefaultMaxFile = 64 << 20
 // maxTail bounds the bytes of records that wait for a Sync: beyond it, Append syncs.
 const maxTail = 8 << 20
 
-// spotEvery is how many records lie between two remembered places.
-const spotEvery = 32
+// placeEvery is how many records lie between two remembered places.
+const placeEvery = 32
+
+// The names of the room and of its derived files.
+const (
+	folder        = "history"
+	placesName    = "history.places"
+	carriedPlaces = "history.carried"
+)
 
 // Options say where a Log is and who writes it.
 type Options struct {
@@ -54,6 +63,9 @@ type Options struct {
 	Files                Files
 	Cluster, Incarnation format.ID
 	MaxFile              int64 // bytes; DefaultMaxFile when 0
+	// Place makes a whole file, sealed when it returns: all that fill writes, or
+	// nothing. A log without it carries nothing.
+	Place func(name string, fill func(io.Writer) error) error
 	// Clean says that the last run's Close returned nil: a tail that does not
 	// verify is then damage, never a torn tail.
 	Clean bool
@@ -78,27 +90,23 @@ func (e *LostError) Error() string { return fmt.Sprintf("%d records are there: %
 // Unwrap is the damage.
 func (e *LostError) Unwrap() error { return e.Err }
 
-// spot is where a record begins.
-type spot struct {
-	seq    uint64
-	file   uint64
-	offset int64
-}
-
 // Log is an open history. Append, Sync and Close are one writer's, one call at a
 // time; everything else is safe beside them.
 type Log struct {
+	o      Options
 	files  *series.Series
 	tree   *tree
-	failed error  // latched; the writer's
-	entry  uint64 // of the last record that Open read
+	places *places // of durable records: every 32nd, and each file's first
+	noted  uint64  // file of the newest place; the writer's
+	failed error   // latched; the writer's
+	entry  uint64  // of the last record that Open read
 
 	mu      sync.RWMutex
 	size    uint64
 	durable uint64
 	tail    [][]byte // encoded records from durable on; never changed once in
 	waiting int      // bytes of tail
-	spots   []spot   // of durable records, ascending: every 32nd, and each file's first
+	carried *carried // what is left of the oldest files; nil while nothing was erased
 }
 
 // Open reads and verifies every record, reports each to each (nil for none; the
@@ -117,16 +125,30 @@ func Open(o Options, each func(seq uint64, encoded []byte) error) (*Log, error) 
 	if o.Refill {
 		o.Clean = false
 	}
-	files, err := series.Open(series.Spec{Dir: o.Dir, Folder: "history", Ext: "his", Kind: format.KindHistory, Files: o.Files,
-		Cluster: o.Cluster, Incarnation: o.Incarnation, MaxFile: o.MaxFile, Clean: o.Clean})
-	if err != nil {
+	l := &Log{o: o}
+	var err error
+	if l.carried, err = newestCarried(o); err != nil {
 		return nil, err
 	}
-	l := &Log{files: files}
-	if l.tree, err = openTree(o); err != nil {
-		return nil, errors.Join(err, files.Abandon())
+	l.files, err = series.Open(series.Spec{Dir: o.Dir, Folder: folder, Ext: "his", Kind: format.KindHistory, Files: o.Files,
+		Cluster: o.Cluster, Incarnation: o.Incarnation, MaxFile: o.MaxFile, Clean: o.Clean, Trimmed: l.carried != nil})
+	if err != nil {
+		return nil, errors.Join(err, l.carried.close())
 	}
-	good, err := l.load(o.Clean, each)
+	files := l.files
+	if l.tree, err = openTree(o); err != nil {
+		return nil, errors.Join(err, l.carried.close(), files.Abandon())
+	}
+	if l.places, err = newPlaces(o.Dir, placesName); err != nil {
+		return nil, errors.Join(err, l.tree.f.Close(), l.carried.close(), files.Abandon())
+	}
+	var good int64
+	if l.carried != nil {
+		err = l.loadCarried(each)
+	}
+	if err == nil {
+		good, err = l.load(o.Clean, each)
+	}
 	if err == nil {
 		err = l.checkTree(good, o.Refill)
 	}
@@ -134,7 +156,7 @@ func Open(o Options, each func(seq uint64, encoded []byte) error) (*Log, error) 
 		err = files.Resume(good, l.size)
 	}
 	if err != nil {
-		return nil, errors.Join(err, l.tree.f.Close(), files.Abandon())
+		return nil, errors.Join(err, l.closeDerived(), files.Abandon())
 	}
 	l.durable = l.size
 	return l, nil
@@ -156,16 +178,11 @@ func (l *Log) lost(err error) error { return &LostError{Have: l.size, Entry: l.e
 func recordName(seq uint64) string { return fmt.Sprintf("record %d", seq) }
 
 // note remembers where a record is, if a reader needs to know.
-func (l *Log) note(s spot) {
-	if n := len(l.spots); s.seq%spotEvery == 0 || n == 0 || l.spots[n-1].file != s.file {
-		l.spots = append(l.spots, s)
+func (l *Log) note(p place) {
+	if p.seq%placeEvery == 0 || l.noted != p.file {
+		l.places.add(p)
+		l.noted = p.file
 	}
-}
-
-// before returns the remembered place at or before a durable record.
-func (l *Log) before(seq uint64) spot {
-	i := sort.Search(len(l.spots), func(i int) bool { return l.spots[i].seq > seq })
-	return l.spots[i-1]
 }
 
 // Append adds the next record. It can be read at once, and is on disk after the
@@ -241,7 +258,7 @@ func (l *Log) Sync() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, encoded := range l.tail {
-		l.note(spot{l.durable + uint64(i), file, off})
+		l.note(place{l.durable + uint64(i), file, off})
 		off += int64(frameSize + len(encoded))
 	}
 	l.durable, l.tail, l.waiting = l.size, nil, 0
@@ -293,9 +310,13 @@ func (l *Log) Close() error {
 		err = l.tree.f.Sync()
 	}
 	if err != nil {
-		return errors.Join(err, l.tree.f.Close(), l.files.Abandon())
+		return errors.Join(err, l.closeDerived(), l.files.Abandon())
 	}
-	err = errors.Join(l.tree.f.Close(), l.files.Close(l.size))
+	err = errors.Join(l.closeDerived(), l.files.Close(l.size))
 	l.failed = fmt.Errorf("history: %w", os.ErrClosed)
 	return err
+}
+
+func (l *Log) closeDerived() error {
+	return errors.Join(l.tree.f.Close(), l.places.f.Close(), l.carried.close())
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -36,16 +37,15 @@ func appendFrame(b, encoded []byte) []byte {
 
 // frames reads the records of one file in order.
 type frames struct {
-	files  *series.Series
-	number uint64
-	good   int64
-	off    int64 // of the next frame
-	r      *bufio.Reader
-	buf    [4 + format.MaxRecord]byte
+	name string
+	good int64
+	off  int64 // of the next frame
+	r    *bufio.Reader
+	buf  [4 + format.MaxRecord]byte
 }
 
 func newFrames(files *series.Series, f series.File, off int64, ahead int) *frames {
-	return &frames{files: files, number: f.Number, good: f.Good, off: off,
+	return &frames{name: files.Name(f.Number), good: f.Good, off: off,
 		r: bufio.NewReaderSize(files.Section(f.Number, off, f.Good), ahead)}
 }
 
@@ -103,7 +103,7 @@ func (f *frames) skip() error {
 }
 
 func (f *frames) damage(off int64, seq uint64, err error) error {
-	return f.files.Damage(f.number, off, recordName(seq), err)
+	return &format.DamageError{File: f.name, Offset: off, What: recordName(seq), Err: err}
 }
 
 // isTorn tells bytes that an interrupted write may leave from a medium that cannot
@@ -117,6 +117,9 @@ func (l *Log) load(clean bool, each func(uint64, []byte) error) (int64, error) {
 	var good int64
 	newest, _ := l.files.Newest()
 	for _, f := range l.files.Files() {
+		if l.stale(f.Number) {
+			continue // erased, or about to be
+		}
 		if f.First != l.size {
 			return 0, l.files.Damage(f.Number, 0, recordName(l.size),
 				fmt.Errorf("%w: the file begins with %d", ErrSequence, f.First))
@@ -159,32 +162,73 @@ func (l *Log) loadFile(f series.File, torn bool, each func(uint64, []byte) error
 				return 0, err
 			}
 		}
-		l.note(spot{l.size, f.Number, at})
+		l.note(place{l.size, f.Number, at})
 		l.size++
 	}
 	return r.off, nil
 }
 
 // Read returns the record seq, checked against its checksum, its own sequence and
-// its leaf hash. What differs is a *format.DamageError.
+// its leaf hash. What differs is a *format.DamageError; a record that was erased
+// at the end of its retention is ErrPruned.
 func (l *Log) Read(seq uint64) ([]byte, error) {
+	for {
+		l.mu.RLock()
+		if seq >= l.size {
+			defer l.mu.RUnlock()
+			return nil, fmt.Errorf("%w: %s of %d", ErrBeyond, recordName(seq), l.size)
+		}
+		if seq >= l.durable {
+			defer l.mu.RUnlock()
+			return bytes.Clone(l.tail[seq-l.durable]), nil
+		}
+		c := l.carried
+		l.mu.RUnlock()
+		_, encoded, err := l.locate(c, seq)
+		if err == nil || !l.replaced(c) {
+			return bytes.Clone(encoded), err
+		}
+	}
+}
+
+// replaced reports whether the carried file was made anew since c was taken: what
+// a reader failed to read may have moved.
+func (l *Log) replaced(c *carried) bool {
 	l.mu.RLock()
-	if seq >= l.size {
-		defer l.mu.RUnlock()
-		return nil, fmt.Errorf("%w: %s of %d", ErrBeyond, recordName(seq), l.size)
+	defer l.mu.RUnlock()
+	return l.carried != c
+}
+
+// locate finds a durable record and the frames behind it.
+func (l *Log) locate(c *carried, seq uint64) (*frames, []byte, error) {
+	if c != nil && seq < c.first {
+		return c.locate(l, seq)
 	}
-	if seq >= l.durable {
-		defer l.mu.RUnlock()
-		return bytes.Clone(l.tail[seq-l.durable]), nil
+	if at, err := l.places.before(seq); err == nil {
+		if f, ok := l.files.File(at.file); ok && at.offset >= format.FileHeaderSize && at.offset < f.Good {
+			r := newFrames(l.files, f, at.offset, 16<<10)
+			if encoded, err := l.skipTo(r, at.seq, seq); err == nil {
+				return r, encoded, nil
+			}
+		}
 	}
-	at := l.before(seq)
-	l.mu.RUnlock()
-	f, ok := l.files.File(at.file)
-	if !ok {
-		return nil, l.files.Damage(at.file, -1, "file", io.ErrUnexpectedEOF)
+	// The place is derived: only what the file itself holds is damage.
+	files := l.files.Files()
+	i := slices.IndexFunc(files, func(f series.File) bool { return f.First > seq })
+	if i < 0 {
+		i = len(files)
 	}
-	r := newFrames(l.files, f, at.offset, 16<<10)
-	for n := at.seq; n < seq; n++ {
+	if i == 0 {
+		return nil, nil, &format.DamageError{File: folder, Offset: -1, What: recordName(seq), Err: io.ErrUnexpectedEOF}
+	}
+	r := newFrames(l.files, files[i-1], format.FileHeaderSize, readAhead)
+	encoded, err := l.skipTo(r, files[i-1].First, seq)
+	return r, encoded, err
+}
+
+// skipTo reads the record seq from frames that stand before the record at.
+func (l *Log) skipTo(r *frames, at, seq uint64) ([]byte, error) {
+	for ; at < seq; at++ {
 		if err := r.skip(); err != nil {
 			return nil, r.damage(r.off, seq, err)
 		}
@@ -197,7 +241,7 @@ func (l *Log) Read(seq uint64) ([]byte, error) {
 	if err != nil {
 		return nil, r.damage(off, seq, err)
 	}
-	return bytes.Clone(encoded), nil
+	return encoded, nil
 }
 
 // checkLeaf compares a record read again with what the tree was built from.
@@ -216,7 +260,8 @@ func (l *Log) checkLeaf(seq uint64, encoded []byte) error {
 }
 
 // Range calls fn with the records from (included) to to (not included) in order;
-// the bytes are valid during the call. An error from fn ends it.
+// the bytes are valid during the call. An error from fn ends it, and so does the
+// first record that was erased (ErrPruned): nothing is passed over.
 func (l *Log) Range(ctx context.Context, from, to uint64, fn func(seq uint64, encoded []byte) error) error {
 	if from > to || to > l.Size() {
 		return fmt.Errorf("%w: records %d to %d of %d", ErrBeyond, from, to, l.Size())
@@ -241,60 +286,79 @@ func (l *Log) Range(ctx context.Context, from, to uint64, fn func(seq uint64, en
 	return nil
 }
 
-// Verify reads the durable records from (included) to to (not included) again and
-// compares each with its leaf hash. The first that differs is its error, a
-// *format.DamageError.
+// Verify reads the durable records from (included) to to (not included) again, as
+// far as they were not erased, and compares each with its leaf hash; of what was
+// erased, the tree's own hashes with one another. The first that differs is its
+// error, a *format.DamageError.
 func (l *Log) Verify(ctx context.Context, from, to uint64) error {
-	_, err := l.scan(ctx, from, min(to, l.Durable()), l.checkLeaf, func(uint64, []byte) error { return nil })
+	fn := func(uint64, []byte) error { return nil }
+	l.mu.RLock()
+	c := l.carried
+	l.mu.RUnlock()
+	if c != nil && from < c.first {
+		if err := l.tree.verify(ctx, c.first); err != nil {
+			return err
+		}
+		if err := l.Kept(ctx, from, max(from, min(to, c.first)), fn); err != nil {
+			return err
+		}
+		from = l.Whole()
+	}
+	_, err := l.scan(ctx, from, min(to, l.Durable()), l.checkLeaf, fn)
 	return err
 }
 
+type visitor func(seq uint64, encoded []byte) error
+
 // scan reads durable records in order and returns where it ended. What check
 // refuses is damage; an error of fn ends it as it is.
-func (l *Log) scan(ctx context.Context, from, to uint64, check, fn func(uint64, []byte) error) (uint64, error) {
-	if from >= to {
-		return from, nil
+func (l *Log) scan(ctx context.Context, from, to uint64, check, fn visitor) (uint64, error) {
+	for seq := from; ; {
+		l.mu.RLock()
+		c := l.carried
+		l.mu.RUnlock()
+		own := false // whether fn ended it
+		next, err := l.scanFiles(ctx, c, seq, to, check, func(seq uint64, encoded []byte) error {
+			err := fn(seq, encoded)
+			own = err != nil
+			return err
+		})
+		if err == nil || own || !l.replaced(c) {
+			return next, err
+		}
+		seq = next
 	}
-	l.mu.RLock()
-	at := l.before(from)
-	l.mu.RUnlock()
-	seq := at.seq
-	for _, f := range l.files.Files() {
-		if f.Number < at.file {
-			continue
+}
+
+// scanFiles is scan while the carried file is c.
+func (l *Log) scanFiles(ctx context.Context, c *carried, seq, to uint64, check, fn visitor) (uint64, error) {
+	for seq < to {
+		r, encoded, err := l.locate(c, seq)
+		if err != nil {
+			return seq, err
 		}
-		off := int64(format.FileHeaderSize)
-		if f.Number == at.file {
-			off = at.offset
-		}
-		r := newFrames(l.files, f, off, readAhead)
-		for ; r.off < r.good && seq < to; seq++ {
+		r.r = bufio.NewReaderSize(r.r, readAhead)
+		for {
 			if err := ctx.Err(); err != nil {
 				return seq, err
 			}
-			if err := r.visit(seq, seq >= from, check, fn); err != nil {
+			if err := fn(seq, encoded); err != nil {
 				return seq, err
+			}
+			if seq++; seq >= to || r.off >= r.good {
+				break
+			}
+			at := r.off
+			if encoded, err = r.next(); err == nil && c != nil && seq < c.first && sequenceOf(encoded) != seq {
+				return seq, fmt.Errorf("%w: %s", ErrPruned, recordName(seq))
+			}
+			if err == nil {
+				err = check(seq, encoded)
+			}
+			if err != nil {
+				return seq, r.damage(at, seq, err)
 			}
 		}
 	}
 	return seq, nil
-}
-
-// visit passes the next record, or checks it and hands it to fn.
-func (f *frames) visit(seq uint64, wanted bool, check, fn func(uint64, []byte) error) error {
-	at := f.off
-	if !wanted {
-		if err := f.skip(); err != nil {
-			return f.damage(at, seq, err)
-		}
-		return nil
-	}
-	encoded, err := f.next()
-	if err == nil {
-		err = check(seq, encoded)
-	}
-	if err != nil {
-		return f.damage(at, seq, err)
-	}
-	return fn(seq, encoded)
 }

@@ -1,10 +1,13 @@
 package history
 
 import (
+	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -87,6 +90,65 @@ func (t *tree) flushed() {
 	t.base += int64(len(t.pending))
 	t.pending = t.pending[:0]
 	t.mu.Unlock()
+}
+
+// reset empties the tree and its file.
+func (t *tree) reset() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.size, t.right, t.base, t.pending = 0, [64]tlog.Hash{}, 0, nil
+	return errors.Join(t.f.Truncate(0), t.f.Sync())
+}
+
+// adopt takes the first n leaf hashes from the file: those of records which may
+// be gone, so that nothing else knows them. The hashes above them must follow from
+// them; where one does not, one of the two is damaged, and nothing is rewritten.
+func (t *tree) adopt(n uint64) error {
+	err := t.follow(context.Background(), t.f, n)
+	t.flushed()
+	return err
+}
+
+// verify checks that the hashes above the first n leaves follow from them.
+func (t *tree) verify(ctx context.Context, n uint64) error {
+	return new(tree).follow(ctx, t.f, n)
+}
+
+// follow adds the leaves that a file holds and compares what they give with
+// the hashes beside them.
+func (t *tree) follow(ctx context.Context, f *os.File, n uint64) error {
+	r := bufio.NewReaderSize(io.NewSectionReader(f, 0, math.MaxInt64), readAhead)
+	var index int64
+	next := func() (h tlog.Hash, err error) {
+		_, err = io.ReadFull(r, h[:])
+		index++
+		return h, err
+	}
+	for t.size < n {
+		leaf, err := next()
+		if err != nil {
+			return t.damage(index-1, err)
+		}
+		at := len(t.pending)
+		t.add(leaf)
+		for _, want := range t.pending[at+1:] {
+			if have, err := next(); err != nil || have != want {
+				return t.damage(index-1, errors.Join(err, errors.New("not what the hashes below it give")))
+			}
+		}
+		if len(t.pending) >= settleEvery {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			t.flushed()
+		}
+	}
+	return nil
+}
+
+func (t *tree) damage(index int64, err error) error {
+	level, n := tlog.SplitStoredHashIndex(index)
+	return &format.DamageError{File: treeName, Offset: index * tlog.HashSize, What: fmt.Sprintf("hash %d of level %d", n, level), Err: err}
 }
 
 // settle compares what is pending, computed from the records, with the file, and

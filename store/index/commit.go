@@ -66,7 +66,7 @@ func (d *DB) save(b *Batch) error {
 func (d *DB) update(fn func(*bolt.Tx) error) (err error) {
 	defer d.guard(&err)
 	defer faults()()
-	return d.bolt.Update(fn)
+	return d.bolt.Load().Update(fn)
 }
 
 // write puts b into tx and brings the tallies up to date. Rows come in the order

@@ -20,10 +20,12 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidwall/btree"
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/sago-worm/sago/internal/durable"
 	"github.com/sago-worm/sago/store/format"
@@ -72,7 +74,8 @@ type Options struct {
 // Put, Delete and Rotate; Commit may run beside them on one other goroutine.
 type DB struct {
 	name  string // for damage reports, relative to the data directory
-	bolt  *bolt.DB
+	path  string
+	bolt  atomic.Pointer[bolt.DB] // replaced by Rewrite
 	owner owner
 
 	mu       sync.RWMutex // memory, rotating
@@ -106,6 +109,7 @@ type Batch struct {
 func Open(path string, o Options) (*DB, Meta, error) {
 	d := &DB{
 		name:   filepath.Base(path),
+		path:   path,
 		owner:  owner{o.Cluster, o.Incarnation},
 		memory: &rows{},
 	}
@@ -131,7 +135,7 @@ func Open(path string, o Options) (*DB, Meta, error) {
 	}
 	meta, err := d.load(fresh, o.Tables)
 	if err != nil {
-		return nil, Meta{}, errors.Join(err, d.bolt.Close())
+		return nil, Meta{}, errors.Join(err, d.Close())
 	}
 	return d, meta, nil
 }
@@ -147,16 +151,24 @@ func (d *DB) open(path string, fresh bool) (err error) {
 			return err
 		}
 	}
-	d.bolt, err = bolt.Open(path, 0o600, &bolt.Options{
+	b, err := openBolt(path)
+	if err != nil {
+		return err
+	}
+	d.bolt.Store(b)
+	return nil
+}
+
+func openBolt(path string) (*bolt.DB, error) {
+	b, err := bolt.Open(path, 0o600, &bolt.Options{
 		Timeout:         lockTimeout,
 		InitialMmapSize: mapSize,
 		FreelistType:    bolt.FreelistMapType,
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		b.AllocSize = growSize
 	}
-	d.bolt.AllocSize = growSize
-	return nil
+	return b, err
 }
 
 // load reads the meta row, or writes the first one and the empty tables.
@@ -188,7 +200,7 @@ func (d *DB) load(fresh bool, tables []Table) (Meta, error) {
 
 // Close ends the use of the file. Rows that were not committed are dropped: they
 // are in the log.
-func (d *DB) Close() error { return d.bolt.Close() }
+func (d *DB) Close() error { return d.bolt.Load().Close() }
 
 // Get returns the value under key, or nil when there is none. The caller must not
 // change it. A row that is not what was written is a *format.DamageError.
@@ -263,7 +275,12 @@ func (d *DB) Pending() int {
 func (d *DB) view(fn func(*bolt.Tx) error) (err error) {
 	defer d.guard(&err)
 	defer faults()()
-	return d.bolt.View(fn)
+	for {
+		b := d.bolt.Load()
+		if err := b.View(fn); !errors.Is(err, bolterrors.ErrDatabaseNotOpen) || b == d.bolt.Load() {
+			return err
+		}
+	}
 }
 
 // guard turns a panic, and a fault on the mapped file, into damage. It must be

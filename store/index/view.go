@@ -22,7 +22,7 @@ type View struct {
 func (d *DB) View() (*View, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	tx, err := d.bolt.Begin(false)
+	tx, err := d.bolt.Load().Begin(false)
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,7 @@ const (
 	labelChunk      = "sago chunk v1"
 	labelDetail     = "sago detail v1"
 	labelCommitment = "sago commitment v1"
+	labelCarried    = "sago carried key v1"
 )
 
 // gcmNonce is the length of a GCM nonce in bytes.
@@ -103,10 +104,54 @@ func OpenDetail(institutionKey [32]byte, op format.ID, ordinal uint32, sealed []
 }
 
 func detailAEAD(key [32]byte, op format.ID, ordinal uint32) (cipher.AEAD, []byte) {
+	return newGCM(DetailKey(key, op, ordinal)), detailPlace(op, ordinal)
+}
+
+func detailPlace(op format.ID, ordinal uint32) []byte {
 	var place format.Writer
 	place.Raw(op[:])
 	place.U32(ordinal)
-	return newGCM(DeriveKey(key, labelDetail, place.Bytes())), place.Bytes()
+	return place.Bytes()
+}
+
+// DetailKey is the derived key of one detail: what opens it and no other.
+func DetailKey(institutionKey [32]byte, op format.ID, ordinal uint32) [32]byte {
+	return DeriveKey(institutionKey, labelDetail, detailPlace(op, ordinal))
+}
+
+// OpenDetailWith decrypts a detail by its own derived key. ErrSealed for anything
+// else.
+func OpenDetailWith(detailKey [32]byte, op format.ID, ordinal uint32, sealed []byte) ([]byte, error) {
+	plain, err := newGCM(detailKey).Open(nil, make([]byte, gcmNonce), sealed, detailPlace(op, ordinal))
+	if err != nil {
+		return nil, fmt.Errorf("%w: detail %d of operation %x", ErrSealed, ordinal, op)
+	}
+	return plain, nil
+}
+
+// SealCarried seals the derived key of a carried record's detail under another
+// history key of the institution. The key that seals is derived for that record
+// and seals one string, so the nonce may be fixed.
+func SealCarried(institutionKey [32]byte, sequence uint64, detailKey [32]byte) []byte {
+	aead, place := carriedAEAD(institutionKey, sequence)
+	return aead.Seal(nil, make([]byte, gcmNonce), detailKey[:], place)
+}
+
+// OpenCarried opens what SealCarried sealed. ErrSealed for anything else.
+func OpenCarried(institutionKey [32]byte, sequence uint64, sealed []byte) (key [32]byte, err error) {
+	aead, place := carriedAEAD(institutionKey, sequence)
+	plain, err := aead.Open(nil, make([]byte, gcmNonce), sealed, place)
+	if err != nil || len(plain) != len(key) {
+		return key, fmt.Errorf("%w: carried key of record %d", ErrSealed, sequence)
+	}
+	copy(key[:], plain)
+	clear(plain)
+	return key, nil
+}
+
+func carriedAEAD(key [32]byte, sequence uint64) (cipher.AEAD, []byte) {
+	place := binary.BigEndian.AppendUint64(nil, sequence)
+	return newGCM(DeriveKey(key, labelCarried, place)), place
 }
 
 // Commitment binds a bundle to its fingerprint without telling it: HMAC-SHA-256

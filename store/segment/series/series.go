@@ -158,6 +158,22 @@ func (s *Series) File(number uint64) (File, bool) {
 	}
 }
 
+// Drop forgets the files before a number, which are gone or about to go: nothing
+// reads them any more.
+func (s *Series) Drop(before uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for len(s.files) > 1 && s.files[0].Number < before {
+		if f, ok := s.readers[s.files[0].Number]; ok {
+			errs = append(errs, f.Close())
+			delete(s.readers, s.files[0].Number)
+		}
+		s.files = s.files[1:]
+	}
+	return errors.Join(errs...)
+}
+
 // Sealed reports whether a later file states this one's good length: nothing
 // about it changes any more, so that ranges in it may be zeroed.
 func (s *Series) Sealed(number uint64) bool {

@@ -89,6 +89,19 @@ func (s *Series) Roll(first uint64) error {
 	return s.begin(first)
 }
 
+// Skip seals the newest file, which may hold no record, and begins the next.
+func (s *Series) Skip(first uint64) error {
+	if s.failed != nil {
+		return s.failed
+	}
+	if s.active != nil {
+		if err := s.retire(); err != nil {
+			return err
+		}
+	}
+	return s.begin(first)
+}
+
 // writeFailed seals the file where it is good when there was no room, and latches
 // every other failure. What a partial write left is a torn tail, as after a crash.
 func (s *Series) writeFailed(err error) error {

@@ -620,6 +620,130 @@ func (x *GetChunksResponse) GetSealed() []byte {
 	return nil
 }
 
+type CopyBeginningRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CopyBeginningRequest) Reset() {
+	*x = CopyBeginningRequest{}
+	mi := &file_sago_node_v1_node_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CopyBeginningRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CopyBeginningRequest) ProtoMessage() {}
+
+func (x *CopyBeginningRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_node_v1_node_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CopyBeginningRequest.ProtoReflect.Descriptor instead.
+func (*CopyBeginningRequest) Descriptor() ([]byte, []int) {
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{12}
+}
+
+type CopyBeginningResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The head, in the first message alone: the first record of a whole file, the
+	// PRUNE record behind the carried ones plus one, and the entry of the STATE record
+	// that vouches for the base.
+	Whole   uint64 `protobuf:"varint,1,opt,name=whole,proto3" json:"whole,omitempty"`
+	Decided uint64 `protobuf:"varint,2,opt,name=decided,proto3" json:"decided,omitempty"`
+	Entry   uint64 `protobuf:"varint,3,opt,name=entry,proto3" json:"entry,omitempty"`
+	// Then messages with one of these each, in this order.
+	Base          [][]byte `protobuf:"bytes,4,rep,name=base,proto3" json:"base,omitempty"`
+	Leaves        []byte   `protobuf:"bytes,5,opt,name=leaves,proto3" json:"leaves,omitempty"` // 32 bytes each
+	Records       [][]byte `protobuf:"bytes,6,rep,name=records,proto3" json:"records,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CopyBeginningResponse) Reset() {
+	*x = CopyBeginningResponse{}
+	mi := &file_sago_node_v1_node_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CopyBeginningResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CopyBeginningResponse) ProtoMessage() {}
+
+func (x *CopyBeginningResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_node_v1_node_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CopyBeginningResponse.ProtoReflect.Descriptor instead.
+func (*CopyBeginningResponse) Descriptor() ([]byte, []int) {
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *CopyBeginningResponse) GetWhole() uint64 {
+	if x != nil {
+		return x.Whole
+	}
+	return 0
+}
+
+func (x *CopyBeginningResponse) GetDecided() uint64 {
+	if x != nil {
+		return x.Decided
+	}
+	return 0
+}
+
+func (x *CopyBeginningResponse) GetEntry() uint64 {
+	if x != nil {
+		return x.Entry
+	}
+	return 0
+}
+
+func (x *CopyBeginningResponse) GetBase() [][]byte {
+	if x != nil {
+		return x.Base
+	}
+	return nil
+}
+
+func (x *CopyBeginningResponse) GetLeaves() []byte {
+	if x != nil {
+		return x.Leaves
+	}
+	return nil
+}
+
+func (x *CopyBeginningResponse) GetRecords() [][]byte {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
 type CopyHistoryRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	From          uint64                 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
@@ -630,7 +754,7 @@ type CopyHistoryRequest struct {
 
 func (x *CopyHistoryRequest) Reset() {
 	*x = CopyHistoryRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[12]
+	mi := &file_sago_node_v1_node_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -642,7 +766,7 @@ func (x *CopyHistoryRequest) String() string {
 func (*CopyHistoryRequest) ProtoMessage() {}
 
 func (x *CopyHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[12]
+	mi := &file_sago_node_v1_node_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -655,7 +779,7 @@ func (x *CopyHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopyHistoryRequest.ProtoReflect.Descriptor instead.
 func (*CopyHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{12}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CopyHistoryRequest) GetFrom() uint64 {
@@ -682,7 +806,7 @@ type CopyHistoryResponse struct {
 
 func (x *CopyHistoryResponse) Reset() {
 	*x = CopyHistoryResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[13]
+	mi := &file_sago_node_v1_node_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -694,7 +818,7 @@ func (x *CopyHistoryResponse) String() string {
 func (*CopyHistoryResponse) ProtoMessage() {}
 
 func (x *CopyHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[13]
+	mi := &file_sago_node_v1_node_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -707,7 +831,7 @@ func (x *CopyHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopyHistoryResponse.ProtoReflect.Descriptor instead.
 func (*CopyHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{13}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CopyHistoryResponse) GetFirst() uint64 {
@@ -733,7 +857,7 @@ type CheckpointRequest struct {
 
 func (x *CheckpointRequest) Reset() {
 	*x = CheckpointRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[14]
+	mi := &file_sago_node_v1_node_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -745,7 +869,7 @@ func (x *CheckpointRequest) String() string {
 func (*CheckpointRequest) ProtoMessage() {}
 
 func (x *CheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[14]
+	mi := &file_sago_node_v1_node_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -758,7 +882,7 @@ func (x *CheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointRequest.ProtoReflect.Descriptor instead.
 func (*CheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{14}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CheckpointRequest) GetEntry() uint64 {
@@ -778,7 +902,7 @@ type CheckpointResponse struct {
 
 func (x *CheckpointResponse) Reset() {
 	*x = CheckpointResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[15]
+	mi := &file_sago_node_v1_node_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -790,7 +914,7 @@ func (x *CheckpointResponse) String() string {
 func (*CheckpointResponse) ProtoMessage() {}
 
 func (x *CheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[15]
+	mi := &file_sago_node_v1_node_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -803,7 +927,7 @@ func (x *CheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointResponse.ProtoReflect.Descriptor instead.
 func (*CheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{15}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CheckpointResponse) GetEffect() []byte {
@@ -825,7 +949,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[16]
+	mi := &file_sago_node_v1_node_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -837,7 +961,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[16]
+	mi := &file_sago_node_v1_node_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -850,7 +974,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{16}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *JoinRequest) GetSignature() []byte {
@@ -884,7 +1008,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[17]
+	mi := &file_sago_node_v1_node_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -896,7 +1020,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[17]
+	mi := &file_sago_node_v1_node_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -909,7 +1033,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{17}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *JoinResponse) GetState() uint32 {
@@ -927,7 +1051,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[18]
+	mi := &file_sago_node_v1_node_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -939,7 +1063,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[18]
+	mi := &file_sago_node_v1_node_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -952,7 +1076,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{18}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{20}
 }
 
 type StatusResponse struct {
@@ -977,7 +1101,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[19]
+	mi := &file_sago_node_v1_node_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -989,7 +1113,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[19]
+	mi := &file_sago_node_v1_node_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1002,7 +1126,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{19}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StatusResponse) GetNumber() uint32 {
@@ -1099,7 +1223,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[20]
+	mi := &file_sago_node_v1_node_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1111,7 +1235,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[20]
+	mi := &file_sago_node_v1_node_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1124,7 +1248,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{20}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *VerifyRequest) GetSize() uint64 {
@@ -1149,7 +1273,7 @@ type VerifyResponse struct {
 
 func (x *VerifyResponse) Reset() {
 	*x = VerifyResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[21]
+	mi := &file_sago_node_v1_node_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1161,7 +1285,7 @@ func (x *VerifyResponse) String() string {
 func (*VerifyResponse) ProtoMessage() {}
 
 func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[21]
+	mi := &file_sago_node_v1_node_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1174,7 +1298,7 @@ func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyResponse.ProtoReflect.Descriptor instead.
 func (*VerifyResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{21}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *VerifyResponse) GetHistorySize() uint64 {
@@ -1236,7 +1360,7 @@ type StateRequest struct {
 
 func (x *StateRequest) Reset() {
 	*x = StateRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[22]
+	mi := &file_sago_node_v1_node_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1248,7 +1372,7 @@ func (x *StateRequest) String() string {
 func (*StateRequest) ProtoMessage() {}
 
 func (x *StateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[22]
+	mi := &file_sago_node_v1_node_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1261,7 +1385,7 @@ func (x *StateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateRequest.ProtoReflect.Descriptor instead.
 func (*StateRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{22}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StateRequest) GetEntry() uint64 {
@@ -1281,7 +1405,7 @@ type StateResponse struct {
 
 func (x *StateResponse) Reset() {
 	*x = StateResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[23]
+	mi := &file_sago_node_v1_node_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1293,7 +1417,7 @@ func (x *StateResponse) String() string {
 func (*StateResponse) ProtoMessage() {}
 
 func (x *StateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[23]
+	mi := &file_sago_node_v1_node_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1306,7 +1430,7 @@ func (x *StateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateResponse.ProtoReflect.Descriptor instead.
 func (*StateResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{23}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StateResponse) GetEffect() []byte {
@@ -1327,7 +1451,7 @@ type RowsDigest struct {
 
 func (x *RowsDigest) Reset() {
 	*x = RowsDigest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[24]
+	mi := &file_sago_node_v1_node_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1339,7 +1463,7 @@ func (x *RowsDigest) String() string {
 func (*RowsDigest) ProtoMessage() {}
 
 func (x *RowsDigest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[24]
+	mi := &file_sago_node_v1_node_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1352,7 +1476,7 @@ func (x *RowsDigest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RowsDigest.ProtoReflect.Descriptor instead.
 func (*RowsDigest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{24}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RowsDigest) GetTable() uint32 {
@@ -1392,7 +1516,7 @@ type RowsRequest struct {
 
 func (x *RowsRequest) Reset() {
 	*x = RowsRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[25]
+	mi := &file_sago_node_v1_node_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1404,7 +1528,7 @@ func (x *RowsRequest) String() string {
 func (*RowsRequest) ProtoMessage() {}
 
 func (x *RowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[25]
+	mi := &file_sago_node_v1_node_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1417,7 +1541,7 @@ func (x *RowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RowsRequest.ProtoReflect.Descriptor instead.
 func (*RowsRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{25}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RowsRequest) GetEntry() uint64 {
@@ -1465,7 +1589,7 @@ type RowsResponse struct {
 
 func (x *RowsResponse) Reset() {
 	*x = RowsResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[26]
+	mi := &file_sago_node_v1_node_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1477,7 +1601,7 @@ func (x *RowsResponse) String() string {
 func (*RowsResponse) ProtoMessage() {}
 
 func (x *RowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[26]
+	mi := &file_sago_node_v1_node_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1490,7 +1614,7 @@ func (x *RowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RowsResponse.ProtoReflect.Descriptor instead.
 func (*RowsResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{26}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RowsResponse) GetRanges() []*RowsDigest {
@@ -1536,7 +1660,15 @@ const file_sago_node_v1_node_proto_rawDesc = "" +
 	"\fheaders_only\x18\x03 \x01(\bR\vheadersOnly\"C\n" +
 	"\x11GetChunksResponse\x12\x16\n" +
 	"\x06header\x18\x01 \x01(\fR\x06header\x12\x16\n" +
-	"\x06sealed\x18\x02 \x01(\fR\x06sealed\"8\n" +
+	"\x06sealed\x18\x02 \x01(\fR\x06sealed\"\x16\n" +
+	"\x14CopyBeginningRequest\"\xa3\x01\n" +
+	"\x15CopyBeginningResponse\x12\x14\n" +
+	"\x05whole\x18\x01 \x01(\x04R\x05whole\x12\x18\n" +
+	"\adecided\x18\x02 \x01(\x04R\adecided\x12\x14\n" +
+	"\x05entry\x18\x03 \x01(\x04R\x05entry\x12\x12\n" +
+	"\x04base\x18\x04 \x03(\fR\x04base\x12\x16\n" +
+	"\x06leaves\x18\x05 \x01(\fR\x06leaves\x12\x18\n" +
+	"\arecords\x18\x06 \x03(\fR\arecords\"8\n" +
 	"\x12CopyHistoryRequest\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x04R\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\x04R\x02to\"E\n" +
@@ -1599,7 +1731,7 @@ const file_sago_node_v1_node_proto_rawDesc = "" +
 	"\x02to\x18\x04 \x01(\fR\x02to\x12\x12\n" +
 	"\x04cuts\x18\x05 \x03(\fR\x04cuts\"@\n" +
 	"\fRowsResponse\x120\n" +
-	"\x06ranges\x18\x01 \x03(\v2\x18.sago.node.v1.RowsDigestR\x06ranges2\xaa\a\n" +
+	"\x06ranges\x18\x01 \x03(\v2\x18.sago.node.v1.RowsDigestR\x06ranges2\x86\b\n" +
 	"\vNodeService\x12F\n" +
 	"\aPropose\x12\x1c.sago.node.v1.ProposeRequest\x1a\x1d.sago.node.v1.ProposeResponse\x12=\n" +
 	"\x04Vote\x12\x19.sago.node.v1.VoteRequest\x1a\x1a.sago.node.v1.VoteResponse\x12=\n" +
@@ -1607,7 +1739,8 @@ const file_sago_node_v1_node_proto_rawDesc = "" +
 	"\bPutBlock\x12\x1d.sago.node.v1.PutBlockRequest\x1a\x1e.sago.node.v1.PutBlockResponse\x12I\n" +
 	"\bGetBlock\x12\x1d.sago.node.v1.GetBlockRequest\x1a\x1e.sago.node.v1.GetBlockResponse\x12N\n" +
 	"\tGetChunks\x12\x1e.sago.node.v1.GetChunksRequest\x1a\x1f.sago.node.v1.GetChunksResponse0\x01\x12T\n" +
-	"\vCopyHistory\x12 .sago.node.v1.CopyHistoryRequest\x1a!.sago.node.v1.CopyHistoryResponse0\x01\x12O\n" +
+	"\vCopyHistory\x12 .sago.node.v1.CopyHistoryRequest\x1a!.sago.node.v1.CopyHistoryResponse0\x01\x12Z\n" +
+	"\rCopyBeginning\x12\".sago.node.v1.CopyBeginningRequest\x1a#.sago.node.v1.CopyBeginningResponse0\x01\x12O\n" +
 	"\n" +
 	"Checkpoint\x12\x1f.sago.node.v1.CheckpointRequest\x1a .sago.node.v1.CheckpointResponse\x12=\n" +
 	"\x04Join\x12\x19.sago.node.v1.JoinRequest\x1a\x1a.sago.node.v1.JoinResponse\x12C\n" +
@@ -1628,66 +1761,70 @@ func file_sago_node_v1_node_proto_rawDescGZIP() []byte {
 	return file_sago_node_v1_node_proto_rawDescData
 }
 
-var file_sago_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_sago_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_sago_node_v1_node_proto_goTypes = []any{
-	(*ProposeRequest)(nil),      // 0: sago.node.v1.ProposeRequest
-	(*ProposeResponse)(nil),     // 1: sago.node.v1.ProposeResponse
-	(*VoteRequest)(nil),         // 2: sago.node.v1.VoteRequest
-	(*VoteResponse)(nil),        // 3: sago.node.v1.VoteResponse
-	(*SignRequest)(nil),         // 4: sago.node.v1.SignRequest
-	(*SignResponse)(nil),        // 5: sago.node.v1.SignResponse
-	(*PutBlockRequest)(nil),     // 6: sago.node.v1.PutBlockRequest
-	(*PutBlockResponse)(nil),    // 7: sago.node.v1.PutBlockResponse
-	(*GetBlockRequest)(nil),     // 8: sago.node.v1.GetBlockRequest
-	(*GetBlockResponse)(nil),    // 9: sago.node.v1.GetBlockResponse
-	(*GetChunksRequest)(nil),    // 10: sago.node.v1.GetChunksRequest
-	(*GetChunksResponse)(nil),   // 11: sago.node.v1.GetChunksResponse
-	(*CopyHistoryRequest)(nil),  // 12: sago.node.v1.CopyHistoryRequest
-	(*CopyHistoryResponse)(nil), // 13: sago.node.v1.CopyHistoryResponse
-	(*CheckpointRequest)(nil),   // 14: sago.node.v1.CheckpointRequest
-	(*CheckpointResponse)(nil),  // 15: sago.node.v1.CheckpointResponse
-	(*JoinRequest)(nil),         // 16: sago.node.v1.JoinRequest
-	(*JoinResponse)(nil),        // 17: sago.node.v1.JoinResponse
-	(*StatusRequest)(nil),       // 18: sago.node.v1.StatusRequest
-	(*StatusResponse)(nil),      // 19: sago.node.v1.StatusResponse
-	(*VerifyRequest)(nil),       // 20: sago.node.v1.VerifyRequest
-	(*VerifyResponse)(nil),      // 21: sago.node.v1.VerifyResponse
-	(*StateRequest)(nil),        // 22: sago.node.v1.StateRequest
-	(*StateResponse)(nil),       // 23: sago.node.v1.StateResponse
-	(*RowsDigest)(nil),          // 24: sago.node.v1.RowsDigest
-	(*RowsRequest)(nil),         // 25: sago.node.v1.RowsRequest
-	(*RowsResponse)(nil),        // 26: sago.node.v1.RowsResponse
+	(*ProposeRequest)(nil),        // 0: sago.node.v1.ProposeRequest
+	(*ProposeResponse)(nil),       // 1: sago.node.v1.ProposeResponse
+	(*VoteRequest)(nil),           // 2: sago.node.v1.VoteRequest
+	(*VoteResponse)(nil),          // 3: sago.node.v1.VoteResponse
+	(*SignRequest)(nil),           // 4: sago.node.v1.SignRequest
+	(*SignResponse)(nil),          // 5: sago.node.v1.SignResponse
+	(*PutBlockRequest)(nil),       // 6: sago.node.v1.PutBlockRequest
+	(*PutBlockResponse)(nil),      // 7: sago.node.v1.PutBlockResponse
+	(*GetBlockRequest)(nil),       // 8: sago.node.v1.GetBlockRequest
+	(*GetBlockResponse)(nil),      // 9: sago.node.v1.GetBlockResponse
+	(*GetChunksRequest)(nil),      // 10: sago.node.v1.GetChunksRequest
+	(*GetChunksResponse)(nil),     // 11: sago.node.v1.GetChunksResponse
+	(*CopyBeginningRequest)(nil),  // 12: sago.node.v1.CopyBeginningRequest
+	(*CopyBeginningResponse)(nil), // 13: sago.node.v1.CopyBeginningResponse
+	(*CopyHistoryRequest)(nil),    // 14: sago.node.v1.CopyHistoryRequest
+	(*CopyHistoryResponse)(nil),   // 15: sago.node.v1.CopyHistoryResponse
+	(*CheckpointRequest)(nil),     // 16: sago.node.v1.CheckpointRequest
+	(*CheckpointResponse)(nil),    // 17: sago.node.v1.CheckpointResponse
+	(*JoinRequest)(nil),           // 18: sago.node.v1.JoinRequest
+	(*JoinResponse)(nil),          // 19: sago.node.v1.JoinResponse
+	(*StatusRequest)(nil),         // 20: sago.node.v1.StatusRequest
+	(*StatusResponse)(nil),        // 21: sago.node.v1.StatusResponse
+	(*VerifyRequest)(nil),         // 22: sago.node.v1.VerifyRequest
+	(*VerifyResponse)(nil),        // 23: sago.node.v1.VerifyResponse
+	(*StateRequest)(nil),          // 24: sago.node.v1.StateRequest
+	(*StateResponse)(nil),         // 25: sago.node.v1.StateResponse
+	(*RowsDigest)(nil),            // 26: sago.node.v1.RowsDigest
+	(*RowsRequest)(nil),           // 27: sago.node.v1.RowsRequest
+	(*RowsResponse)(nil),          // 28: sago.node.v1.RowsResponse
 }
 var file_sago_node_v1_node_proto_depIdxs = []int32{
-	24, // 0: sago.node.v1.RowsResponse.ranges:type_name -> sago.node.v1.RowsDigest
+	26, // 0: sago.node.v1.RowsResponse.ranges:type_name -> sago.node.v1.RowsDigest
 	0,  // 1: sago.node.v1.NodeService.Propose:input_type -> sago.node.v1.ProposeRequest
 	2,  // 2: sago.node.v1.NodeService.Vote:input_type -> sago.node.v1.VoteRequest
 	4,  // 3: sago.node.v1.NodeService.Sign:input_type -> sago.node.v1.SignRequest
 	6,  // 4: sago.node.v1.NodeService.PutBlock:input_type -> sago.node.v1.PutBlockRequest
 	8,  // 5: sago.node.v1.NodeService.GetBlock:input_type -> sago.node.v1.GetBlockRequest
 	10, // 6: sago.node.v1.NodeService.GetChunks:input_type -> sago.node.v1.GetChunksRequest
-	12, // 7: sago.node.v1.NodeService.CopyHistory:input_type -> sago.node.v1.CopyHistoryRequest
-	14, // 8: sago.node.v1.NodeService.Checkpoint:input_type -> sago.node.v1.CheckpointRequest
-	16, // 9: sago.node.v1.NodeService.Join:input_type -> sago.node.v1.JoinRequest
-	18, // 10: sago.node.v1.NodeService.Status:input_type -> sago.node.v1.StatusRequest
-	20, // 11: sago.node.v1.NodeService.Verify:input_type -> sago.node.v1.VerifyRequest
-	22, // 12: sago.node.v1.NodeService.State:input_type -> sago.node.v1.StateRequest
-	25, // 13: sago.node.v1.NodeService.Rows:input_type -> sago.node.v1.RowsRequest
-	1,  // 14: sago.node.v1.NodeService.Propose:output_type -> sago.node.v1.ProposeResponse
-	3,  // 15: sago.node.v1.NodeService.Vote:output_type -> sago.node.v1.VoteResponse
-	5,  // 16: sago.node.v1.NodeService.Sign:output_type -> sago.node.v1.SignResponse
-	7,  // 17: sago.node.v1.NodeService.PutBlock:output_type -> sago.node.v1.PutBlockResponse
-	9,  // 18: sago.node.v1.NodeService.GetBlock:output_type -> sago.node.v1.GetBlockResponse
-	11, // 19: sago.node.v1.NodeService.GetChunks:output_type -> sago.node.v1.GetChunksResponse
-	13, // 20: sago.node.v1.NodeService.CopyHistory:output_type -> sago.node.v1.CopyHistoryResponse
-	15, // 21: sago.node.v1.NodeService.Checkpoint:output_type -> sago.node.v1.CheckpointResponse
-	17, // 22: sago.node.v1.NodeService.Join:output_type -> sago.node.v1.JoinResponse
-	19, // 23: sago.node.v1.NodeService.Status:output_type -> sago.node.v1.StatusResponse
-	21, // 24: sago.node.v1.NodeService.Verify:output_type -> sago.node.v1.VerifyResponse
-	23, // 25: sago.node.v1.NodeService.State:output_type -> sago.node.v1.StateResponse
-	26, // 26: sago.node.v1.NodeService.Rows:output_type -> sago.node.v1.RowsResponse
-	14, // [14:27] is the sub-list for method output_type
-	1,  // [1:14] is the sub-list for method input_type
+	14, // 7: sago.node.v1.NodeService.CopyHistory:input_type -> sago.node.v1.CopyHistoryRequest
+	12, // 8: sago.node.v1.NodeService.CopyBeginning:input_type -> sago.node.v1.CopyBeginningRequest
+	16, // 9: sago.node.v1.NodeService.Checkpoint:input_type -> sago.node.v1.CheckpointRequest
+	18, // 10: sago.node.v1.NodeService.Join:input_type -> sago.node.v1.JoinRequest
+	20, // 11: sago.node.v1.NodeService.Status:input_type -> sago.node.v1.StatusRequest
+	22, // 12: sago.node.v1.NodeService.Verify:input_type -> sago.node.v1.VerifyRequest
+	24, // 13: sago.node.v1.NodeService.State:input_type -> sago.node.v1.StateRequest
+	27, // 14: sago.node.v1.NodeService.Rows:input_type -> sago.node.v1.RowsRequest
+	1,  // 15: sago.node.v1.NodeService.Propose:output_type -> sago.node.v1.ProposeResponse
+	3,  // 16: sago.node.v1.NodeService.Vote:output_type -> sago.node.v1.VoteResponse
+	5,  // 17: sago.node.v1.NodeService.Sign:output_type -> sago.node.v1.SignResponse
+	7,  // 18: sago.node.v1.NodeService.PutBlock:output_type -> sago.node.v1.PutBlockResponse
+	9,  // 19: sago.node.v1.NodeService.GetBlock:output_type -> sago.node.v1.GetBlockResponse
+	11, // 20: sago.node.v1.NodeService.GetChunks:output_type -> sago.node.v1.GetChunksResponse
+	15, // 21: sago.node.v1.NodeService.CopyHistory:output_type -> sago.node.v1.CopyHistoryResponse
+	13, // 22: sago.node.v1.NodeService.CopyBeginning:output_type -> sago.node.v1.CopyBeginningResponse
+	17, // 23: sago.node.v1.NodeService.Checkpoint:output_type -> sago.node.v1.CheckpointResponse
+	19, // 24: sago.node.v1.NodeService.Join:output_type -> sago.node.v1.JoinResponse
+	21, // 25: sago.node.v1.NodeService.Status:output_type -> sago.node.v1.StatusResponse
+	23, // 26: sago.node.v1.NodeService.Verify:output_type -> sago.node.v1.VerifyResponse
+	25, // 27: sago.node.v1.NodeService.State:output_type -> sago.node.v1.StateResponse
+	28, // 28: sago.node.v1.NodeService.Rows:output_type -> sago.node.v1.RowsResponse
+	15, // [15:29] is the sub-list for method output_type
+	1,  // [1:15] is the sub-list for method input_type
 	1,  // [1:1] is the sub-list for extension type_name
 	1,  // [1:1] is the sub-list for extension extendee
 	0,  // [0:1] is the sub-list for field type_name
@@ -1704,7 +1841,7 @@ func file_sago_node_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sago_node_v1_node_proto_rawDesc), len(file_sago_node_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   27,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,19 +23,20 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	NodeService_Propose_FullMethodName     = "/sago.node.v1.NodeService/Propose"
-	NodeService_Vote_FullMethodName        = "/sago.node.v1.NodeService/Vote"
-	NodeService_Sign_FullMethodName        = "/sago.node.v1.NodeService/Sign"
-	NodeService_PutBlock_FullMethodName    = "/sago.node.v1.NodeService/PutBlock"
-	NodeService_GetBlock_FullMethodName    = "/sago.node.v1.NodeService/GetBlock"
-	NodeService_GetChunks_FullMethodName   = "/sago.node.v1.NodeService/GetChunks"
-	NodeService_CopyHistory_FullMethodName = "/sago.node.v1.NodeService/CopyHistory"
-	NodeService_Checkpoint_FullMethodName  = "/sago.node.v1.NodeService/Checkpoint"
-	NodeService_Join_FullMethodName        = "/sago.node.v1.NodeService/Join"
-	NodeService_Status_FullMethodName      = "/sago.node.v1.NodeService/Status"
-	NodeService_Verify_FullMethodName      = "/sago.node.v1.NodeService/Verify"
-	NodeService_State_FullMethodName       = "/sago.node.v1.NodeService/State"
-	NodeService_Rows_FullMethodName        = "/sago.node.v1.NodeService/Rows"
+	NodeService_Propose_FullMethodName       = "/sago.node.v1.NodeService/Propose"
+	NodeService_Vote_FullMethodName          = "/sago.node.v1.NodeService/Vote"
+	NodeService_Sign_FullMethodName          = "/sago.node.v1.NodeService/Sign"
+	NodeService_PutBlock_FullMethodName      = "/sago.node.v1.NodeService/PutBlock"
+	NodeService_GetBlock_FullMethodName      = "/sago.node.v1.NodeService/GetBlock"
+	NodeService_GetChunks_FullMethodName     = "/sago.node.v1.NodeService/GetChunks"
+	NodeService_CopyHistory_FullMethodName   = "/sago.node.v1.NodeService/CopyHistory"
+	NodeService_CopyBeginning_FullMethodName = "/sago.node.v1.NodeService/CopyBeginning"
+	NodeService_Checkpoint_FullMethodName    = "/sago.node.v1.NodeService/Checkpoint"
+	NodeService_Join_FullMethodName          = "/sago.node.v1.NodeService/Join"
+	NodeService_Status_FullMethodName        = "/sago.node.v1.NodeService/Status"
+	NodeService_Verify_FullMethodName        = "/sago.node.v1.NodeService/Verify"
+	NodeService_State_FullMethodName         = "/sago.node.v1.NodeService/State"
+	NodeService_Rows_FullMethodName          = "/sago.node.v1.NodeService/Rows"
 )
 
 // NodeServiceClient is the client API for NodeService service.
@@ -59,6 +60,10 @@ type NodeServiceClient interface {
 	GetChunks(ctx context.Context, in *GetChunksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetChunksResponse], error)
 	// CopyHistory streams encoded history records.
 	CopyHistory(ctx context.Context, in *CopyHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CopyHistoryResponse], error)
+	// CopyBeginning streams what stands for the first records once they were erased:
+	// the head, then a base, all leaf hashes before the first whole file, and the
+	// records that were carried. FAILED_PRECONDITION when nothing was erased.
+	CopyBeginning(ctx context.Context, in *CopyBeginningRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CopyBeginningResponse], error)
 	// Checkpoint asks the leader for a checkpoint at or after an entry.
 	Checkpoint(ctx context.Context, in *CheckpointRequest, opts ...grpc.CallOption) (*CheckpointResponse, error)
 	// Join asks the leader to take this incarnation in.
@@ -170,6 +175,25 @@ func (c *nodeServiceClient) CopyHistory(ctx context.Context, in *CopyHistoryRequ
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type NodeService_CopyHistoryClient = grpc.ServerStreamingClient[CopyHistoryResponse]
 
+func (c *nodeServiceClient) CopyBeginning(ctx context.Context, in *CopyBeginningRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CopyBeginningResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &NodeService_ServiceDesc.Streams[2], NodeService_CopyBeginning_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CopyBeginningRequest, CopyBeginningResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type NodeService_CopyBeginningClient = grpc.ServerStreamingClient[CopyBeginningResponse]
+
 func (c *nodeServiceClient) Checkpoint(ctx context.Context, in *CheckpointRequest, opts ...grpc.CallOption) (*CheckpointResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CheckpointResponse)
@@ -251,6 +275,10 @@ type NodeServiceServer interface {
 	GetChunks(*GetChunksRequest, grpc.ServerStreamingServer[GetChunksResponse]) error
 	// CopyHistory streams encoded history records.
 	CopyHistory(*CopyHistoryRequest, grpc.ServerStreamingServer[CopyHistoryResponse]) error
+	// CopyBeginning streams what stands for the first records once they were erased:
+	// the head, then a base, all leaf hashes before the first whole file, and the
+	// records that were carried. FAILED_PRECONDITION when nothing was erased.
+	CopyBeginning(*CopyBeginningRequest, grpc.ServerStreamingServer[CopyBeginningResponse]) error
 	// Checkpoint asks the leader for a checkpoint at or after an entry.
 	Checkpoint(context.Context, *CheckpointRequest) (*CheckpointResponse, error)
 	// Join asks the leader to take this incarnation in.
@@ -294,6 +322,9 @@ func (UnimplementedNodeServiceServer) GetChunks(*GetChunksRequest, grpc.ServerSt
 }
 func (UnimplementedNodeServiceServer) CopyHistory(*CopyHistoryRequest, grpc.ServerStreamingServer[CopyHistoryResponse]) error {
 	return status.Error(codes.Unimplemented, "method CopyHistory not implemented")
+}
+func (UnimplementedNodeServiceServer) CopyBeginning(*CopyBeginningRequest, grpc.ServerStreamingServer[CopyBeginningResponse]) error {
+	return status.Error(codes.Unimplemented, "method CopyBeginning not implemented")
 }
 func (UnimplementedNodeServiceServer) Checkpoint(context.Context, *CheckpointRequest) (*CheckpointResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Checkpoint not implemented")
@@ -445,6 +476,17 @@ func _NodeService_CopyHistory_Handler(srv interface{}, stream grpc.ServerStream)
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type NodeService_CopyHistoryServer = grpc.ServerStreamingServer[CopyHistoryResponse]
+
+func _NodeService_CopyBeginning_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(CopyBeginningRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(NodeServiceServer).CopyBeginning(m, &grpc.GenericServerStream[CopyBeginningRequest, CopyBeginningResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type NodeService_CopyBeginningServer = grpc.ServerStreamingServer[CopyBeginningResponse]
 
 func _NodeService_Checkpoint_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CheckpointRequest)
@@ -615,6 +657,11 @@ var NodeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "CopyHistory",
 			Handler:       _NodeService_CopyHistory_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "CopyBeginning",
+			Handler:       _NodeService_CopyBeginning_Handler,
 			ServerStreams: true,
 		},
 	},

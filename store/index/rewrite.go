@@ -1,0 +1,110 @@
+package index
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
+
+	"github.com/sago-worm/sago/internal/durable"
+)
+
+// NewSuffix is behind the index's name while a file that takes its place is
+// written, and then of the one that it replaced: such a file is wiped at a start.
+const NewSuffix = ".new"
+
+// rewriteBatch is how many rows are copied in one transaction.
+const rewriteBatch = 50_000
+
+// Rewrite makes the file anew with the rows alone, and has wipe destroy the old
+// one: bbolt keeps deleted rows in free pages. Readers go on; commits wait, and it
+// waits for views that are open. A crash at any point leaves one whole file in
+// place.
+func (d *DB) Rewrite(wipe func(path string) error) error {
+	old, err := d.replace(wipe)
+	if err != nil {
+		return err
+	}
+	// Views of the old file are waited for, and nothing else waits meanwhile.
+	if err := errors.Join(old.Close(), wipe(d.path+NewSuffix)); err != nil {
+		return fmt.Errorf("index: the file that was replaced: %w", err)
+	}
+	return nil
+}
+
+// replace puts a copy in the file's place and answers the file that was there.
+func (d *DB) replace(wipe func(path string) error) (old *bolt.DB, err error) {
+	d.commit.Lock()
+	defer d.commit.Unlock()
+	if d.failed != nil {
+		return nil, d.failed
+	}
+	next, err := d.copyInto(d.path + NewSuffix)
+	if err != nil {
+		return nil, fmt.Errorf("index: %w", errors.Join(err, wipe(d.path+NewSuffix)))
+	}
+	if err := unix.Renameat2(unix.AT_FDCWD, d.path+NewSuffix, unix.AT_FDCWD, d.path, unix.RENAME_EXCHANGE); err != nil {
+		return nil, fmt.Errorf("index: %w", errors.Join(err, next.Close(), wipe(d.path+NewSuffix)))
+	}
+	d.mu.Lock()
+	old = d.bolt.Swap(next)
+	d.mu.Unlock()
+	if err := durable.SyncDir(filepath.Dir(d.path)); err != nil {
+		d.failed = fmt.Errorf("%w: %w", ErrLatched, err) // as after a failed commit
+		return nil, errors.Join(d.failed, old.Close())
+	}
+	return old, nil
+}
+
+// copyInto copies every row into a new file, durably.
+func (d *DB) copyInto(path string) (next *bolt.DB, err error) {
+	defer d.guard(&err)
+	defer faults()()
+	f, err := durable.CreateExclusive(path, os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Close(); err != nil {
+		return nil, err
+	}
+	if next, err = openBolt(path); err != nil {
+		return nil, err
+	}
+	err = d.bolt.Load().View(func(from *bolt.Tx) error {
+		return from.ForEach(func(name []byte, rows *bolt.Bucket) error { return copyTable(next, name, rows.Cursor()) })
+	})
+	if err == nil {
+		err = next.Sync()
+	}
+	if err != nil {
+		return nil, errors.Join(err, next.Close())
+	}
+	return next, nil
+}
+
+func copyTable(next *bolt.DB, name []byte, rows *bolt.Cursor) error {
+	k, v := rows.First()
+	for first := true; first || k != nil; first = false {
+		err := next.Update(func(to *bolt.Tx) error {
+			b, err := to.CreateBucketIfNotExists(name)
+			if err != nil {
+				return err
+			}
+			b.FillPercent = orderedFill
+			for n := 0; k != nil && n < rewriteBatch; n++ {
+				if err := b.Put(k, v); err != nil {
+					return err
+				}
+				k, v = rows.Next()
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
