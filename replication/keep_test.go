@@ -24,18 +24,22 @@ func (c *testCluster) pass(d time.Duration) {
 }
 
 // entries appends that many log entries that hold nothing.
-func (c *testCluster) entries(count int) {
+func (c *testCluster) entries(count uint64) {
 	c.t.Helper()
-	r := c.nodes[c.leader()].raft
-	futures := make([]raft.Future, count)
-	for i := range futures {
-		futures[i] = r.Barrier(0)
-	}
-	for _, f := range futures {
-		if err := f.Error(); err != nil {
-			c.t.Fatal(err)
+	until := c.nodes[c.leader()].raft.LastIndex() + count
+	c.await("a longer log", func() bool {
+		r := c.nodes[c.leader()].raft
+		var futures []raft.Future
+		for range 200 {
+			futures = append(futures, r.Barrier(0))
 		}
-	}
+		for _, f := range futures {
+			if f.Error() != nil {
+				return false // another node leads
+			}
+		}
+		return r.LastIndex() >= until
+	})
 }
 
 const years = 365 * 24 * time.Hour
@@ -45,7 +49,7 @@ const years = 365 * 24 * time.Hour
 // and lacks nothing else.
 func TestHistoryRetentionOfACluster(t *testing.T) {
 	c := newTestCluster(t, 3)
-	c.timing.SnapshotThreshold, c.timing.TrailingLogs, c.timing.SnapshotInterval = 50, 5, 100*time.Millisecond
+	c.timing.SnapshotThreshold, c.timing.TrailingLogs, c.timing.SnapshotInterval = 1000, 800, 100*time.Millisecond
 	c.timing.Keep = 50 * time.Millisecond
 	c.startAll()
 	c.mustPut(0, "long", "P30Y", []byte("long"))
@@ -73,7 +77,7 @@ func TestHistoryRetentionOfACluster(t *testing.T) {
 		}
 	}
 	c.pass(4 * years)
-	c.entries(store.Window + 100)
+	c.entries(store.Window + 200)
 	erased := func(n *Node) bool {
 		for _, seq := range gone {
 			if _, _, err := n.Store().Record(seq); !errors.Is(err, store.ErrPruned) {
