@@ -1,10 +1,13 @@
 package store
 
 import (
+	"context"
+
 	"slices"
 
 	"github.com/sago-worm/sago/retention"
 	"github.com/sago-worm/sago/store/format"
+	"github.com/sago-worm/sago/store/history"
 )
 
 // Pruned is how far the history was erased.
@@ -87,3 +90,12 @@ func (m *Machine) PruneCut(before retention.Instant) (uint64, error) {
 	}
 	return 0, nil
 }
+
+// Kept is History over the records that are still here: it passes over what was
+// erased at the end of its retention.
+func (m *Machine) Kept(ctx context.Context, from, to uint64, each func(sequence uint64, encoded []byte) error) error {
+	return m.log.Kept(ctx, from, to, each)
+}
+
+// ErrPruned says that a record was erased at the end of its retention.
+var ErrPruned = history.ErrPruned
