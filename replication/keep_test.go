@@ -50,9 +50,14 @@ const years = 365 * 24 * time.Hour
 func TestHistoryRetentionOfACluster(t *testing.T) {
 	c := newTestCluster(t, 3)
 	c.timing.Keep = 50 * time.Millisecond
+	var gone []uint64
+	defer func() {
+		if t.Failed() {
+			t.Logf("%s", c.logged.text.String())
+		}
+	}()
 	c.startAll()
 	c.mustPut(0, "long", "P30Y", []byte("long"))
-	var gone []uint64
 	for i := range 3 {
 		gone = append(gone, c.mustPut(0, fmt.Sprintf("short-%d", i), "PT1S", []byte("short")).Sequence)
 	}
@@ -103,6 +108,9 @@ func TestHistoryRetentionOfACluster(t *testing.T) {
 	c.startNode(1)
 	c.awaitReady()
 	c.await("the new incarnation votes", func() bool { _, voter := c.nodes[1].ownRow(); return voter })
+	if c.nodes[1].begun == 0 {
+		t.Fatal("it got its state otherwise than by copying")
+	}
 	for i := range 3 {
 		c.mustRead(i, "long", []byte("long"))
 		if !erased(c.nodes[i]) {

@@ -95,6 +95,13 @@ func (w *world) eraseHistory() {
 	w.state()
 	for _, n := range w.nodes {
 		w.must(n.EraseHistory(context.Background()))
+		if !n.WantsRewrite() {
+			w.Fatalf("the index needs no rewriting")
+		}
+		w.must(n.RewriteIndex())
+		if n.WantsRewrite() {
+			w.Fatalf("the index needs another rewriting")
+		}
 	}
 }
 

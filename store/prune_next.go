@@ -56,7 +56,7 @@ func (m *Machine) NextPrune(cut, from uint64) (body []byte, next uint64, err err
 // and after which nothing is repeated any more; 0 for none. It reads a few records.
 func (m *Machine) PruneCut(before retention.Instant) (uint64, error) {
 	m.mu.RLock()
-	low, high := m.pruned.Bound, m.next
+	low, high, applied := m.pruned.Bound, m.next, m.applied
 	m.mu.RUnlock()
 	for end := high; low < end; { // the first record behind the instant
 		mid := low + (end-low)/2
@@ -77,7 +77,7 @@ func (m *Machine) PruneCut(before retention.Instant) (uint64, error) {
 		if err != nil {
 			return 0, err
 		}
-		if rec.Action != format.ActClock {
+		if rec.Action != format.ActClock || rec.Entry+Window >= applied {
 			continue
 		}
 		e, err := format.DecodeClockEffect(rec.Effect)

@@ -281,6 +281,7 @@ func TestErasingCutShortIsResumed(t *testing.T) {
 			t.Fatalf("step %d: %+v, %+v before", i, got, want)
 		}
 	}
+	w.must(n.RewriteIndex())
 	n.proved()
 	n.restart()
 	if f := n.filesWith("short-"); len(f) != 0 {
