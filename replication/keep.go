@@ -28,6 +28,7 @@ type keeper struct {
 	due     retention.Instant
 	quarter uint32
 	from    uint64
+	rest    time.Time // when nothing could be pruned though a quarter has had its time
 	stated  time.Time // when a digest of all rows was last asked for
 
 	failed time.Time // when this node last failed to destroy
@@ -37,8 +38,33 @@ type keeper struct {
 // to find.
 const keepEvery = time.Minute
 
-// run takes one step after the other until ctx ends.
+// run erases on this node until ctx ends.
 func (k *keeper) run(ctx context.Context) {
+	k.every(ctx, func() {
+		if time.Since(k.failed) < k.pause() {
+			return
+		}
+		if err := k.own(ctx); err != nil && ctx.Err() == nil {
+			k.failed = time.Now()
+			k.node.log.Warn("erasing history", "error", err)
+		}
+	})
+}
+
+// runLead takes one of the leader's steps after the other until ctx ends.
+func (k *keeper) runLead(ctx context.Context) {
+	k.every(ctx, func() {
+		if k.node.raft.State() != raft.Leader {
+			return
+		}
+		if err := k.lead(ctx); err != nil && ctx.Err() == nil {
+			k.node.log.Warn("history retention", "error", err)
+		}
+	})
+}
+
+// every calls step while this node is whole.
+func (k *keeper) every(ctx context.Context, step func()) {
 	tick := time.NewTicker(k.node.timing.Keep)
 	defer tick.Stop()
 	for {
@@ -51,18 +77,7 @@ func (k *keeper) run(ctx context.Context) {
 		if n.failed() != nil || n.fsm.copying.Load() || !n.store.Summary().Begun {
 			continue
 		}
-		if n.raft.State() == raft.Leader {
-			if err := k.lead(ctx); err != nil && ctx.Err() == nil {
-				n.log.Warn("history retention", "error", err)
-			}
-		}
-		if time.Since(k.failed) < keepEvery {
-			continue
-		}
-		if err := k.own(ctx); err != nil && ctx.Err() == nil {
-			k.failed = time.Now()
-			n.log.Warn("erasing history", "error", err)
-		}
+		step()
 	}
 }
 
@@ -80,7 +95,7 @@ func (k *keeper) lead(ctx context.Context) error {
 		}
 	}
 	now := retention.Instant(s.Clock.Now)
-	if now >= k.due {
+	if now >= k.due && time.Since(k.rest) >= k.pause() {
 		return k.prune(ctx, s)
 	}
 	if p.Decision == 0 {
@@ -143,8 +158,9 @@ func (k *keeper) prune(ctx context.Context, s store.Summary) error {
 	}
 	if e, derr := format.DecodePruneEffect(body); body == nil || derr != nil || e.Again {
 		if cut <= k.bound {
-			// No clock record behind the oldest one is old enough: look again tomorrow.
-			k.due = max(k.due, retention.Instant(s.Clock.Now).Add(24*time.Hour))
+			// No clock record behind the oldest one is old enough, or what it did may
+			// still be repeated.
+			k.rest = time.Now()
 			return nil
 		}
 		return k.state(ctx) // no digest or no checkpoint covers it yet
@@ -168,9 +184,12 @@ func (k *keeper) again(ctx context.Context, quarter uint32) error {
 	return nil
 }
 
+// pause is how long what could not be done, or is dear, waits.
+func (k *keeper) pause() time.Duration { return min(keepEvery, 10*k.node.timing.Keep) }
+
 // state asks for a digest of all rows and a checkpoint, not too often.
 func (k *keeper) state(ctx context.Context) error {
-	if time.Since(k.stated) < min(keepEvery, 10*k.node.timing.Keep) {
+	if time.Since(k.stated) < k.pause() {
 		return nil
 	}
 	k.stated = time.Now()
@@ -222,6 +241,12 @@ func (k *keeper) own(ctx context.Context) error {
 	}
 	if err := n.store.EraseHistory(ctx); err != nil {
 		return err
+	}
+	if n.store.WantsRewrite() {
+		n.scrub.drop(0) // it would be waited for
+		if err := n.store.RewriteIndex(); err != nil {
+			return fmt.Errorf("rewriting the index: %w", err)
+		}
 	}
 	return k.ownKeys(ctx)
 }

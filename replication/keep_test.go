@@ -49,11 +49,15 @@ const years = 365 * 24 * time.Hour
 // and lacks nothing else.
 func TestHistoryRetentionOfACluster(t *testing.T) {
 	c := newTestCluster(t, 3)
-	c.timing.SnapshotThreshold, c.timing.TrailingLogs, c.timing.SnapshotInterval = 1000, 800, 100*time.Millisecond
 	c.timing.Keep = 50 * time.Millisecond
+	var gone []uint64
+	defer func() {
+		if t.Failed() {
+			t.Logf("%s", c.logged.text.String())
+		}
+	}()
 	c.startAll()
 	c.mustPut(0, "long", "P30Y", []byte("long"))
-	var gone []uint64
 	for i := range 3 {
 		gone = append(gone, c.mustPut(0, fmt.Sprintf("short-%d", i), "PT1S", []byte("short")).Sequence)
 	}
@@ -91,11 +95,22 @@ func TestHistoryRetentionOfACluster(t *testing.T) {
 		c.await("erased history and keys", func() bool { return erased(n) })
 	}
 	c.awaitEqual()
+	// The others cut their logs, so that the wiped node has to copy.
 	c.stop(1)
 	c.wipe(1)
+	c.timing.SnapshotThreshold, c.timing.TrailingLogs, c.timing.SnapshotInterval = 20, 5, 100*time.Millisecond
+	for _, i := range []int{0, 2} {
+		c.stop(i)
+		c.startNode(i)
+		c.await("the node again", c.nodes[i].Ready)
+		c.await("log cut", func() bool { first, err := c.nodes[i].logs.FirstIndex(); return err == nil && first > store.Window })
+	}
 	c.startNode(1)
 	c.awaitReady()
 	c.await("the new incarnation votes", func() bool { _, voter := c.nodes[1].ownRow(); return voter })
+	if c.nodes[1].begun == 0 {
+		t.Fatal("it got its state otherwise than by copying")
+	}
 	for i := range 3 {
 		c.mustRead(i, "long", []byte("long"))
 		if !erased(c.nodes[i]) {

@@ -238,7 +238,9 @@ func (n *Node) run() {
 	spawn(n.serveCopy)
 	spawn(n.heal.run)
 	spawn(n.scrub.run)
-	spawn((&keeper{node: n}).run)
+	k := &keeper{node: n}
+	spawn(k.run)
+	spawn(k.runLead)
 }
 
 // flushEvery is how often what was applied goes to the index file.

@@ -197,6 +197,45 @@ func (m *Machine) foldEpochEnd(e format.KeyEffect, sequence uint64) error {
 		m.set(tEpochEnd, key64(sequence), row.Encode()))
 }
 
+func (m *Machine) foldAttest(rec *format.Record) error {
+	e, err := format.DecodeAttestEffect(rec.Effect)
+	if err != nil {
+		return err
+	}
+	for _, seq := range e.Bundles {
+		pending, err := m.erasure(seq)
+		if err != nil {
+			return err
+		}
+		if pending == nil {
+			ended, err := m.epochEnd(seq)
+			if err == nil && ended == nil {
+				err = fmt.Errorf("bundle of record %d waits for no erasure", seq)
+			}
+			if err == nil {
+				err = m.attestEpoch(seq, ended, e.Node)
+			}
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		err = m.changeBundle(pending.Bundle, seq, func(row *format.BundleRow) error {
+			row.Attested = withNode(row.Attested, e.Node)
+			return m.settle(row)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, id := range e.Blocks {
+		if err := m.attestBlock(id, e.Node); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // attestEpoch notes that a node destroyed an epoch's keys; with the last voter the
 // epoch is no more.
 func (m *Machine) attestEpoch(seq uint64, row *format.EpochEndRow, node uint32) error {

@@ -36,22 +36,27 @@ func (s *Store) EraseHistory(ctx context.Context) error {
 	if err := s.destroyHistory(ctx, p); err != nil {
 		return fmt.Errorf("destroying history files: %w", err)
 	}
-	if err := s.rewriteIndex(p); err != nil {
-		return fmt.Errorf("rewriting the index: %w", err)
-	}
 	s.erased = p.Decision
 	return nil
 }
 
-// rewriteIndex makes the index file anew, once after each run of PRUNEs: bbolt
-// keeps in free pages what was deleted.
-func (s *Store) rewriteIndex(p format.PrunedRow) error {
+// WantsRewrite reports whether the index file holds rows, in free pages of bbolt,
+// whose records were erased: RewriteIndex is due.
+func (s *Store) WantsRewrite() bool {
+	s.erasing.Lock()
+	erased := s.erased
+	s.erasing.Unlock()
 	s.flushing.Lock()
-	done := s.rewritten == p.Decision
-	s.flushing.Unlock()
-	if done {
-		return nil
-	}
+	defer s.flushing.Unlock()
+	return s.rewritten != erased && erased == s.Pruned().Decision
+}
+
+// RewriteIndex makes the index file anew and destroys the old one. It waits for
+// views that are open (StateView); nothing else waits for it.
+func (s *Store) RewriteIndex() error {
+	s.erasing.Lock()
+	defer s.erasing.Unlock()
+	p := s.Pruned()
 	if err := s.Flush(); err != nil {
 		return err
 	}

@@ -1,10 +1,13 @@
 package store
 
 import (
+	"context"
+
 	"slices"
 
 	"github.com/sago-worm/sago/retention"
 	"github.com/sago-worm/sago/store/format"
+	"github.com/sago-worm/sago/store/history"
 )
 
 // Pruned is how far the history was erased.
@@ -53,7 +56,7 @@ func (m *Machine) NextPrune(cut, from uint64) (body []byte, next uint64, err err
 // and after which nothing is repeated any more; 0 for none. It reads a few records.
 func (m *Machine) PruneCut(before retention.Instant) (uint64, error) {
 	m.mu.RLock()
-	low, high := m.pruned.Bound, m.next
+	low, high, applied := m.pruned.Bound, m.next, m.applied
 	m.mu.RUnlock()
 	for end := high; low < end; { // the first record behind the instant
 		mid := low + (end-low)/2
@@ -74,7 +77,7 @@ func (m *Machine) PruneCut(before retention.Instant) (uint64, error) {
 		if err != nil {
 			return 0, err
 		}
-		if rec.Action != format.ActClock {
+		if rec.Action != format.ActClock || rec.Entry+Window >= applied {
 			continue
 		}
 		e, err := format.DecodeClockEffect(rec.Effect)
@@ -87,3 +90,12 @@ func (m *Machine) PruneCut(before retention.Instant) (uint64, error) {
 	}
 	return 0, nil
 }
+
+// Kept is History over the records that are still here: it passes over what was
+// erased at the end of its retention.
+func (m *Machine) Kept(ctx context.Context, from, to uint64, each func(sequence uint64, encoded []byte) error) error {
+	return m.log.Kept(ctx, from, to, each)
+}
+
+// ErrPruned says that a record was erased at the end of its retention.
+var ErrPruned = history.ErrPruned

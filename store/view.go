@@ -318,15 +318,6 @@ func (m *Machine) History(ctx context.Context, from, to uint64, each func(sequen
 	return m.log.Range(ctx, from, to, each)
 }
 
-// Kept is History over the records that are still here: it passes over what was
-// erased at the end of its retention.
-func (m *Machine) Kept(ctx context.Context, from, to uint64, each func(sequence uint64, encoded []byte) error) error {
-	return m.log.Kept(ctx, from, to, each)
-}
-
-// ErrPruned says that a record was erased at the end of its retention.
-var ErrPruned = history.ErrPruned
-
 // RootAt is the root of the first size records.
 func (m *Machine) RootAt(size uint64) (format.Digest, error) { return m.log.RootAt(size) }
 
