@@ -238,7 +238,9 @@ func TestSyslogTLS(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	r = newReceiver(t, keys)
 	r.config.ClientAuth = tls.RequireAnyClientCert
+	r.start()
 	o, _ := syslogTo(t, p, r, keys)
 	s := start(t, o)
 	await(t, "the receiver's refusal", func() bool {
