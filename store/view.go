@@ -10,7 +10,6 @@ import (
 
 	"github.com/sago-worm/sago/retention"
 	"github.com/sago-worm/sago/store/format"
-	"github.com/sago-worm/sago/store/history"
 	"github.com/sago-worm/sago/store/index"
 )
 

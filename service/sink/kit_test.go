@@ -83,7 +83,7 @@ func (p *past) DurableSize() uint64 {
 	return p.durable
 }
 
-func (p *past) History(ctx context.Context, from, to uint64, each func(uint64, []byte) error) error {
+func (p *past) Kept(ctx context.Context, from, to uint64, each func(uint64, []byte) error) error {
 	p.mu.Lock()
 	records, first := p.records, p.first
 	p.mu.Unlock()

@@ -19,8 +19,8 @@ type History interface {
 	Summary() store.Summary
 	// DurableSize is how many records are on disk.
 	DurableSize() uint64
-	// History calls each with the encoded records [from, to), in order.
-	History(ctx context.Context, from, to uint64, each func(sequence uint64, encoded []byte) error) error
+	// Kept calls each with the encoded records that are still here of [from, to), in order.
+	Kept(ctx context.Context, from, to uint64, each func(sequence uint64, encoded []byte) error) error
 }
 
 // Options say what a Sink reads and where it sends. Of File and Syslog one is set.
@@ -191,7 +191,7 @@ func (s *Sink) verify(ctx context.Context, sent place) error {
 	if sent.sequence >= s.size() {
 		return fmt.Errorf("%w: record %d", errAhead, sent.sequence)
 	}
-	return s.opts.History.History(ctx, sent.sequence, sent.sequence+1, func(seq uint64, encoded []byte) error {
+	return s.opts.History.Kept(ctx, sent.sequence, sent.sequence+1, func(seq uint64, encoded []byte) error {
 		if seq == sent.sequence && format.LeafHash(encoded) != sent.leaf {
 			return fmt.Errorf("%w: record %d differs", errOther, seq)
 		}
@@ -225,7 +225,7 @@ func (s *Sink) place(ctx context.Context, t *fileTarget, at cursor) (cursor, err
 // bytes are ended as a line that nobody takes for one.
 func (s *Sink) complete(ctx context.Context, t *fileTarget, at cursor, torn []byte) (cursor, error) {
 	rest, then := []byte("\n"), at
-	err := s.opts.History.History(ctx, at.next, at.next+1, func(seq uint64, encoded []byte) error {
+	err := s.opts.History.Kept(ctx, at.next, at.next+1, func(seq uint64, encoded []byte) error {
 		text, _, leaf, err := encodeLine(encoded)
 		if missing, ok := bytes.CutPrefix(text, torn); ok {
 			rest, then = append(missing, '\n'), cursor{seq + 1, leaf}
@@ -270,7 +270,7 @@ func (s *Sink) forward(ctx context.Context, t target, at cursor, size uint64) (c
 	if at.next >= to {
 		return at, nil
 	}
-	err := s.opts.History.History(ctx, at.next, to, func(seq uint64, encoded []byte) error {
+	err := s.opts.History.Kept(ctx, at.next, to, func(seq uint64, encoded []byte) error {
 		text, rec, leaf, err := encodeLine(encoded)
 		if err != nil {
 			return err

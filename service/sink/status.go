@@ -37,7 +37,7 @@ func (s *Sink) Status(ctx context.Context) Status {
 	}
 	st.Behind = size - next
 	// What cannot be read is what Err says; since when stays unknown.
-	_ = s.opts.History.History(ctx, next, next+1, func(_ uint64, encoded []byte) error {
+	_ = s.opts.History.Kept(ctx, next, next+1, func(_ uint64, encoded []byte) error {
 		rec, err := format.DecodeRecord(encoded)
 		st.Since = rec.Clock
 		return err
