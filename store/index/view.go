@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // View is every row as of one moment, whatever is put, rotated and committed
@@ -35,7 +36,7 @@ func (d *DB) View() (*View, error) {
 
 // Close ends the view. Closing it again does nothing.
 func (v *View) Close() error {
-	if err := v.tx.Rollback(); err != nil && !errors.Is(err, bolt.ErrTxClosed) {
+	if err := v.tx.Rollback(); err != nil && !errors.Is(err, bolterrors.ErrTxClosed) {
 		return err
 	}
 	return nil
