@@ -23,6 +23,8 @@ type attested struct {
 	Commit      uint64 `json:"commit"`
 	Term        uint64 `json:"term"`
 	Size        uint64 `json:"history"`
+	// Root is the tree's root over these records, in hex; empty while there are none.
+	Root string `json:"root,omitempty"`
 	// CleanLast is the last log index at a clean stop, 0 while the node runs: a
 	// tail that is missing then is not a tail that never was.
 	CleanLast uint64 `json:"clean_last,omitempty"`
@@ -131,16 +133,39 @@ func (a *attestor) had(incarnation format.ID) uint64 {
 	return a.have.Size
 }
 
-// raise records greater values; equal or lesser ones write nothing.
-func (a *attestor) raise(commit, term, size uint64) error {
+// raise records greater values; equal or lesser ones write nothing. root is that of
+// the first size records.
+func (a *attestor) raise(commit, term, size uint64, root format.Digest) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	v := a.have
-	v.Commit, v.Term, v.Size = max(v.Commit, commit), max(v.Term, term), max(v.Size, size)
+	v.Commit, v.Term = max(v.Commit, commit), max(v.Term, term)
+	if size > v.Size {
+		v.Size, v.Root = size, hex.EncodeToString(root[:])
+	}
 	if v == a.have {
 		return nil
 	}
 	return a.write(v)
+}
+
+// checkRoot holds a history that check let pass against the root that was written
+// down with its size: one that was rewritten with all its checksums is damage.
+func (a *attestor) checkRoot(rootAt func(size uint64) (format.Digest, error)) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.have.Root == "" {
+		return nil // nothing was durable yet
+	}
+	root, err := rootAt(a.have.Size)
+	if err != nil {
+		return err
+	}
+	if hex.EncodeToString(root[:]) != a.have.Root {
+		return &format.DamageError{File: "history", Offset: -1,
+			What: fmt.Sprintf("the first %d records do not have the root that this node wrote down when they were on its disk", a.have.Size)}
+	}
+	return nil
 }
 
 // commit is the greatest commit index written down.

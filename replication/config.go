@@ -29,6 +29,9 @@ type Config struct {
 	// Probe looks at a bbolt file in a child process before this one maps it; nil:
 	// in this process.
 	Probe func(path string) error
+	// Note is what else there is to say of this node in a status: "" when nothing.
+	// Nil says nothing. It must not block.
+	Note func() string
 	// Timing is for tests; zero is the production default.
 	Timing Timing
 }

@@ -231,7 +231,7 @@ func (n *Node) openLogFile(cut uint64) error {
 		return err
 	}
 	f := &logFile{bolt: bolt, fresh: fresh}
-	f.stable = &stableStore{bolt: bolt, attest: func(term uint64) error { return n.attestor.raise(0, term, 0) }, failed: n.fail}
+	f.stable = &stableStore{bolt: bolt, attest: func(term uint64) error { return n.attestor.raise(0, term, 0, format.Digest{}) }, failed: n.fail}
 	n.files = f
 	if fresh {
 		err = f.stable.begin()
@@ -293,6 +293,9 @@ func (n *Node) checkAttested() error {
 	}
 	if err := n.attestor.check(n.own.incarnation, last, term, n.store.DurableSize()); err != nil {
 		return fmt.Errorf("%w: %w", errUnusable, err)
+	}
+	if err := n.attestor.checkRoot(n.store.RootAt); err != nil {
+		return err
 	}
 	if n.attestor.have.Incarnation == "" {
 		return n.attestor.begin(n.own.incarnation, "")

@@ -20,11 +20,7 @@ func (c *testCluster) alterRow(i int, k format.BundleKey, change func(*format.Bu
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	tables := []index.Table{50}
-	for t := index.Table(1); t <= 18; t++ {
-		tables = append(tables, t)
-	}
-	db, meta, err := index.Open(filepath.Join(c.dataDir(i), "index.db"), index.Options{Cluster: m.Cluster, Incarnation: m.Incarnation, Tables: tables})
+	db, meta, err := index.Open(filepath.Join(c.dataDir(i), "index.db"), index.Options{Cluster: m.Cluster, Incarnation: m.Incarnation, Tables: store.Tables()})
 	if err != nil {
 		c.t.Fatal(err)
 	}

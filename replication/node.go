@@ -340,13 +340,14 @@ func (n *Node) Close() error {
 		errs = append(errs, n.store.Abandon(), n.files.Close())
 		return errors.Join(append(errs, n.failed())...)
 	}
-	size := n.store.DurableSize()
-	if err := n.store.Close(); err != nil {
+	err := n.store.Flush()
+	size, root := n.store.DurableRoot()
+	if err = errors.Join(err, n.store.Close()); err != nil {
 		return errors.Join(append(errs, err, n.files.Close())...)
 	}
 	last, err := n.lastIndex()
 	if err == nil {
-		err = errors.Join(n.attestor.raise(min(n.raft.CommitIndex(), last), 0, size), n.attestor.stopped(last))
+		err = errors.Join(n.attestor.raise(min(n.raft.CommitIndex(), last), 0, size, root), n.attestor.stopped(last))
 	}
 	return errors.Join(append(errs, err, n.files.Close())...)
 }

@@ -111,7 +111,7 @@ func (n *Node) writeOn(cut uint64) error {
 	for i := n.store.Summary().Applied + 1; i <= max(cut, n.attestor.commit()); i++ {
 		var l raft.Log
 		if err := n.logs.GetLog(i, &l); err != nil {
-			return fmt.Errorf("entry %d: %w", i, err)
+			return fmt.Errorf("%w: entry %d: %w", errUnusable, i, err)
 		}
 		if l.Type != raft.LogCommand {
 			n.store.Skip(i)
@@ -119,7 +119,7 @@ func (n *Node) writeOn(cut uint64) error {
 		}
 		e, err := decodeEntry(i, l.Data)
 		if err != nil {
-			return err
+			return fmt.Errorf("%w: %w", errUnusable, err)
 		}
 		if _, err := n.store.Apply(e); err != nil {
 			return fmt.Errorf("%w: %w", errUnusable, err)

@@ -12,43 +12,13 @@ import (
 
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
-	"github.com/sago-worm/sago/store/index"
 )
-
-// alter changes a bundle's row in a stopped node's index, with checksums, counts
-// and sums that fit: what only a comparison finds.
-func (c *testCluster) alter(i int, own identityOf, transaction string, change func(*format.BundleRow)) {
-	c.t.Helper()
-	tables := []index.Table{50}
-	for t := index.Table(1); t <= 18; t++ {
-		tables = append(tables, t)
-	}
-	db, meta, err := index.Open(filepath.Join(c.dataDir(i), "index.db"), index.Options{Cluster: own.cluster, Incarnation: own.incarnation, Tables: tables})
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	const bundles = 2
-	raw, err := db.Get(bundles, key(transaction).Encode())
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	row, err := format.DecodeBundleRow(raw)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	change(&row)
-	db.Put(bundles, key(transaction).Encode(), row.Encode())
-	if err := errors.Join(db.Commit(db.Rotate(meta)), db.Close()); err != nil {
-		c.t.Fatal(err)
-	}
-}
 
 // alterRunning stops a node, alters a row and starts it again.
 func (c *testCluster) alterRunning(i int, transaction string, change func(*format.BundleRow)) {
 	c.t.Helper()
-	own := c.nodes[i].own
 	c.stop(i)
-	c.alter(i, own, transaction, change)
+	c.alterRow(i, key(transaction), change)
 	c.startNode(i)
 	c.awaitReady()
 }

@@ -185,3 +185,50 @@ func (s *signer) readAgain(ctx context.Context, t tree, c format.Checkpoint) err
 func treeDamage(size uint64) error {
 	return &format.DamageError{File: "history.tree", Offset: -1, What: fmt.Sprintf("stored hashes do not give the root of the first %d records", size)}
 }
+
+// signMark signs what this node itself computed at a MARK, once that history is
+// on disk, and only if it is what is asked for.
+func (n *Node) signMark(ctx context.Context, entry uint64, text string) (format.NodeSignature, error) {
+	var s format.NodeSignature
+	if n.failed() != nil || n.fsm.copying.Load() {
+		return s, errors.New("does not sign: its state is not whole")
+	}
+	mine, err := n.awaitMark(ctx, entry)
+	if err != nil {
+		return s, err
+	}
+	if mine.Text() != text {
+		return s, fmt.Errorf("does not sign: computed another state at entry %d", entry)
+	}
+	if err := n.settleHistory(); err != nil {
+		return s, err
+	}
+	sig, err := n.signer.sign(ctx, n.store, n.own.incarnation, mine)
+	n.refused(err)
+	return format.NodeSignature{Node: n.own.number, Incarnation: n.own.incarnation, Signature: sig}, err
+}
+
+// settleHistory puts the history on disk and writes down what is there: both come
+// before a signature over it.
+func (n *Node) settleHistory() error {
+	if err := n.store.SyncHistory(); err != nil {
+		n.fail(err)
+		return err
+	}
+	return n.writeDown()
+}
+
+// refused takes in why a signature was not given: what is on disk is damaged, or
+// what was signed could not be written down.
+func (n *Node) refused(err error) {
+	var d *format.DamageError
+	switch {
+	case errors.Is(err, errNotWritten):
+		n.fail(err)
+	case errors.As(err, &d):
+		n.log.Error("refuses to sign: damage", "error", err)
+		n.heal.add(wound{kind: format.DamageHistory, where: d.Error()})
+	case errors.Is(err, ErrWontSign):
+		n.log.Error("refuses to sign", "error", err)
+	}
+}

@@ -38,6 +38,9 @@ type NodeStatus struct {
 // whole yet.
 const stateJoining = "joining"
 
+// stateFenced is the state of a node that has stopped by itself.
+const stateFenced = "fenced"
+
 // peerTimeout bounds how long a status waits for a peer.
 const peerTimeout = 700 * time.Millisecond
 
@@ -74,8 +77,11 @@ func (n *Node) self() NodeStatus {
 			st.Detail = strings.TrimSpace(*lost + " " + st.Detail)
 		}
 	}
+	if n.cfg.Note != nil {
+		st.Detail = strings.Trim(st.Detail+"; "+n.cfg.Note(), "; ")
+	}
 	if err := n.failed(); err != nil {
-		st.State, st.Detail = "fenced", err.Error()
+		st.State, st.Detail = stateFenced, err.Error()
 	}
 	return st
 }
@@ -90,7 +96,9 @@ func (n *Node) Status(ctx context.Context) Status {
 	for i, m := range members {
 		if m.Number == n.own.number {
 			out.Nodes[i] = n.self()
-			out.Detail = out.Nodes[i].Detail
+			if s := out.Nodes[i].State; s == stateJoining || s == stateFenced {
+				out.Detail = out.Nodes[i].Detail
+			}
 			continue
 		}
 		wg.Add(1)

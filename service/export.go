@@ -84,6 +84,7 @@ func (s *historyServer) Export(req *sagov1.ExportRequest, stream grpc.ServerStre
 	if err != nil {
 		return err
 	}
+	s.awaitWitnesses(ctx, cp.Checkpoint)
 	if err := e.sendHeader(cp); err != nil {
 		return err
 	}
@@ -229,9 +230,28 @@ func (e *export) sendRange(ctx context.Context, from, to uint64, bundled bool) e
 	if from >= to {
 		return nil
 	}
-	return e.s.node.Store().Kept(ctx, from, to, func(sequence uint64, encoded []byte) error {
+	at := from
+	err := e.s.node.Store().Kept(ctx, from, to, func(sequence uint64, encoded []byte) error {
+		if err := e.passOver(at, sequence); err != nil {
+			return err
+		}
+		at = sequence + 1
 		return e.sendRecord(sequence, encoded, bundled)
 	})
+	if err != nil {
+		return err
+	}
+	return e.passOver(at, to)
+}
+
+// passOver takes note that the numbers [from, to) are not there any more. From the
+// minimum on the EXPORT record says that they are: history retention has come
+// further since, and only a new export can say so.
+func (e *export) passOver(from, to uint64) error {
+	if from < to && to > e.effect.Minimum {
+		return refusal(format.ReasonState, "history retention has erased records of this export; begin a new one")
+	}
+	return nil
 }
 
 // sendTiles sends every hash tile of the tree.
@@ -255,7 +275,8 @@ func (e *export) sendTiles(ctx context.Context) error {
 // sendOwn sends the institution's records one by one, each with its proof.
 func (e *export) sendOwn(ctx context.Context) error {
 	st := e.s.node.Store()
-	for own := max(e.effect.First, e.next); own < e.effect.End; own += scanBatch {
+	at := max(e.effect.First, e.next)
+	for own := at; own < e.effect.End; own += scanBatch {
 		batch, err := st.OwnSequences(e.record.Institution, own, min(own+scanBatch, e.effect.End))
 		if err != nil {
 			return err
@@ -264,14 +285,21 @@ func (e *export) sendOwn(ctx context.Context) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			_, encoded, err := st.Record(sequence)
+			rec, encoded, err := st.Record(sequence)
 			if err != nil {
 				return err
 			}
+			if err := e.passOver(at, rec.InstitutionSequence); err != nil {
+				return err
+			}
+			at = rec.InstitutionSequence + 1
 			if err := e.sendRecord(sequence, encoded, false); err != nil {
 				return err
 			}
 		}
+	}
+	if err := e.passOver(at, e.effect.End); err != nil {
+		return err
 	}
 	if own := e.record.InstitutionSequence; own >= e.effect.First && own < e.effect.End || own < e.next {
 		return nil

@@ -240,6 +240,21 @@ func TestP45_ExportEndsAtDamage(t *testing.T) {
 	}
 }
 
+// TestExportWhoseRecordsGoMeanwhile: what the EXPORT record says is kept must be
+// there.
+func TestExportWhoseRecordsGoMeanwhile(t *testing.T) {
+	e := &export{effect: format.ExportEffect{Minimum: 5}}
+	for _, c := range []struct {
+		from, to uint64
+		ok       bool
+	}{{0, 0, true}, {0, 5, true}, {4, 5, true}, {0, 6, false}, {5, 6, false}, {6, 6, true}, {7, 9, false}} {
+		err := e.passOver(c.from, c.to)
+		if c.ok != (err == nil) || !c.ok && problemOf(err).reason != "STATE" {
+			t.Errorf("from %d to %d: %v", c.from, c.to, err)
+		}
+	}
+}
+
 func TestExportsOfOnePrincipalAreBounded(t *testing.T) {
 	var e exports
 	for range maxExports {

@@ -1,7 +1,9 @@
 package service
 
 import (
+	"context"
 	"slices"
+	"time"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/store/format"
@@ -31,6 +33,37 @@ func witnessedSize(witnesses []*sagov1.WitnessState, needed int) uint64 {
 	}
 	slices.Sort(sizes)
 	return sizes[len(sizes)-needed]
+}
+
+// witnessWait is how long an export waits for witnesses that answer, longer than
+// the least time between two requests to one.
+const witnessWait = 8 * time.Second
+
+// awaitWitnesses gives those witnesses that answer a moment to cosign the
+// checkpoint, so that evidence carries what they sign. Where fewer answer than
+// are needed it does not wait.
+func (s *Server) awaitWitnesses(ctx context.Context, c format.Checkpoint) {
+	needed := int(s.node.Store().Summary().Policy.WitnessesNeeded)
+	ctx, cancel := context.WithTimeout(ctx, witnessWait)
+	defer cancel()
+	poll := time.NewTicker(50 * time.Millisecond)
+	defer poll.Stop()
+	for len(s.cfg.Cosignatures(c)) < needed {
+		well := 0
+		for _, w := range s.cfg.Witnesses() {
+			if w.GetDetail() == "" {
+				well++
+			}
+		}
+		if well < needed {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-poll.C:
+		}
+	}
 }
 
 // unasked are the policy's witnesses as a node sees them that asks none.

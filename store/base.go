@@ -252,25 +252,6 @@ func (s *Store) replay(ctx context.Context, to uint64, meta index.Meta) error {
 			return err
 		}
 		from = b.head.Mark.Size
-		if err := s.findCheckpoints(ctx, from); err != nil {
-			return err
-		}
 	}
 	return s.rebuild(ctx, from, max(from, to))
-}
-
-// findCheckpoints fills the table of checkpoints, which is the node's own and in
-// no base, from the records before size that are here.
-func (s *Store) findCheckpoints(ctx context.Context, size uint64) error {
-	return s.log.Kept(ctx, 0, size, func(seq uint64, encoded []byte) error {
-		rec, err := format.DecodeRecord(encoded)
-		if err != nil || rec.Action != format.ActCheckpoint {
-			return err
-		}
-		e, err := format.DecodeCheckpointEffect(rec.Effect)
-		if err == nil {
-			s.idx.Put(tCheckpoint, key64(e.Checkpoint.Size), key64(seq))
-		}
-		return err
-	})
 }

@@ -77,7 +77,7 @@ func (t *turn) spanOwn(e *format.ExportEffect) error {
 	if err != nil {
 		return err
 	}
-	if e.Minimum, err = t.ownSequence(inst.Number, t.pruned.Bound); err != nil {
+	if e.Minimum, err = t.ownMinimum(inst); err != nil {
 		return err
 	}
 	return t.span(e, inst.Records, func(own uint64) (int64, error) {
@@ -87,6 +87,23 @@ func (t *turn) spanOwn(e *format.ExportEffect) error {
 		}
 		return t.clockOf(sequence)
 	})
+}
+
+// ownMinimum is the institution's own sequence of its first record that history
+// retention has not come to.
+func (t *turn) ownMinimum(inst format.InstitutionRow) (uint64, error) {
+	own, err := t.ownSequence(inst.Number, t.pruned.Bound)
+	if err != nil || own == inst.Records {
+		return own, err
+	}
+	// It may lie among the erased ones before that record.
+	prefix, first := key32(inst.Number), inst.Records
+	err = t.idx.Ascend(tOwnHistory, cat(prefix, key64(own)), after(prefix), func(k, _ []byte) (bool, error) {
+		r := format.NewReader(k[len(prefix):])
+		first = r.U64()
+		return false, r.Done()
+	})
+	return first, err
 }
 
 // span finds, among n records whose clocks never go back, those from Since on and

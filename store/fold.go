@@ -365,6 +365,8 @@ func (m *Machine) foldCheckpoint(rec *format.Record) error {
 		return err
 	}
 	m.checkpoint = e
-	m.idx.Put(tCheckpoint, key64(e.Checkpoint.Size), key64(rec.Sequence))
+	if err := m.set(tCheckpoint, key64(e.Checkpoint.Size), key64(rec.Sequence)); err != nil {
+		return err
+	}
 	return m.set(tMeta, []byte(metaCheckpoint), rec.Effect)
 }

@@ -63,8 +63,8 @@ func TestPastCheckpointsAreFound(t *testing.T) {
 	}
 }
 
-// TestACheckpointRowIsHeldAgainstItsRecord: the table is in no hash, so it is
-// believed only as far as the history bears it out.
+// TestACheckpointRowIsHeldAgainstItsRecord: a row is believed only as far as the
+// history bears it out.
 func TestACheckpointRowIsHeldAgainstItsRecord(t *testing.T) {
 	w := newWorld(t, t, 1)
 	e := w.checkpoint()

@@ -51,7 +51,9 @@ func (m *Machine) dropRecord(rec *format.Record, row format.CarriedRow, again bo
 		if err != nil {
 			return err
 		}
-		m.idx.Delete(tCheckpoint, key64(e.Checkpoint.Size))
+		if err := m.unset(tCheckpoint, key64(e.Checkpoint.Size)); err != nil {
+			return err
+		}
 	}
 	if rec.Action == format.ActUse {
 		e, err := format.DecodeUseEffect(rec.Effect)

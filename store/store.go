@@ -323,6 +323,9 @@ func (s *Store) Unflushed() bool { return s.idx.Pending() > 0 }
 // DurableSize is how many history records are on disk.
 func (s *Store) DurableSize() uint64 { return s.log.Durable() }
 
+// DurableRoot is DurableSize and the root over these records, from memory.
+func (s *Store) DurableRoot() (uint64, format.Digest) { return s.log.DurableRoot() }
+
 // SyncHistory makes every record so far durable.
 func (s *Store) SyncHistory() error {
 	s.mu.Lock()

@@ -35,9 +35,9 @@ const (
 	tSealedBy      index.Table = 22 // institution || epoch || sequence of a carried record whose detail that epoch's key opens -> nothing
 	tPassed        index.Table = 23 // institution -> newest epoch whose KEY record lies below the bound
 	tEpochEnd      index.Table = 24 // sequence of the KEY record -> EpochEndRow
-	lastLogical                = tEpochEnd
+	tCheckpoint    index.Table = 25 // tree size -> sequence of its CHECKPOINT record
+	lastLogical                = tCheckpoint
 	tRange         index.Table = 50 // slot || chunk || file || offset -> length || digest
-	tCheckpoint    index.Table = 51 // tree size -> sequence of its CHECKPOINT record
 	metaCeremony               = "ceremony"
 	metaPolicy                 = "policy"
 	metaClock                  = "clock"
@@ -52,8 +52,11 @@ func allTables() []index.Table {
 	for i := tMeta; i <= lastLogical; i++ {
 		t = append(t, i)
 	}
-	return append(t, tRange, tCheckpoint)
+	return append(t, tRange)
 }
+
+// Tables lists the tables of an index file, for whoever opens one by itself.
+func Tables() []index.Table { return allTables() }
 
 func key32(v uint32) []byte { return binary.BigEndian.AppendUint32(nil, v) }
 func key64(v uint64) []byte { return binary.BigEndian.AppendUint64(nil, v) }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/sago-worm/sago/store/format"
+	"github.com/sago-worm/sago/store/history"
 	"github.com/sago-worm/sago/store/keyring"
 	"github.com/sago-worm/sago/store/segment"
 )
@@ -187,4 +188,16 @@ func (s *Store) Wanting(ctx context.Context) (blocks []format.ID, bundles []form
 		return nil
 	})
 	return blocks, bundles, err
+}
+
+// Frontier is what roots are computed from anew, out of the records themselves.
+type Frontier = history.Frontier
+
+// Frontier answers the frontier of the first size records, from stored hashes.
+func (m *Machine) Frontier(size uint64) (Frontier, error) { return m.log.Frontier(size) }
+
+// Extend reads the durable records behind the frontier again, up to to, compares
+// each with its leaf hash and adds it.
+func (m *Machine) Extend(ctx context.Context, f *Frontier, to uint64) error {
+	return m.log.Extend(ctx, f, to)
 }

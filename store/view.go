@@ -10,7 +10,6 @@ import (
 
 	"github.com/sago-worm/sago/retention"
 	"github.com/sago-worm/sago/store/format"
-	"github.com/sago-worm/sago/store/history"
 	"github.com/sago-worm/sago/store/index"
 )
 
@@ -320,18 +319,6 @@ func (m *Machine) History(ctx context.Context, from, to uint64, each func(sequen
 
 // RootAt is the root of the first size records.
 func (m *Machine) RootAt(size uint64) (format.Digest, error) { return m.log.RootAt(size) }
-
-// Frontier is what roots are computed from anew, out of the records themselves.
-type Frontier = history.Frontier
-
-// Frontier answers the frontier of the first size records, from stored hashes.
-func (m *Machine) Frontier(size uint64) (Frontier, error) { return m.log.Frontier(size) }
-
-// Extend reads the durable records behind the frontier again, up to to, compares
-// each with its leaf hash and adds it.
-func (m *Machine) Extend(ctx context.Context, f *Frontier, to uint64) error {
-	return m.log.Extend(ctx, f, to)
-}
 
 // Due reports whether the clock has passed deadlines that nobody has swept, and
 // whether something waits for the next clock entry: a period to start, or a

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"github.com/sago-worm/sago/store/format"
 )
 
@@ -22,7 +24,8 @@ const (
 	writeWithin  = 20 * time.Second // the write to disk as well
 	idleWithin   = 30 * time.Second
 	drainWithin  = 5 * time.Second
-	maxAtOnce    = 64 // requests; more are answered 503
+	maxAtOnce    = 64  // requests; more are answered 503
+	maxConnected = 256 // connections; more wait for one to end
 	sizeMimeType = "text/x.tlog.size"
 )
 
@@ -98,6 +101,7 @@ func answer(rw http.ResponseWriter, status int, mime, body string) {
 // requests in flight have a moment to end. It closes ln. A nil error is an end
 // that ctx asked for.
 func (w *Witness) Serve(ctx context.Context, ln net.Listener, certificate *tls.Certificate) error {
+	ln = netutil.LimitListener(ln, maxConnected)
 	if certificate != nil {
 		ln = tls.NewListener(ln, &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{*certificate}})
 	}

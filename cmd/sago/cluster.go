@@ -83,16 +83,16 @@ func clusterText(p *page, r *sagov1.ClusterServiceStatusResponse) {
 	}
 	p.pair("응답한 노드", "answered by", r.GetAnsweredBy())
 	p.pair("설명", "detail", r.GetDetail())
+	for _, n := range r.GetNodes() {
+		if n.GetDetail() != "" && n.GetDetail() != r.GetDetail() {
+			p.pair(n.GetId(), n.GetId(), n.GetDetail())
+		}
+	}
 	witnessedText(p, r.GetCheckpoint())
 	p.head("노드", "NODE", "주소", "ADDRESS", "상태", "STATE", "닿음", "REACHABLE", "적용", "APPLIED", "이력", "HISTORY", "서명", "SIGNED", "루트", "ROOT", "보호", "PROTECTION")
 	for _, n := range r.GetNodes() {
 		root := hexOf(n.GetHistoryRoot())
 		p.row(n.GetId(), n.GetAddress(), n.GetState(), p.yes(n.GetReachable()), n.GetAppliedIndex(), n.GetHistorySize(), n.GetSignedSize(), root[:min(16, len(root))], n.GetProtection())
-	}
-	for _, n := range r.GetNodes() {
-		if n.GetDetail() != "" {
-			p.pair(n.GetId(), n.GetId(), n.GetDetail())
-		}
 	}
 }
 

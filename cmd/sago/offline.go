@@ -122,6 +122,8 @@ func resultMessage(f *audit.Failure) message {
 		return message{"노드들이 서로 다른 두 이력에 서명했습니다. 두 체크포인트를 보관하고 감사자에게 알리십시오", "the nodes signed two histories; secure both checkpoints and tell the auditor"}
 	case audit.Rollback:
 		return message{"보관된 체크포인트보다 짧은 이력입니다. 더 새로운 내보내기를 요구하십시오", "a kept checkpoint has seen more than this export holds; ask for a newer one"}
+	case audit.NotComparable:
+		return message{"한 기관의 내보내기는 보관된 체크포인트와 대조할 수 없습니다. `sago history verify --checkpoint`로 저장소와 대조하십시오", "one institution's export cannot be held against it; hold the kept checkpoint against the appliance (`sago history verify --checkpoint`)"}
 	case audit.Unwitnessed:
 		return message{"공동 서명한 증인이 모자랍니다. 증인이 서명한 뒤 다시 내보내십시오", "too few witnesses cosigned; export again after they did"}
 	}

@@ -32,6 +32,7 @@ type nodeConfig struct {
 	TLS            tlsConfig         `toml:"tls"`
 	Time           timeConfig        `toml:"time"`
 	Witnesses      []witnessFile     `toml:"witness,omitempty"`
+	Sink           sinkConfig        `toml:"sink,omitempty"`
 }
 
 type tlsConfig struct {
@@ -72,6 +73,7 @@ func readConfig(path string) (nodeConfig, error) {
 	for _, p := range []*string{&c.DataDir, &c.KeyDir, &c.Ceremony, &c.TLS.Certificate, &c.TLS.Key, &c.Time.ClockFile} {
 		*p = beside(dir, *p)
 	}
+	c.Sink.beside(dir)
 	for i := range c.Time.Sources {
 		c.Time.Sources[i].CA = beside(dir, c.Time.Sources[i].CA)
 	}
@@ -132,6 +134,7 @@ func (c *nodeConfig) check() (format.SignedAct, format.Ceremony, error) {
 			wrong.add("config: %s: %v", m.key, err)
 		}
 	}
+	c.checkSink(&wrong)
 	signed, ceremony, ok := c.checkCeremony(&wrong)
 	if ok {
 		c.checkAgainst(ceremony, &wrong)

@@ -26,6 +26,7 @@ type devCmd struct {
 	Witness  []string `placeholder:"VKEY=URL" help:"A witness that is asked to cosign checkpoints; may be repeated. Whom a directory lists is settled when it is made."`
 	Needed   uint8    `name:"witnesses-needed" default:"1" placeholder:"K" help:"How many of the witnesses must cosign (${default})."`
 	Remove   bool     `help:"Remove a development directory that is not in use."`
+	Sink     string   `placeholder:"DIR" help:"Directory, not the cluster's, in which each node appends its history to a file, NODE.jsonl."`
 }
 
 // Run runs a development cluster, made first where there is none, or removes it.
@@ -90,6 +91,11 @@ func (c *devCmd) runCluster(s *shell, d *devDir, witnesses []devWitness, log *sl
 	k, err := d.cluster(c.Listen, witnesses, log)
 	if err != nil {
 		return err
+	}
+	if c.Sink != "" {
+		if err := k.sinkTo(c.Sink); err != nil {
+			return err
+		}
 	}
 	if err := k.start(s.ctx, d); err != nil {
 		closed := k.close()

@@ -17,6 +17,7 @@ import (
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/replication"
 	"github.com/sago-worm/sago/service"
+	"github.com/sago-worm/sago/service/sink"
 	"github.com/sago-worm/sago/store/format"
 )
 
@@ -36,6 +37,7 @@ type unit struct {
 	lock           *os.File
 	clients, nodes net.Listener
 	node           atomic.Pointer[replication.Node]
+	sink           atomic.Pointer[sink.Sink] // nil without one
 }
 
 // lockFile holds a file open under a lock, so that two processes never work on
@@ -95,12 +97,15 @@ func (u *unit) release() error {
 func (u *unit) open(ctx context.Context) error {
 	node, err := replication.Open(ctx, replication.Config{
 		Name: u.cfg.Name, DataDir: u.cfg.DataDir, KeyDir: u.cfg.KeyDir, Listener: u.nodes, Peers: u.cfg.Peers,
-		Ceremony: u.signed, Time: u.time, Log: u.log, Version: version, Probe: u.probe, Timing: u.timing,
+		Ceremony: u.signed, Time: u.time, Log: u.log, Version: version, Probe: u.probe, Note: u.note, Timing: u.timing,
 	})
 	if err != nil {
 		return errors.Join(fmt.Errorf("node %s: %w", u.cfg.Name, err), u.release())
 	}
 	u.node.Store(node)
+	if err := u.startSink(); err != nil {
+		return errors.Join(fmt.Errorf("node %s: %w", u.cfg.Name, err), u.close())
+	}
 	return nil
 }
 
@@ -155,6 +160,7 @@ func (u *unit) serve(ctx context.Context) error {
 // close stops the node and gives up its ports and its lock. Of a node that has
 // failed it returns the failure.
 func (u *unit) close() error {
+	u.closeSink()
 	var err error
 	if node := u.node.Swap(nil); node != nil {
 		err = node.Close()

@@ -668,8 +668,11 @@ def main():
     parser.add_argument("folder", metavar="DIR")
     arguments = parser.parse_args()
     report = verify(arguments.keys, arguments.checkpoint, arguments.folder)
-    lines = ("%-18s%s" % (name.replace("_", " "), value) for name, value in report.items())
-    print(json.dumps(report, indent=2) if arguments.json else "\n".join(lines))
+    if arguments.json:
+        print(json.dumps(report, indent=2))
+    else:                                           # what stands in an export must not steer the terminal
+        for name, value in report.items():
+            print("%-18s" % name.replace("_", " ") + "".join(c if c.isprintable() else "?" for c in str(value)))
     sys.exit({"ok": 0, "unreadable": 1}.get(report["result"], 7))
 
 if __name__ == "__main__":

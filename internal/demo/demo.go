@@ -55,6 +55,7 @@ func (d *demo) steps() []step {
 		{"leader killed", d.killLeader},
 		{"flipped bit", d.flipBit},
 		{"verification", d.verify},
+		{"evidence", d.evidence},
 		{"scan", d.scanAll},
 	}
 }

@@ -192,3 +192,11 @@ func (s *site) healthy(ctx context.Context) {
 }
 
 func healthyState(state string) bool { return state == "leader" || state == "follower" }
+
+// stopAll stops every node cleanly.
+func (s *site) stopAll(ctx context.Context) {
+	s.t.Helper()
+	for i := range s.Size() {
+		must(s.t, s.Stop(ctx, i))
+	}
+}

@@ -61,6 +61,12 @@ func everyCommand(t *testing.T) []asked {
 		{"history show", fixed("history", "show", "1")},
 		{"history show, none", fixed("history", "show", "999999")},
 		{"history verify", fixed("history", "verify")},
+		{"history export", func(role string) []string {
+			return []string{"history", "export", "-o", filepath.Join(t.TempDir(), "tree-"+role)}
+		}},
+		{"history export, one's own", func(role string) []string {
+			return []string{"history", "export", "--institution", testcluster.Institution, "-o", filepath.Join(t.TempDir(), "own-"+role)}
+		}},
 		{"clock status", fixed("clock", "status")},
 		{"cluster status", fixed("cluster", "status")},
 		{"cluster verify", fixed("cluster", "verify")},

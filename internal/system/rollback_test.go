@@ -26,13 +26,6 @@ func (s *site) says(ctx context.Context, i int, texts ...string) {
 	}))
 }
 
-func (s *site) stopAll(ctx context.Context) {
-	s.t.Helper()
-	for i := range s.Size() {
-		must(s.t, s.Stop(ctx, i))
-	}
-}
-
 // TestP48_CutHistoryOfEveryNode: the last hundred records are gone from every
 // node. The raft logs still hold them: nothing is lost, and every node says so.
 // Then every data directory is replaced by an older copy, keys left as they are:

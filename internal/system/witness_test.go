@@ -153,7 +153,7 @@ func (d *dev) copied(t *testing.T) *dev {
 // one that the witness saw first goes on; the other is refused, both signed
 // checkpoints are kept, and its own status says FORK or ROLLBACK.
 func TestP54_WitnessConvictsAForkedCluster(t *testing.T) {
-	ctx := bounded(t, 90*time.Second)
+	ctx := bounded(t, 3*time.Minute)
 	w, a := newOutsider(t), newDev(t)
 	a.args = []string{"--nodes", "3", w.policy()}
 	a.start(ctx)
@@ -174,6 +174,17 @@ func TestP54_WitnessConvictsAForkedCluster(t *testing.T) {
 	if cp, _ := a.witnessed(ctx); cp["witnessed"] != true {
 		t.Fatalf("%v", cp)
 	}
+	exported := filepath.Join(t.TempDir(), "export")
+	a.must(ctx, 0, "auditor", "history", "export", "-o", exported)
+	keys := w.keys + "-witnessed"
+	trust, err := os.ReadFile(w.keys)
+	must(t, err)
+	trusted := strings.ReplaceAll(string(trust), "witnesses-needed 0\n", "witness "+w.vkey+"\nwitnesses-needed 1\n")
+	must(t, os.WriteFile(keys, []byte(trusted), 0o600))
+	if !strings.Contains(trusted, "witnesses-needed 1") {
+		t.Fatalf("%s", trusted)
+	}
+	a.must(ctx, 0, "auditor", "history", "verify", "--offline", exported, "--keys", keys)
 	a.stop()
 	b := a.copied(t)
 

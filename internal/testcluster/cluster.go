@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -68,7 +69,23 @@ func New(ctx context.Context, opts Options) (c *Cluster, err error) {
 		c.nodes = append(c.nodes, &node{name: name, dir: filepath.Join(opts.Dir, name),
 			clients: loopback(ports[2*i]), members: loopback(ports[2*i+1])})
 	}
-	return c, c.ceremony(c.ctx)
+	if err := c.ceremony(c.ctx); err != nil {
+		return c, err
+	}
+	return c, c.handOver()
+}
+
+// handOver gives the nodes' files to the user that they run as.
+func (c *Cluster) handOver() error {
+	if c.opts.User == 0 {
+		return nil
+	}
+	return filepath.WalkDir(c.opts.Dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, int(c.opts.User), int(c.opts.User))
+	})
 }
 
 func (c *Cluster) startSources() error {

@@ -27,6 +27,10 @@ type Options struct {
 	Policy Policy
 	// LogLevel is that of the nodes: debug, info, warn or error; "" means info.
 	LogLevel string
+	// User runs the nodes as this user id, with the capability that inode flags
+	// need and no other; 0 runs them as this process. It needs root, a Dir and a Bin
+	// that the user can reach.
+	User uint32
 	// Keep leaves the directory behind at Close, without inode flags.
 	Keep bool
 }

@@ -11,6 +11,8 @@ import (
 	"runtime"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // process is one run of a node.
@@ -58,6 +60,10 @@ func (c *Cluster) Start(i int) error {
 	cmd := exec.Command(filepath.Join(c.opts.Bin, "sagod"), "run", "--config", c.Config(i))
 	cmd.Stdout, cmd.Stderr, cmd.Dir, cmd.Env = log, log, n.dir, environment()
 	cmd.SysProcAttr = ownGroup()
+	if c.opts.User != 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: c.opts.User, Gid: c.opts.User}
+		cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_LINUX_IMMUTABLE}
+	}
 	p := &process{done: make(chan struct{})}
 	started := make(chan error)
 	go func() { // ends with the process, which Close ends

@@ -38,25 +38,24 @@ func (l *fakeLog) grow(n int, name string) {
 	for range n {
 		seq := uint64(len(l.records))
 		rec := format.Record{Sequence: seq, Action: format.ActStore, Institution: 1, InstitutionSequence: seq, Transaction: name}
-		encoded := rec.Encode()
-		added, err := tlog.StoredHashes(int64(seq), encoded, l)
-		if err != nil {
-			l.t.Fatal(err)
-		}
-		l.records, l.hashes = append(l.records, encoded), append(l.hashes, added...)
+		l.add(rec.Encode())
 	}
 	l.taken = append(l.taken, uint64(len(l.records)))
+}
+
+func (l *fakeLog) add(encoded []byte) {
+	added, err := tlog.StoredHashes(int64(len(l.records)), encoded, l)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.records, l.hashes = append(l.records, encoded), append(l.hashes, added...)
 }
 
 // fork is the same log under the same keys, cut back to size records.
 func (l *fakeLog) fork(size int) *fakeLog {
 	f := &fakeLog{t: l.t, nodes: l.nodes}
 	for _, encoded := range l.records[:size] {
-		added, err := tlog.StoredHashes(int64(len(f.records)), encoded, f)
-		if err != nil {
-			l.t.Fatal(err)
-		}
-		f.records, f.hashes = append(f.records, encoded), append(f.hashes, added...)
+		f.add(encoded)
 	}
 	for _, s := range l.taken {
 		if s <= uint64(size) {

@@ -210,3 +210,62 @@ func TestP44_TheClusterIsPinned(t *testing.T) {
 		}
 	}
 }
+
+// TestP47_AProofOnItsOwn: what VerifyProof is given comes from a file of anybody's.
+func TestP47_AProofOnItsOwn(t *testing.T) {
+	l := newLog(t, 21)
+	c := l.client(nil)
+	p, err := c.Prove(t.Context(), 5, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*format.Proof){
+		"another record":                 func(p *format.Proof) { p.Record = l.records[6] },
+		"bytes behind the record":        func(p *format.Proof) { p.Record = append(slices.Clone(p.Record), 0) },
+		"a record of the same sequence":  func(p *format.Proof) { p.Record = (&format.Record{Sequence: 5}).Encode() },
+		"another sequence":               func(p *format.Proof) { p.Sequence++ },
+		"a sequence beyond 63 bits":      func(p *format.Proof) { p.Sequence |= 1 << 63 },
+		"a leaf that the record has not": func(p *format.Proof) { p.LeafHash[0]++ },
+		"no note":                        func(p *format.Proof) { p.Note = "" },
+	} {
+		changed := p.Proof
+		change(&changed)
+		if _, err := client.VerifyProof(changed, testCluster, keys(l.nodes...)); !errors.Is(err, client.ErrIntegrity) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// A log may hold bytes that say another sequence: the tree alone does not tell.
+	odd := newLog(t, 3)
+	odd.add((&format.Record{Sequence: 9}).Encode())
+	proof := odd.proof(3, 4)
+	forged := format.Proof{Sequence: 3, LeafHash: format.Digest(proof.LeafHash), Record: odd.records[3], Note: proof.Checkpoint}
+	for _, h := range proof.Path {
+		forged.Path = append(forged.Path, format.Digest(h))
+	}
+	if _, err := client.VerifyProof(forged, testCluster, keys(odd.nodes...)); !errors.Is(err, client.ErrIntegrity) {
+		t.Errorf("a record under another's number: %v", err)
+	}
+	if _, err := client.VerifyProof(p.Proof, [16]byte{9}, keys(l.nodes...)); !errors.Is(err, client.ErrIntegrity) {
+		t.Errorf("another cluster: %v", err)
+	}
+	if _, err := client.VerifyProof(p.Proof, testCluster, nil); !errors.Is(err, client.ErrIntegrity) {
+		t.Errorf("without a pinned key: %v", err)
+	}
+	l.grow(5, "more")
+	l.tamper = func(m proto.Message) {
+		if m, ok := m.(*sagov1.ProveResponse); ok {
+			m.Proof = l.proof(5, 26)
+		}
+	}
+	if _, err := c.Prove(t.Context(), 5, 21); !errors.Is(err, client.ErrIntegrity) {
+		t.Errorf("a proof under another checkpoint than was asked for: %v", err)
+	}
+	l.tamper = func(m proto.Message) {
+		empty := l.checkpoint(26)
+		empty.Size = 0
+		m.(*sagov1.CheckpointResponse).Note = empty.Text() + "\n" + l.nodes[0].line(t, empty.Text()) + l.nodes[1].line(t, empty.Text())
+	}
+	if _, err := c.Checkpoint(t.Context(), client.CheckpointQuery{}); !errors.Is(err, client.ErrIntegrity) {
+		t.Errorf("a checkpoint over nothing: %v", err)
+	}
+}

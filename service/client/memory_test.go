@@ -137,6 +137,29 @@ func TestSwappedMeanwhile(t *testing.T) {
 	}
 }
 
+// TestAnHonestOtherProcess: a checkpoint in between, remembered meanwhile, is no
+// contradiction.
+func TestAnHonestOtherProcess(t *testing.T) {
+	l, m := newLog(t, 8), newMemory(t)
+	if err := see(t, l, m); err != nil {
+		t.Fatal(err)
+	}
+	l.grow(3, "more")
+	between := l.note(11)
+	l.grow(4, "more")
+	l.tamper = func(msg proto.Message) {
+		if _, ok := msg.(*sagov1.CheckpointResponse); ok {
+			if done, err := m.Swap(loaded(t, m), between); err != nil || !done {
+				t.Error(done, err)
+			}
+			l.tamper = nil
+		}
+	}
+	if err := see(t, l, m); err != nil || !strings.HasPrefix(loaded(t, m), l.checkpoint(15).Text()) {
+		t.Errorf("%v, remembered %q", err, loaded(t, m))
+	}
+}
+
 func TestMemoryOfManyProcesses(t *testing.T) {
 	l, dir := newLog(t, 1), t.TempDir()
 	for range 15 {

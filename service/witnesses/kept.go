@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 
@@ -43,27 +44,31 @@ func readKept(path string) (kept, error) {
 	if err != nil {
 		return k, err
 	}
+	if err := k.decode(raw); err != nil {
+		return kept{alarms: map[string]string{}}, fmt.Errorf("%s: %w", path, err)
+	}
+	return k, nil
+}
+
+// decode adds what encode wrote; beside an error it may have added a part.
+func (k *kept) decode(raw []byte) error {
 	text, sum, ok := bytes.Cut(raw, []byte("\n"))
 	if !ok || string(sum) != fmt.Sprintf("%x\n", sha256.Sum256(text)) {
-		return k, fmt.Errorf("%s: %w", path, errKept)
+		return errKept
 	}
 	var f keptFile
 	if err := json.Unmarshal(text, &f); err != nil {
-		return k, fmt.Errorf("%s: %w: %w", path, errKept, err)
+		return fmt.Errorf("%w: %w", errKept, err)
 	}
-	var notes []format.Note
 	for _, line := range f.Notes {
 		n, err := format.ParseOneLine(line)
 		if err != nil {
-			return k, fmt.Errorf("%s: %w: %w", path, errKept, err)
+			return fmt.Errorf("%w: %w", errKept, err)
 		}
-		notes = append(notes, n)
+		k.notes = append(k.notes, n)
 	}
-	k.notes = notes
-	for name, alarm := range f.Alarms {
-		k.alarms[name] = alarm
-	}
-	return k, nil
+	maps.Copy(k.alarms, f.Alarms)
+	return nil
 }
 
 func (k kept) encode() ([]byte, error) {

@@ -104,9 +104,10 @@ type Log struct {
 	mu      sync.RWMutex
 	size    uint64
 	durable uint64
-	tail    [][]byte // encoded records from durable on; never changed once in
-	waiting int      // bytes of tail
-	carried *carried // what is left of the oldest files; nil while nothing was erased
+	root    format.Digest // of the durable records
+	tail    [][]byte      // encoded records from durable on; never changed once in
+	waiting int           // bytes of tail
+	carried *carried      // what is left of the oldest files; nil while nothing was erased
 }
 
 // Open reads and verifies every record, reports each to each (nil for none; the
@@ -158,7 +159,7 @@ func Open(o Options, each func(seq uint64, encoded []byte) error) (*Log, error) 
 	if err != nil {
 		return nil, errors.Join(err, l.closeDerived(), files.Abandon())
 	}
-	l.durable = l.size
+	l.durable, l.root = l.size, format.Digest(l.tree.root())
 	return l, nil
 }
 
@@ -170,7 +171,7 @@ func (l *Log) checkTree(good int64, refill bool) error {
 		return err
 	}
 	newest, _ := l.files.Newest()
-	return l.lost(l.files.Damage(newest.Number, good, recordName(l.size), errors.New("missing, though history.tree has its hash")))
+	return l.lost(l.files.Damage(max(newest.Number, 1), good, recordName(l.size), errors.New("missing, though history.tree has its hash")))
 }
 
 func (l *Log) lost(err error) error { return &LostError{Have: l.size, Entry: l.entry, Err: err} }
@@ -261,7 +262,7 @@ func (l *Log) Sync() error {
 		l.note(place{l.durable + uint64(i), file, off})
 		off += int64(frameSize + len(encoded))
 	}
-	l.durable, l.tail, l.waiting = l.size, nil, 0
+	l.durable, l.root, l.tail, l.waiting = l.size, format.Digest(l.tree.root()), nil, 0
 	return nil
 }
 
@@ -286,6 +287,14 @@ func (l *Log) Durable() uint64 {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.durable
+}
+
+// DurableRoot is Durable and the tree's root over these records, as they were
+// appended: it does not read the tree file.
+func (l *Log) DurableRoot() (uint64, format.Digest) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.durable, l.root
 }
 
 // Root is the tree's root over all records.

@@ -73,6 +73,9 @@ func TestRootsAreThoseOfTlog(t *testing.T) {
 		if seq%7 == 0 {
 			fill(t, l, seq+1)
 		}
+		if size, got := l.DurableRoot(); size != l.Durable() || got != roots[size] {
+			t.Fatalf("durable root at %d: %x", size, got)
+		}
 	}
 	check := func(l *Log) {
 		t.Helper()
@@ -88,6 +91,9 @@ func TestRootsAreThoseOfTlog(t *testing.T) {
 	o.OnDamage = func(d *format.DamageError) { t.Error(d) }
 	l = mustOpen(t, o)
 	check(l)
+	if size, got := l.DurableRoot(); size != n || got != roots[n] {
+		t.Fatalf("durable root at %d after a start: %x", size, got)
+	}
 	for _, seq := range []int64{0, 1, 150, 299} {
 		p, err := tlog.ProveRecord(n, seq, l.HashReader())
 		if err != nil {

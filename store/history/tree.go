@@ -3,6 +3,7 @@ package history
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -65,6 +66,22 @@ func (t *tree) add(leaf tlog.Hash) {
 	}
 	t.right[level] = h
 	t.size++
+}
+
+// root is the root over all leaves, from memory alone: whatever becomes of the
+// file, it is that of what was added.
+func (t *tree) root() tlog.Hash {
+	h, begun := tlog.Hash(sha256.Sum256(nil)), false
+	for level := range t.right {
+		switch {
+		case t.size>>level&1 == 0:
+		case begun:
+			h = tlog.NodeHash(t.right[level], h)
+		default:
+			h, begun = t.right[level], true
+		}
+	}
+	return h
 }
 
 func encodeHashes(hashes []tlog.Hash) []byte {
