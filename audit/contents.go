@@ -164,7 +164,7 @@ func (c *contents) checkExport() error {
 	case uint64(c.export.Institution) != m.institution:
 		return failed(ExportRecordMismatch, name, "it is of institution %d, export.json says %d", c.export.Institution, m.institution)
 	case e != m.effect():
-		return failed(ExportRecordMismatch, name, "it says %+v, export.json says %+v", e, m.effect())
+		return failed(ExportRecordMismatch, name, "it says %s, export.json says %s", said(e), said(m.effect()))
 	case m.until == 0 && m.end != own+1:
 		return failed(ExportRecordMismatch, name, "the range does not end with it")
 	}
@@ -172,3 +172,8 @@ func (c *contents) checkExport() error {
 }
 
 func recordName(r format.Record) string { return fmt.Sprintf("record %d", r.Sequence) }
+
+// said is the range of an export in words.
+func said(e format.ExportEffect) string {
+	return fmt.Sprintf("scope %d, since %d, until %d, first %d, end %d, minimum %d", e.Scope, e.Since, e.Until, e.First, e.End, e.Minimum)
+}

@@ -60,7 +60,7 @@ func (r *readable) hold(rec format.Record, encoded []byte) {
 		r.fail(IOError, "%v", err)
 	default:
 		if wrong := differs(bytes.TrimSuffix(text, []byte("\n")), rec, encoded); wrong != "" {
-			r.fail(ReadableMismatch, "record %d: %s", rec.Sequence, wrong)
+			r.fail(ReadableMismatch, "not what was signed of record %d: %s", rec.Sequence, wrong)
 		}
 	}
 }

@@ -34,7 +34,7 @@ func (s *historyServer) List(ctx context.Context, req *sagov1.HistoryServiceList
 			return nil, err
 		}
 	}
-	if !printable(req.GetAction(), maxBundleID) {
+	if _, known := format.ActionNamed(req.GetAction()); req.GetAction() != "" && !known {
 		return nil, invalid(format.ReasonInvalid, "no action has that name")
 	}
 	asked := query("transaction", req.GetTransaction(), "action", req.GetAction(), "since", since, "until", until, "from", req.GetFrom(),

@@ -54,6 +54,11 @@ func TestHistoryListShowsWhatHappened(t *testing.T) {
 	if err != nil || len(one) != 1 || one[0].GetSequence() != read.GetSequence() {
 		t.Errorf("reads of T1: %v, %v", one, err)
 	}
+	// A misspelt name must not look like a history in which it never happened.
+	for _, misspelt := range []string{"RAED", "read", "ACTION_99"} {
+		_, err := sagov1.NewHistoryServiceClient(h.as("auditor")).List(limited(t), &sagov1.HistoryServiceListRequest{Action: misspelt})
+		expect(t, err, codes.InvalidArgument, "INVALID")
+	}
 	all, _, err := auditor.Records(limited(t), &sagov1.HistoryServiceListRequest{All: true})
 	must(t, err)
 	if got := actions(all); !slices.Contains(got, "CLOCK") || !slices.Contains(got, "CHECKPOINT") || slices.Contains(got, "KEY") || slices.Contains(got, "ACT") {

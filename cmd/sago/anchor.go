@@ -30,6 +30,7 @@ func anchorText(p *page, r anchorJSON, clock int64) {
 		witnessed += p.lang.pick(" (증인 없음)", " (not witnessed)")
 	}
 	p.pair("증인", "witnesses", witnessed)
+	p.pair("공동 서명한 증인", "cosigned by", r.CosignedBy)
 	p.pair("파일", "file", r.File)
 }
 

@@ -100,6 +100,7 @@ func receiptText(p *page, r *sagov1.Receipt) {
 	p.pair("저장 시각", "stored at", local(r.GetStoredAt()))
 	p.pair("보유 기한(하한)", "retain until (floor)", untilText(p, r))
 	p.pair("이력 일련번호", "history sequence", r.GetHistorySequence())
+	p.pair("잎 해시", "leaf hash", hexOf(r.GetLeafHash()))
 }
 
 // untilText says in words that there is no deadline yet.

@@ -34,6 +34,7 @@ type anchorJSON struct {
 	Needed          int      `json:"needed"`
 	Witnesses       uint32   `json:"witnesses"`
 	WitnessesNeeded uint32   `json:"witnesses_needed"`
+	CosignedBy      string   `json:"cosigned_by"`
 	Note            string   `json:"note"`
 	Line            string   `json:"line"`
 	File            string   `json:"file"`
@@ -56,19 +57,19 @@ func (c *historyCheckpointCmd) Run(s *session) error {
 		if err != nil {
 			return damaged("%v", err)
 		}
-		if c.Witness != "" {
-			if err := c.submit(s, cl, cp.Checkpoint, &note); err != nil {
-				return err
-			}
+		cosigned, refused := c.submit(s, cl, cp.Checkpoint, &note)
+		var away *waitError // a witness that is takes nothing from what the nodes signed
+		if refused != nil && !errors.As(refused, &away) {
+			return refused
 		}
-		if err := c.anchor(s, cp, note); err != nil {
+		if err := c.anchor(s, cp, note, cosigned); err != nil {
 			return err
 		}
 		if cp.Witnesses < cp.WitnessesNeeded {
 			counts := fmt.Sprintf("%d/%d", cp.Witnesses, cp.WitnessesNeeded)
 			s.say("주의: 이 체크포인트에는 아직 증인 서명이 모자랍니다: "+counts, "caution: not witnessed yet: "+counts)
 		}
-		return nil
+		return refused
 	})
 }
 
@@ -101,11 +102,15 @@ func (c *historyCheckpointCmd) awaitWitnesses(s *session, cl *client.Client, cp 
 // witnessWithin bounds one call of a witness.
 const witnessWithin = 15 * time.Second
 
-// submit has a witness cosign the checkpoint and adds its line.
-func (c *historyCheckpointCmd) submit(s *session, cl *client.Client, cp format.Checkpoint, note *format.Note) error {
+// submit has the witness that was named cosign the checkpoint, adds its line and
+// answers its name.
+func (c *historyCheckpointCmd) submit(s *session, cl *client.Client, cp format.Checkpoint, note *format.Note) (string, error) {
+	if c.Witness == "" {
+		return "", nil
+	}
 	key, err := format.ParseVKey(c.WitnessKey)
 	if err != nil || key.Type != format.NoteCosignature {
-		return &inputError{"USAGE", "--witness-key: not the key of a witness"}
+		return "", &inputError{"USAGE", "--witness-key: not the key of a witness"}
 	}
 	w := cosign.Witness{URL: c.Witness, Key: key, HTTP: cosign.HTTP(nil, witnessWithin)}
 	line, err := w.Ask(s.ctx, *note, cp.Size, 0, func(ctx context.Context, old uint64) ([]format.Digest, error) {
@@ -114,19 +119,19 @@ func (c *historyCheckpointCmd) submit(s *session, cl *client.Client, cp format.C
 	var ahead *cosign.Ahead
 	switch {
 	case errors.As(err, &ahead), errors.Is(err, cosign.ErrContradiction):
-		return c.contradicted(s.ctx, cl, w, cp, err)
+		return "", c.contradicted(s.ctx, cl, w, cp, err)
 	case errors.Is(err, cosign.ErrAnswer):
-		return damaged("%v", err)
+		return "", damaged("%s: %v", c.Witness, err)
 	case err != nil:
-		return &waitError{"UNAVAILABLE", c.Witness + ": " + err.Error()}
+		return "", &waitError{"WITNESS", c.Witness + ": " + err.Error()}
 	}
 	for _, l := range note.Lines {
 		if key.Verify(note.Text, l) {
-			return nil // the appliance had it cosigned already
+			return key.Name, nil // the appliance had it cosigned already
 		}
 	}
 	note.Lines = append(note.Lines, line)
-	return nil
+	return key.Name, nil
 }
 
 // contradicted holds what the witness has cosigned against the appliance, which
@@ -140,16 +145,16 @@ func (c *historyCheckpointCmd) contradicted(ctx context.Context, cl *client.Clie
 		return err
 	}
 	// A past checkpoint was shown, or others have shown it more meanwhile.
-	return &waitError{"UNAVAILABLE", refused.Error() + ", which is of this history; take a new checkpoint"}
+	return &waitError{"WITNESS", refused.Error() + ", which is of this history; take a new checkpoint"}
 }
 
-// anchor keeps and shows the note.
-func (c *historyCheckpointCmd) anchor(s *session, cp *client.SignedCheckpoint, note format.Note) error {
+// anchor keeps and shows the note, and which witness that was asked cosigned it.
+func (c *historyCheckpointCmd) anchor(s *session, cp *client.SignedCheckpoint, note format.Note, cosigned string) error {
 	k := cp.Checkpoint
 	result := anchorJSON{
 		Size: k.Size, Root: hexOf(k.Root[:]), Entry: k.Entry, Clock: utc(clockOf(k.Clock)), State: hexOf(k.State[:]),
 		Signers: append([]string{}, cp.Signers...), Needed: cp.Needed, Witnesses: cp.Witnesses, WitnessesNeeded: cp.WitnessesNeeded,
-		Note: note.String(), Line: note.OneLine(),
+		CosignedBy: cosigned, Note: note.String(), Line: note.OneLine(),
 	}
 	if c.Dir != "" {
 		var err error

@@ -121,7 +121,8 @@ func explain(err error, lang language) (reason, detail string) {
 	case client.ReasonOf(err) == "INTERNAL":
 		return "FAILED", err.Error()
 	default:
-		return client.ReasonOf(err), err.Error()
+		// What the reason's sentence says already is not said twice.
+		return client.ReasonOf(err), strings.TrimPrefix(err.Error(), client.ErrIntegrity.Error()+": ")
 	}
 }
 

@@ -107,6 +107,7 @@ func (c *getCmd) report(s *session, w io.Writer, h *sagov1.GetHeader, names []st
 		p.pair("지문", "fingerprint", h.GetFingerprint())
 		p.pair("크기(바이트)", "size (bytes)", h.GetSize())
 		p.pair("이력 일련번호", "history sequence", h.GetHistorySequence())
+		p.pair("잎 해시", "leaf hash", result.LeafHash)
 		for _, d := range result.Documents {
 			p.pair("문서", "document", fmt.Sprintf("%s (%s) %s", d.Name, d.MediaType, d.File))
 		}

@@ -40,6 +40,7 @@ var messages = map[string]message{
 
 	// Try again.
 	"UNAVAILABLE":     {"노드에, 또는 노드 과반수에 닿을 수 없습니다. 기록할 수 없는 일은 하지 않습니다. 잠시 뒤 다시 하십시오", "no node, or no majority of them, can be reached; what cannot be recorded is not done; try again later"},
+	"WITNESS":         {"증인이 서명하지 않았습니다. 체크포인트 자체는 유효합니다. 증인과 주소를 확인하고 다시 하십시오", "the witness did not cosign; the checkpoint itself holds; look at the witness and its address, and try again"},
 	"NOT_READY":       {"클러스터가 준비되지 않았습니다. 잠시 뒤 다시 하십시오", "the cluster is not ready; try again later"},
 	"TIMEOUT":         {"시간 안에 끝나지 않았습니다. 다시 하거나 --timeout을 늘리십시오", "it did not end in time; try again or give a longer --timeout"},
 	"RATE_LIMITED":    {"요청이 너무 많습니다. 잠시 뒤 다시 하십시오", "too many requests; try again later"},

@@ -89,7 +89,7 @@ func reportText(p *page, r audit.Report) {
 	if r.Scope != "" {
 		p.pair("범위", "scope", r.Scope)
 		p.pair("클러스터", "cluster", r.Cluster)
-		p.pair("기관", "institution", r.InstitutionCode)
+		p.pair("기관", "institution", fmt.Sprintf(p.lang.pick("%d (코드 %s: 증명되지 않음)", "%d (code %s: shown, not proven)"), r.Institution, r.InstitutionCode))
 		p.pair("처음", "first", r.First)
 		p.pair("끝 (포함하지 않음)", "end (not included)", r.End)
 		p.pair("보존된 처음", "kept from", r.Minimum)

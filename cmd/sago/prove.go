@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -90,7 +91,7 @@ type keptJSON struct {
 
 // verifyKept holds checkpoints from files against the running appliance.
 func verifyKept(s *session, files []string) error {
-	var notes []string
+	var notes, from []string // and the file of each
 	for _, name := range files {
 		b, err := os.ReadFile(name)
 		if err != nil {
@@ -98,17 +99,20 @@ func verifyKept(s *session, files []string) error {
 		}
 		found := notesIn(string(b))
 		if len(found) == 0 {
-			return damaged("%s holds no checkpoint", name)
+			return damaged("%s: it holds no checkpoint", name)
 		}
 		notes = append(notes, found...)
+		for range found {
+			from = append(from, name)
+		}
 	}
 	return s.with(func(cl *client.Client) error {
 		result := keptJSON{Kept: []checkpointJSON{}}
 		var verr error
-		for _, note := range notes {
+		for i, note := range notes {
 			present, kept, err := cl.VerifyKept(s.ctx, note)
 			if verr = err; kept == nil {
-				return err
+				return fmt.Errorf("%w: in %s", err, from[i])
 			}
 			result.Kept = append(result.Kept, toCheckpoint(kept))
 			if present != nil {

@@ -37,6 +37,7 @@ func (c *usageRecordCmd) Run(s *session) error {
 			p.line("이용 내역을 기록했습니다: "+c.Transaction, "use recorded: "+c.Transaction)
 			p.pair("기록 시각", "recorded at", local(r.GetRecordedAt()))
 			p.pair("이력 일련번호", "history sequence", r.GetHistorySequence())
+			p.pair("잎 해시", "leaf hash", result.LeafHash)
 		})
 	})
 }

@@ -38,9 +38,9 @@ func witnessedText(p *page, c *sagov1.CheckpointState) {
 	case c.GetWitnessesNeeded() == 0:
 		p.pair("증인", "witnessed", p.lang.pick("아니오: 정책에 증인이 없음", "no: the policy needs no witness"))
 	case c.GetWitnessed():
-		p.pair("증인", "witnessed", fmt.Sprintf(p.lang.pick("%d건까지, 증인 %d 이상", "up to %d records, by %d or more"), c.GetWitnessedSize(), c.GetWitnessesNeeded()))
+		p.pair("증인", "witnessed", fmt.Sprintf(p.lang.pick("%d건까지, 증인 %d곳 이상", "up to %d records, by %d or more"), c.GetWitnessedSize(), c.GetWitnessesNeeded()))
 	default:
-		p.pair("증인", "witnessed", fmt.Sprintf(p.lang.pick("아니오: 증인 %d이 필요함", "NO: %d witnesses are needed"), c.GetWitnessesNeeded()))
+		p.pair("증인", "witnessed", fmt.Sprintf(p.lang.pick("아니오: 증인 %d곳이 필요함", "NO: %d witnesses are needed"), c.GetWitnessesNeeded()))
 	}
 	for _, w := range c.GetWitnesses() {
 		seen := p.lang.pick("아직 없음", "nothing yet")

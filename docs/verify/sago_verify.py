@@ -380,7 +380,7 @@ class Readable:
                       result=RESULTS.get(record.result, shown["result"]))
         wrong = [name for name, value in proven.items() if shown[name] != value]
         if wrong or shown["transaction"].encode("utf-8", "replace") != record.transaction:
-            self.fail("READABLE_MISMATCH", "%s: %s" % (record.where, ", ".join(wrong) or "transaction"))
+            self.fail("READABLE_MISMATCH", "not what was signed of %s: %s" % (record.where, ", ".join(wrong) or "transaction"))
 
     def finish(self):
         self.line += 1
@@ -388,6 +388,9 @@ class Readable:
             self.fail("READABLE_MISMATCH", "a line of no record in the range")
         if self.failure:
             raise self.failure
+
+def said(effect):
+    return "nothing of an export" if effect is None else ", ".join("%s %d" % pair for pair in zip(("scope", "since", "until", "first", "end", "minimum"), effect))
 
 def tile_path(prefix, n, width):
     path = "%03d" % (n % 1000)
@@ -585,7 +588,7 @@ class Verification:
         claimed = (1 if self.whole else 2, self.said["since"], until, self.first, self.end, self.minimum)
         ends = until or self.end == (record.sequence if self.whole else record.own) + 1
         need(record.export() == claimed and record.institution == self.said["institution"] and ends, "EXPORT_RECORD_MISMATCH",
-             where, "it says %s, export.json says %s" % (record.export(), claimed))
+             where, "it says %s, export.json says %s" % (said(record.export()), said(claimed)))
 
     def nothing_else(self, folder, depth):
         need(depth <= DEEPEST, "FILE_EXTRA", folder, "a folder of no part of the export")
@@ -672,7 +675,8 @@ def main():
         print(json.dumps(report, indent=2))
     else:                                           # what stands in an export must not steer the terminal
         for name, value in report.items():
-            print("%-18s" % name.replace("_", " ") + "".join(c if c.isprintable() else "?" for c in str(value)))
+            text = ", ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
+            print("%-18s" % name.replace("_", " ") + "".join(c if c.isprintable() else "?" for c in text))
     sys.exit({"ok": 0, "unreadable": 1}.get(report["result"], 7))
 
 if __name__ == "__main__":

@@ -202,6 +202,10 @@ func TestP54_WitnessConvictsAForkedCluster(t *testing.T) {
 	if seen["witnesses"] != 1.0 {
 		t.Fatalf("%v", seen)
 	}
+	asked := a.must(ctx, 0, "auditor", "history", "checkpoint", "--size", fmt.Sprint(seen["size"]), "--witness", "http://"+w.at, "--witness-key", w.vkey)
+	if asked["cosigned_by"] != "w.example/1" {
+		t.Fatalf("cosigned by %v", asked["cosigned_by"])
+	}
 	a.stop()
 
 	b.start(ctx)

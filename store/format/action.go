@@ -85,6 +85,16 @@ func (a Action) String() string {
 	return fmt.Sprintf("ACTION_%d", uint16(a))
 }
 
+// ActionNamed answers the action of a name; false when none has it.
+func ActionNamed(name string) (Action, bool) {
+	for a, n := range actionNames {
+		if n == name {
+			return a, true
+		}
+	}
+	return 0, false
+}
+
 // Reason says why something was refused. The numbers are in files; the names
 // travel in answers as REASON_CODE.
 type Reason uint16
