@@ -283,10 +283,20 @@ func (l *Log) keptBy(ctx context.Context, c *carried, from, to uint64, fn visito
 	if at, err := c.places.before(from); err == nil && at.offset > off {
 		off = at.offset
 	}
-	return c.each(l, off, func(seq uint64, _ int64, encoded []byte) error {
-		if err := ctx.Err(); err != nil || seq < from || seq >= to {
+	err := c.each(l, off, func(seq uint64, _ int64, encoded []byte) error {
+		if seq >= to {
+			return errPassed // and so are all behind it
+		}
+		if err := ctx.Err(); err != nil || seq < from {
 			return err
 		}
 		return fn(seq, encoded)
 	})
+	if errors.Is(err, errPassed) {
+		return nil
+	}
+	return err
 }
+
+// errPassed ends the reading of a carried file behind what was asked for.
+var errPassed = errors.New("behind what was asked for")
