@@ -2,6 +2,11 @@ package replication
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"sync"
 	"testing"
@@ -85,5 +90,62 @@ func TestANodeAloneDoesNotCallItsCheckpointTheNewest(t *testing.T) {
 		if err := c.nodes[0].Checkpoint(short, fresh); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("fresh %v: %v", fresh, err)
 		}
+	}
+}
+
+// TestI5_OneLyingNodeHoldsNoCheckpointUp: a signature that does not verify, sooner
+// than an honest one, is as one that was not given.
+func TestI5_OneLyingNodeHoldsNoCheckpointUp(t *testing.T) {
+	c := newTestCluster(t, 3)
+	c.startAll()
+	c.awaitReady()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	lead := c.leader()
+	liar, honest := c.nodes[(lead+1)%3].signer, c.nodes[(lead+2)%3].signer
+	liar.mu.Lock()
+	liar.key = func([]byte) ([]byte, error) { return []byte("no signature"), nil }
+	liar.mu.Unlock()
+	honest.mu.Lock()
+	key := honest.key
+	honest.key = func(m []byte) ([]byte, error) { // comes later than the liar's
+		<-time.After(50 * time.Millisecond)
+		return key(m)
+	}
+	honest.mu.Unlock()
+	c.mustPut(lead, "T1", "P5Y", []byte("x"))
+	if _, err := c.nodes[lead].takeCheckpoint(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestOnlyThePresentIncarnationsSignatureHolds: of a checkpoint or a digest.
+func TestOnlyThePresentIncarnationsSignatureHolds(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := format.MemberRow{Number: 2, Name: "n2", PublicKey: public, Current: format.ID{2}}
+	digest := sha256.Sum256([]byte("message"))
+	good := format.NodeSignature{Node: 2, Incarnation: format.ID{2}}
+	if good.Signature, err = ecdsa.SignASN1(rand.Reader, key, digest[:]); err != nil {
+		t.Fatal(err)
+	}
+	if err := holds(m, []byte("message"), good); err != nil {
+		t.Error(err)
+	}
+	other, number, spoilt := good, good, good
+	other.Incarnation, number.Node, spoilt.Signature = format.ID{1}, 3, good.Signature[1:]
+	for _, s := range []format.NodeSignature{other, number, spoilt} {
+		if holds(m, []byte("message"), s) == nil {
+			t.Errorf("%+v holds", s)
+		}
+	}
+	if holds(m, []byte("another"), good) == nil {
+		t.Error("a signature of something else holds")
 	}
 }

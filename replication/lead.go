@@ -319,7 +319,17 @@ func (n *Node) signatureOf(ctx context.Context, m format.MemberRow, entry uint64
 		return s, fmt.Errorf("node %s: no incarnation", m.Name)
 	}
 	copy(s.Incarnation[:], r.Incarnation)
-	return s, nil
+	return s, holds(m, []byte(text), s)
+}
+
+// holds says why a signature is not that of a member's present incarnation. Apply
+// refuses all signatures for one that does not hold, so one lying node could keep
+// every checkpoint and digest from being recorded.
+func holds(m format.MemberRow, message []byte, s format.NodeSignature) error {
+	if s.Node != m.Number || s.Incarnation != m.Current || !store.VerifyNode(m, message, s.Signature) {
+		return fmt.Errorf("node %s: its signature does not hold", m.Name)
+	}
+	return nil
 }
 
 // awaitMark waits until this node has applied a MARK entry.

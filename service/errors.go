@@ -135,7 +135,9 @@ func problemOf(err error) *problem {
 	case errors.As(err, &p):
 		return p
 	case errors.Is(err, store.ErrPruned):
-		return &problem{reason: format.ReasonNotFound.String(), code: codes.NotFound, why: "the record was erased at the end of its retention", err: err}
+		// Told as a record that does not exist, or is another institution's: whose it
+		// was is not known any more, and what of another's is kept is not told.
+		return &problem{reason: format.ReasonNotFound.String(), code: codes.NotFound, err: err}
 	case errors.Is(err, store.ErrNoKeys):
 		return &problem{reason: format.ReasonNotReady.String(), code: codes.Unavailable, why: "the institution has no keys yet", err: err}
 	case errors.As(err, &d):

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/sago-worm/sago/access"
 	"github.com/sago-worm/sago/replication"
@@ -80,6 +81,17 @@ func TestClip(t *testing.T) {
 	}{{"abc", 5, "abc"}, {"abc", 2, "ab"}, {"가나", 5, "가"}, {"\xff", 3, "?"}, {"", 0, ""}} {
 		if got := clip(c.in, c.n); got != c.want {
 			t.Errorf("clip(%q, %d) = %q", c.in, c.n, got)
+		}
+	}
+}
+
+// TestAnErasedRecordIsAnsweredAsNone: or a stranger could tell which records of
+// other institutions are kept for bundles that live.
+func TestAnErasedRecordIsAnsweredAsNone(t *testing.T) {
+	for _, language := range []string{"ko", "en"} {
+		none, erased := problemOf(refusal(format.ReasonNotFound, "")).status(language), problemOf(fmt.Errorf("%w: record 7", store.ErrPruned)).status(language)
+		if !proto.Equal(none.Proto(), erased.Proto()) {
+			t.Errorf("%v and %v", none, erased)
 		}
 	}
 }

@@ -85,6 +85,9 @@ func (s *historyServer) Verify(ctx context.Context, _ *sagov1.HistoryServiceVeri
 		}
 		return nil
 	})
+	if err == nil {
+		err = s.node.Store().VerifyCarried(ctx)
+	}
 	var damage *format.DamageError
 	switch {
 	case errors.As(err, &damage):

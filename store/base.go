@@ -165,6 +165,9 @@ func (s *Store) WriteBase(ctx context.Context, v *StateView, e format.StateEffec
 	if v.Mark != e.Mark {
 		return errors.New("the view is of another mark")
 	}
+	if err := s.SyncHistory(); err != nil { // the STATE record, which vouches for it
+		return err
+	}
 	numbers, err := s.baseNumbers()
 	if err != nil {
 		return err
@@ -251,10 +254,26 @@ func (s *Store) replay(ctx context.Context, to uint64, meta index.Meta) error {
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(s.loadBase(ctx, b, meta), b.f.Close()); err != nil {
+		if err = s.believe(ctx, b); err == nil {
+			err = s.loadBase(ctx, b, meta)
+		}
+		if err := errors.Join(err, b.f.Close()); err != nil {
 			return err
 		}
 		from = b.head.Mark.Size
 	}
 	return s.rebuild(ctx, from, max(from, to))
+}
+
+// believe insists that the history itself vouches for a base: rows and digest of
+// one that was written by another hand fit each other. Where the log has still to
+// write a part of the history again, the scrubber tells.
+func (s *Store) believe(ctx context.Context, b *baseReader) error {
+	if s.refilling != 0 {
+		return nil
+	}
+	if _, err := s.vouched(ctx, b.head, s.log.Size()); err != nil {
+		return baseDamage(b.number, format.FileHeaderSize, err)
+	}
+	return nil
 }

@@ -44,8 +44,14 @@ func (t *turn) checkDetailEpoch() error {
 		return nil
 	}
 	inst, ok, err := t.institutionOrNone(t.op.Institution)
-	if err != nil || !ok || t.op.DetailEpoch >= inst.Epoch {
+	if err == nil && !ok {
+		inst, err = t.institution(0) // whose the denial will be
+	}
+	if err != nil || t.op.DetailEpoch == inst.Epoch {
 		return err
+	}
+	if t.op.DetailEpoch > inst.Epoch { // no key ever opens it, and no other epoch of the institution could end
+		return refuse(format.ReasonStale, "the detail is sealed under a key that is not there")
 	}
 	next, err := t.epochsAfter(inst.Number, t.op.DetailEpoch)
 	if err == nil && next > 1 {

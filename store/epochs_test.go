@@ -202,3 +202,15 @@ func TestI1_KeysThatAreNeededDoNotGo(t *testing.T) {
 	op.DetailEpoch = inst.Epoch - 4
 	w.silent(op, format.ReasonStale)
 }
+
+// TestADetailUnderAKeyThatIsNotThereIsRefused: carried, it would keep every epoch
+// of the institution from ending.
+func TestADetailUnderAKeyThatIsNotThereIsRefused(t *testing.T) {
+	w := newWorld(t, t, 1)
+	for _, institution := range []uint32{1, 99} {
+		op := w.about(KindDeny, app, "T1", format.DenyEffect{Verb: format.ActRead, Count: 1})
+		op.Institution, op.Reason = institution, format.ReasonNotPermitted
+		op.DetailClass, op.DetailEpoch, op.Detail = format.DetailOther, kitEpoch+1, []byte("sealed under nothing")
+		w.silent(op, format.ReasonStale)
+	}
+}

@@ -65,9 +65,40 @@ func (s *Store) verifyHistory(ctx context.Context) error {
 	if err := s.log.Verify(ctx, 0, s.log.Durable()); err != nil {
 		return err
 	}
+	if err := s.VerifyCarried(ctx); err != nil {
+		return err
+	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.holdAgainstCheckpoint()
+}
+
+// VerifyCarried finds a record that was cut out of the carried file, a
+// *format.DamageError: a file with one less is whole in itself, and only the rows
+// know that it was not erased at the end of its retention.
+func (s *Store) VerifyCarried(ctx context.Context) error {
+	whole := s.log.Whole()
+	if whole == 0 {
+		return nil
+	}
+	if m, bound := s.log.Minimum(), s.Pruned().Bound; m > bound {
+		return &format.DamageError{File: "history", Offset: -1, What: fmt.Sprintf("record %d", m-1), Err: errors.New("a record that nothing erased is missing")}
+	}
+	return s.idx.Ascend(tCarried, nil, key64(whole), func(k, _ []byte) (bool, error) {
+		r := format.NewReader(k)
+		seq := r.U64()
+		if err := errors.Join(r.Done(), ctx.Err()); err != nil {
+			return false, err
+		}
+		_, err := s.log.Read(seq)
+		if !errors.Is(err, history.ErrPruned) {
+			return true, err
+		}
+		if row, rerr := s.idx.Get(tCarried, key64(seq)); row == nil {
+			return true, rerr // dropped while this looks
+		}
+		return false, &format.DamageError{File: "history", Offset: -1, What: fmt.Sprintf("record %d", seq), Err: errors.New("a carried record is missing")}
+	})
 }
 
 func (s *Store) verifyKeys(ctx context.Context, v *Verification, found finder) error {

@@ -379,7 +379,7 @@ class Readable:
                       leaf_hash=record.leaf.hex(), action=ACTIONS.get(record.action, shown["action"]),
                       result=RESULTS.get(record.result, shown["result"]))
         wrong = [name for name, value in proven.items() if shown[name] != value]
-        if wrong or shown["transaction"].encode("utf-8", "replace") != record.transaction:
+        if wrong or shown["transaction"].encode("utf-8", "surrogatepass") != record.transaction:
             self.fail("READABLE_MISMATCH", "not what was signed of %s: %s" % (record.where, ", ".join(wrong) or "transaction"))
 
     def finish(self):

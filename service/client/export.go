@@ -105,6 +105,7 @@ type exporter struct {
 
 	manifest   *manifest // nil until the first header
 	checkpoint *SignedCheckpoint
+	known      uint64 // records that there were before a new export was asked for
 	lines      lineFile
 	position
 
@@ -148,7 +149,11 @@ func (x *exporter) attempt(ctx context.Context, conn *grpc.ClientConn, opts []gr
 func (x *exporter) request() (*sagov1.ExportRequest, error) {
 	req := &sagov1.ExportRequest{Tree: x.opts.Tree, Since: stampOf(micros(x.opts.Since)), Until: stampOf(micros(x.opts.Until)), Institution: x.opts.Institution}
 	if x.manifest == nil {
-		return req, nil
+		had, err := x.client.remembered()
+		if had != nil {
+			x.known = had.Checkpoint.Size
+		}
+		return req, err
 	}
 	if err := x.locate(); err != nil {
 		return nil, err
@@ -169,6 +174,10 @@ func (x *exporter) header(ctx context.Context, h *sagov1.ExportHeader) error {
 	m := manifestOf(h, x.opts.Tree, s.Checkpoint)
 	if err := m.check(x.opts); err != nil {
 		return err
+	}
+	if x.manifest == nil && m.ExportSequence < x.known {
+		// One of an earlier export would hide what came after it.
+		return integrity("a new export was answered by record %d, which is older than the %d that are remembered", m.ExportSequence, x.known)
 	}
 	if x.manifest != nil && (*x.manifest != m || x.checkpoint != nil && x.checkpoint.Checkpoint != s.Checkpoint) {
 		return integrity("the export that was begun as record %d is now described otherwise", x.manifest.ExportSequence)

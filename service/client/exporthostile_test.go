@@ -249,3 +249,23 @@ func TestExportFailsOver(t *testing.T) {
 		t.Error("differs from an export without a break")
 	}
 }
+
+// TestAnOldExportRecordIsNoNewExport: it would hide all that came after it, and
+// everything in it verifies.
+func TestAnOldExportRecordIsNoNewExport(t *testing.T) {
+	for _, scope := range []format.ExportScope{format.ExportInstitution, format.ExportTree} {
+		l := newExportLog(t, 900, 102, format.ExportEffect{Scope: scope})
+		memory := client.NewFileMemory(filepath.Join(scratch(t), "memory"), l.cluster)
+		ca, n := newAuthority(t, always), l.node(nil)
+		c := openContext(t, client.Context{
+			Endpoints: []string{n.serve(t, ca.server(), ca.cert)}, Authorities: []*x509.Certificate{ca.cert}, Certificate: ca.client(),
+			ClusterID: l.cluster, Nodes: keys(l.signers...), Memory: memory,
+		})
+		if _, err := c.Export(t.Context(), l.options(filepath.Join(scratch(t), "x"))); err != nil {
+			t.Fatal(err) // nothing is remembered that it could be held against
+		}
+		if _, err := c.Export(t.Context(), l.options(filepath.Join(scratch(t), "x"))); !errors.Is(err, client.ErrIntegrity) {
+			t.Errorf("scope %d: %v", scope, err)
+		}
+	}
+}

@@ -280,13 +280,30 @@ func (l *Log) Kept(ctx context.Context, from, to uint64, fn func(seq uint64, enc
 
 func (l *Log) keptBy(ctx context.Context, c *carried, from, to uint64, fn visitor) error {
 	off := int64(format.FileHeaderSize)
-	if at, err := c.places.before(from); err == nil && at.offset > off {
+	if at, err := c.places.before(from); err == nil && at.offset > off && c.stands(at) {
 		off = at.offset
 	}
-	return c.each(l, off, func(seq uint64, _ int64, encoded []byte) error {
-		if err := ctx.Err(); err != nil || seq < from || seq >= to {
+	err := c.each(l, off, func(seq uint64, _ int64, encoded []byte) error {
+		if seq >= to {
+			return errPassed // and so are all behind it
+		}
+		if err := ctx.Err(); err != nil || seq < from {
 			return err
 		}
 		return fn(seq, encoded)
 	})
+	if errors.Is(err, errPassed) {
+		return nil
+	}
+	return err
 }
+
+// stands reports whether a place is that of its record. The next carried file is
+// read back while this one is still in use, and has the same file of places.
+func (c *carried) stands(at place) bool {
+	encoded, err := c.frames(at.offset, 16<<10).next()
+	return err == nil && sequenceOf(encoded) == at.seq
+}
+
+// errPassed ends the reading of a carried file behind what was asked for.
+var errPassed = errors.New("behind what was asked for")
