@@ -18,7 +18,7 @@ type cursor struct {
 	leaf format.Digest
 }
 
-// cursorJSON is its file (docs/formats/node-files.md).
+// cursorJSON is its file (docs/formats/sink-line.md).
 type cursorJSON struct {
 	Next uint64 `json:"next"`
 	Leaf string `json:"leaf"`
