@@ -165,7 +165,9 @@ func (k *keeper) prune(ctx context.Context, s store.Summary) error {
 		}
 		return k.state(ctx) // no digest or no checkpoint covers it yet
 	}
-	_, err = n.duty(ctx, store.KindPrune, body)
+	if _, err = n.duty(ctx, store.KindPrune, body); err != nil {
+		k.looked, k.rest = false, time.Now() // the policy may be another one
+	}
 	return err
 }
 

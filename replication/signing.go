@@ -44,9 +44,12 @@ type signer struct {
 	path string
 	key  func(message []byte) ([]byte, error)
 
-	mu   sync.Mutex
-	have signed
-	last format.Checkpoint // of have; zero before the first
+	// signing is held by the one signature that is being made, which may read many
+	// records; mu only while have and last change, so that nobody who asks waits.
+	signing sync.Mutex
+	mu      sync.Mutex
+	have    signed
+	last    format.Checkpoint // of have; zero before the first
 	// again is computed from the records as they were read again, from last on.
 	again *store.Frontier
 }
@@ -79,8 +82,8 @@ func (s *signer) newest(incarnation format.ID) (c format.Checkpoint, own bool) {
 // signature is answered. An error is ErrWontSign, ctx's, or the key's or the
 // disk's.
 func (s *signer) sign(ctx context.Context, t tree, incarnation format.ID, c format.Checkpoint) ([]byte, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.signing.Lock()
+	defer s.signing.Unlock()
 	v := signed{Text: c.Text(), Incarnation: hex.EncodeToString(incarnation[:])}
 	if v.Text == s.have.Text && v.Incarnation == s.have.Incarnation {
 		return s.have.Signature, nil
@@ -98,6 +101,8 @@ func (s *signer) sign(ctx context.Context, t tree, incarnation format.ID, c form
 	if err := writeSummed(s.path, "signed checkpoint", v); err != nil {
 		return nil, fmt.Errorf("%w: %w", errNotWritten, err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.have, s.last = v, c
 	return v.Signature, nil
 }

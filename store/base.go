@@ -94,6 +94,9 @@ func (b *baseReader) begin(own Manifest) error {
 		return baseDamage(b.number, 0, err)
 	}
 	frame, err := b.next()
+	if errors.Is(err, io.EOF) {
+		return baseDamage(b.number, b.off, io.ErrUnexpectedEOF)
+	}
 	if err != nil {
 		return err
 	}

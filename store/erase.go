@@ -60,7 +60,7 @@ func (s *Store) RewriteIndex() error {
 	if err := s.Flush(); err != nil {
 		return err
 	}
-	if err := s.idx.Rewrite(s.custodian.RemoveIndex); err != nil {
+	if err := s.idx.Rewrite(s.custodian); err != nil {
 		return err
 	}
 	s.flushing.Lock()

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sago-worm/sago/internal/durable"
 	"github.com/sago-worm/sago/store/format"
 )
@@ -98,6 +100,21 @@ func (l *Local) RemoveIndex(path string) error {
 	l.work.Lock()
 	defer l.work.Unlock()
 	if err := wipe(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("custodian: %w", err)
+	}
+	return nil
+}
+
+// ExchangeIndex lets index.db and the file that takes its place (index.db.new)
+// change names at once; on an error nothing has changed. The caller syncs the
+// directory.
+func (l *Local) ExchangeIndex(path string) error {
+	if filepath.Clean(path) != filepath.Join(l.dir, indexName) {
+		return fmt.Errorf("custodian: %w: %q", ErrName, path)
+	}
+	l.work.Lock()
+	defer l.work.Unlock()
+	if err := unix.Renameat2(unix.AT_FDCWD, path+newSuffix, unix.AT_FDCWD, path, unix.RENAME_EXCHANGE); err != nil {
 		return fmt.Errorf("custodian: %w", err)
 	}
 	return nil

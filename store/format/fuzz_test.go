@@ -55,6 +55,10 @@ func FuzzDecodeEffect(f *testing.F) {
 	fuzzCodecs(f, chosen(func(c codec) bool { return len(c.name) > 7 && c.name[:7] == "effect-" }))
 }
 
+func FuzzDecodeBase(f *testing.F) {
+	fuzzCodecs(f, chosen(func(c codec) bool { return c.page == "base" }))
+}
+
 func FuzzDecodeRow(f *testing.F) {
 	fuzzCodecs(f, chosen(func(c codec) bool { return c.page == "state-rows" }))
 }

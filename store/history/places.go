@@ -33,9 +33,10 @@ type places struct {
 // placesAtOnce is how many places are written at once.
 const placesAtOnce = 512
 
-// newPlaces begins an empty file of places.
+// newPlaces begins a file of places. What an earlier start left in it is written
+// over and, until then, not read.
 func newPlaces(dir, name string) (*places, error) {
-	f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -109,12 +109,18 @@ func (t *tree) flushed() {
 	t.mu.Unlock()
 }
 
-// reset empties the tree and its file.
+// reset empties the tree; zeros in its file are ignored.
 func (t *tree) reset() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	zeros := make([]byte, settleEvery*tlog.HashSize)
+	for at := int64(0); at < t.base; at += settleEvery {
+		if _, err := t.f.WriteAt(zeros[:min(settleEvery, t.base-at)*tlog.HashSize], at*tlog.HashSize); err != nil {
+			return err
+		}
+	}
 	t.size, t.right, t.base, t.pending = 0, [64]tlog.Hash{}, 0, nil
-	return errors.Join(t.f.Truncate(0), t.f.Sync())
+	return t.f.Sync()
 }
 
 // adopt takes the first n leaf hashes from the file: those of records which may

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 
 	bolt "go.etcd.io/bbolt"
-	"golang.org/x/sys/unix"
 
 	"github.com/sago-worm/sago/internal/durable"
 )
@@ -19,24 +18,33 @@ const NewSuffix = ".new"
 // rewriteBatch is how many rows are copied in one transaction.
 const rewriteBatch = 50_000
 
-// Rewrite makes the file anew with the rows alone, and has wipe destroy the old
-// one: bbolt keeps deleted rows in free pages. Readers go on; commits wait, and it
-// waits for views that are open. A crash at any point leaves one whole file in
-// place.
-func (d *DB) Rewrite(wipe func(path string) error) error {
-	old, err := d.replace(wipe)
+// Files is who may replace and destroy an index file.
+type Files interface {
+	// ExchangeIndex lets the file at path and the one beside it, path and NewSuffix,
+	// take each other's place at once, or changes nothing. The directory is not synced.
+	ExchangeIndex(path string) error
+	// RemoveIndex destroys a file that nobody has open.
+	RemoveIndex(path string) error
+}
+
+// Rewrite makes the file anew with the rows alone, and has the old one destroyed:
+// bbolt keeps deleted rows in free pages. Readers go on; commits wait while it
+// copies, and it waits for views that are open. A crash at any point leaves one
+// whole file in place.
+func (d *DB) Rewrite(files Files) error {
+	old, err := d.replace(files)
 	if err != nil {
 		return err
 	}
 	// Views of the old file are waited for, and nothing else waits meanwhile.
-	if err := errors.Join(old.Close(), wipe(d.path+NewSuffix)); err != nil {
+	if err := errors.Join(old.Close(), files.RemoveIndex(d.path+NewSuffix)); err != nil {
 		return fmt.Errorf("index: the file that was replaced: %w", err)
 	}
 	return nil
 }
 
 // replace puts a copy in the file's place and answers the file that was there.
-func (d *DB) replace(wipe func(path string) error) (old *bolt.DB, err error) {
+func (d *DB) replace(files Files) (old *bolt.DB, err error) {
 	d.commit.Lock()
 	defer d.commit.Unlock()
 	if d.failed != nil {
@@ -44,10 +52,10 @@ func (d *DB) replace(wipe func(path string) error) (old *bolt.DB, err error) {
 	}
 	next, err := d.copyInto(d.path + NewSuffix)
 	if err != nil {
-		return nil, fmt.Errorf("index: %w", errors.Join(err, wipe(d.path+NewSuffix)))
+		return nil, fmt.Errorf("index: %w", errors.Join(err, files.RemoveIndex(d.path+NewSuffix)))
 	}
-	if err := unix.Renameat2(unix.AT_FDCWD, d.path+NewSuffix, unix.AT_FDCWD, d.path, unix.RENAME_EXCHANGE); err != nil {
-		return nil, fmt.Errorf("index: %w", errors.Join(err, next.Close(), wipe(d.path+NewSuffix)))
+	if err := files.ExchangeIndex(d.path); err != nil {
+		return nil, fmt.Errorf("index: %w", errors.Join(err, next.Close(), files.RemoveIndex(d.path+NewSuffix)))
 	}
 	d.mu.Lock()
 	old = d.bolt.Swap(next)

@@ -8,7 +8,23 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
+
+// plainFiles exchanges and removes without more.
+type plainFiles struct{}
+
+func (plainFiles) ExchangeIndex(path string) error {
+	return unix.Renameat2(unix.AT_FDCWD, path+NewSuffix, unix.AT_FDCWD, path, unix.RENAME_EXCHANGE)
+}
+
+func (plainFiles) RemoveIndex(path string) error { return os.Remove(path) }
+
+// keeping removes nothing.
+type keeping struct{ plainFiles }
+
+func (keeping) RemoveIndex(string) error { return nil }
 
 // TestRewriteLeavesNothingOfDeletedRows, loses none, and readers go on beside it.
 func TestRewriteLeavesNothingOfDeletedRows(t *testing.T) {
@@ -45,7 +61,7 @@ func TestRewriteLeavesNothingOfDeletedRows(t *testing.T) {
 		})
 	}
 	for range 5 {
-		if err := d.Rewrite(os.Remove); err != nil {
+		if err := d.Rewrite(plainFiles{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -86,12 +102,12 @@ func TestRewriteThatFailsBeforeTheExchangeChangesNothing(t *testing.T) {
 	if err := os.WriteFile(path+NewSuffix, []byte("in the way"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Rewrite(func(string) error { return nil }); err == nil {
+	if err := d.Rewrite(keeping{}); err == nil {
 		t.Fatal("written over another file")
 	}
 	d.Put(1, []byte("b"), []byte("2"))
 	flush(t, d, Meta{Applied: 2})
-	if err := errors.Join(os.Remove(path+NewSuffix), d.Rewrite(os.Remove)); err != nil {
+	if err := errors.Join(os.Remove(path+NewSuffix), d.Rewrite(plainFiles{})); err != nil {
 		t.Fatal(err)
 	}
 }

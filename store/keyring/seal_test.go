@@ -40,6 +40,7 @@ func TestSealVectors(t *testing.T) {
 	for name, v := range map[string][2]string{
 		"chunk":      {hex.EncodeToString(c.Sealed), vectorChunk},
 		"detail":     {hex.EncodeToString(SealDetail(key, format.ID{0x0b}, 2, []byte("who"))), vectorDetail},
+		"carried":    {hex.EncodeToString(SealCarried(key, 41, DetailKey(key, format.ID{0x0b}, 2))), vectorCarried},
 		"commitment": {hex.EncodeToString(commitment[:]), vectorCommitment},
 		"subject":    {hex.EncodeToString(subject[:]), vectorSubject},
 	} {
@@ -104,4 +105,31 @@ func ExampleSealChunk() {
 	plain, err := OpenChunk(dataKey, cluster, c.ChunkHeader, true, c.Sealed)
 	fmt.Println(string(plain), err)
 	// Output: <문서/> <nil>
+}
+
+func TestCarriedKeyOpensOneDetailInItsPlace(t *testing.T) {
+	key, other := counting(), [32]byte{9}
+	op := format.ID{0x0b}
+	sealed := SealDetail(key, op, 2, []byte("who"))
+	carried := SealCarried(other, 41, DetailKey(key, op, 2))
+	own, err := OpenCarried(other, 41, carried)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plain, err := OpenDetailWith(own, op, 2, sealed); err != nil || string(plain) != "who" {
+		t.Fatalf("%q, %v", plain, err)
+	}
+	if _, err := OpenDetailWith(own, op, 3, sealed); !errors.Is(err, ErrSealed) {
+		t.Errorf("another place: %v", err)
+	}
+	for name, open := range map[string]func() error{
+		"another record": func() error { _, err := OpenCarried(other, 42, carried); return err },
+		"another key":    func() error { _, err := OpenCarried(key, 41, carried); return err },
+		"cut short":      func() error { _, err := OpenCarried(other, 41, carried[:20]); return err },
+		"nothing":        func() error { _, err := OpenCarried(other, 41, nil); return err },
+	} {
+		if err := open(); !errors.Is(err, ErrSealed) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
