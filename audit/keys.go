@@ -157,15 +157,9 @@ func among(keys []format.NoteKey, k format.NoteKey) bool {
 func signers(n format.Note, keys []format.NoteKey) (names []string, spoilt string) {
 	names = []string{}
 	for _, k := range keys {
-		signed := false
-		for _, l := range n.Lines {
-			if !k.Signed(l) {
-				continue
-			}
-			if !k.Verify(n.Text, l) {
-				return names, k.Name
-			}
-			signed = true
+		_, signed, spoilt := n.SignedBy(k)
+		if spoilt {
+			return names, k.Name
 		}
 		if signed {
 			names = append(names, k.Name)

@@ -1,14 +1,11 @@
 package replication
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"github.com/sago-worm/sago/internal/durable"
@@ -60,26 +57,19 @@ func readSummed(path, what string, v any) error {
 	if err != nil {
 		return err
 	}
-	body, sum, _ := strings.Cut(string(raw), "\n")
-	want := sha256.Sum256([]byte(body))
-	if strings.TrimSpace(sum) != hex.EncodeToString(want[:]) {
-		return &format.DamageError{File: path, Offset: -1, What: what}
-	}
-	if err := json.Unmarshal([]byte(body), v); err != nil {
+	if err := format.DecodeSummed(raw, v); err != nil {
 		return &format.DamageError{File: path, Offset: -1, What: what, Err: err}
 	}
 	return nil
 }
 
-// writeSummed writes a value as a line of JSON and a line with its SHA-256,
-// durably.
+// writeSummed writes a value as a summed text, durably.
 func writeSummed(path, what string, v any) error {
-	body, err := json.Marshal(v)
+	text, err := format.EncodeSummed(v)
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256(body)
-	if err := durable.WriteFile(path, []byte(string(body)+"\n"+hex.EncodeToString(sum[:])+"\n"), 0o600); err != nil {
+	if err := durable.WriteFile(path, text, 0o600); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil

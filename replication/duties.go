@@ -171,13 +171,19 @@ func (n *Node) destroyDue(ctx context.Context) error {
 	if err := n.store.Destroy(ctx, bundles, blocks); err != nil {
 		return fmt.Errorf("destroying: %w", err)
 	}
-	e := format.AttestEffect{Node: n.own.number, Incarnation: n.own.incarnation}
+	var e format.AttestEffect
 	for _, b := range bundles {
 		e.Bundles = append(e.Bundles, b.Store)
 	}
 	for _, b := range blocks {
 		e.Blocks = append(e.Blocks, b.ID)
 	}
+	return n.attest(ctx, e)
+}
+
+// attest signs and records that what e names is destroyed on this node.
+func (n *Node) attest(ctx context.Context, e format.AttestEffect) (err error) {
+	e.Node, e.Incarnation = n.own.number, n.own.incarnation
 	if e.Signature, err = n.keys.sign(e.Message(n.own.cluster)); err != nil {
 		return err
 	}

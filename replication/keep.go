@@ -268,15 +268,9 @@ func (k *keeper) ownKeys(ctx context.Context) error {
 		}
 		return fmt.Errorf("destroying the keys of ended epochs: %w", err)
 	}
-	e := format.AttestEffect{Node: n.own.number, Incarnation: n.own.incarnation}
+	var e format.AttestEffect
 	for _, p := range pending {
 		e.Bundles = append(e.Bundles, p.Decision)
 	}
-	if e.Signature, err = n.keys.sign(e.Message(n.own.cluster)); err != nil {
-		return err
-	}
-	if _, err := n.duty(ctx, store.KindAttest, format.EncodeEffect(e)); err != nil {
-		return fmt.Errorf("attesting: %w", err)
-	}
-	return nil
+	return n.attest(ctx, e)
 }

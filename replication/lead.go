@@ -120,19 +120,9 @@ func (n *Node) sweep(ctx context.Context) error {
 func (n *Node) tick(ctx context.Context, s store.Summary) error {
 	round := s.Clock.Round
 	members := n.store.Members()
-	type answer struct {
-		vote format.SignedVote
-		err  error
-	}
 	asked, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	answers := make(chan answer, len(members))
-	for _, m := range members {
-		go func() {
-			v, err := n.voteOf(asked, m, round)
-			answers <- answer{v, err}
-		}()
-	}
+	answers := askAll(members, func(m format.MemberRow) (format.SignedVote, error) { return n.voteOf(asked, m, round) })
 	var votes []format.SignedVote
 	var errs []error
 	for range members {
@@ -141,7 +131,7 @@ func (n *Node) tick(ctx context.Context, s store.Summary) error {
 			errs = append(errs, a.err)
 			continue
 		}
-		if votes = append(votes, a.vote); len(votes) == len(members)/2+1 {
+		if votes = append(votes, a.what); len(votes) == len(members)/2+1 {
 			// A majority is enough; the others have a moment longer.
 			time.AfterFunc(lateVotes, cancel)
 		}
@@ -152,6 +142,25 @@ func (n *Node) tick(ctx context.Context, s store.Summary) error {
 	}
 	_, err := n.duty(ctx, store.KindClock, format.EncodeEffect(format.ClockEffect{Votes: chosen}))
 	return err
+}
+
+// said is what a member answered, or why it did not.
+type said[T any] struct {
+	what T
+	err  error
+}
+
+// askAll asks every member at once. There is one answer from each; who has enough
+// of them need not wait for the rest.
+func askAll[T any](members []format.MemberRow, ask func(format.MemberRow) (T, error)) <-chan said[T] {
+	answers := make(chan said[T], len(members))
+	for _, m := range members {
+		go func() {
+			what, err := ask(m)
+			answers <- said[T]{what, err}
+		}()
+	}
+	return answers
 }
 
 // lateVotes is how long a clock entry waits for votes beyond a majority's.
@@ -258,19 +267,9 @@ func (n *Node) takeCheckpoint(ctx context.Context) (format.CheckpointEffect, err
 	e.Checkpoint = mine
 	text := mine.Text()
 	members := n.store.Members()
-	type answer struct {
-		sig format.NodeSignature
-		err error
-	}
 	sctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	answers := make(chan answer, len(members))
-	for _, m := range members {
-		go func() {
-			s, err := n.signatureOf(sctx, m, entry, text)
-			answers <- answer{s, err}
-		}()
-	}
+	answers := askAll(members, func(m format.MemberRow) (format.NodeSignature, error) { return n.signatureOf(sctx, m, entry, text) })
 	var errs []error
 	signed := map[uint32]format.NodeSignature{}
 	need := len(members)/2 + 1
@@ -280,7 +279,7 @@ func (n *Node) takeCheckpoint(ctx context.Context) (format.CheckpointEffect, err
 			errs = append(errs, a.err)
 			continue
 		}
-		if signed[a.sig.Node] = a.sig; len(signed) == need {
+		if signed[a.what.Node] = a.what; len(signed) == need {
 			break
 		}
 	}

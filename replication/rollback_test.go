@@ -1,7 +1,6 @@
 package replication
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -10,10 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/mod/sumdb/tlog"
-
+	"github.com/sago-worm/sago/internal/testcluster"
 	"github.com/sago-worm/sago/store"
-	"github.com/sago-worm/sago/store/custodian"
 	"github.com/sago-worm/sago/store/format"
 )
 
@@ -21,38 +18,10 @@ import (
 // their hashes from its tree, and answers how many are left.
 func (c *testCluster) cutHistory(i, n int) uint64 {
 	c.t.Helper()
-	must := func(err error) {
-		if err != nil {
-			c.t.Fatal(err)
-		}
+	left, err := testcluster.CutHistory(c.dataDir(i), n)
+	if err != nil {
+		c.t.Fatal(err)
 	}
-	must(custodian.ClearTree(c.dataDir(i)))
-	files, err := filepath.Glob(filepath.Join(c.dataDir(i), "history", "*.his"))
-	must(err)
-	type place struct {
-		file string
-		off  int64
-	}
-	var records []place
-	for _, f := range files {
-		raw, err := os.ReadFile(f)
-		must(err)
-		for off := int64(format.FileHeaderSize); off+8 <= int64(len(raw)); {
-			records = append(records, place{f, off})
-			off += 8 + int64(binary.BigEndian.Uint32(raw[off:]))
-		}
-	}
-	left := len(records) - n
-	first := records[left]
-	for _, f := range files {
-		switch {
-		case f == first.file:
-			must(os.Truncate(f, first.off))
-		case f > first.file:
-			must(os.Remove(f))
-		}
-	}
-	must(os.Truncate(filepath.Join(c.dataDir(i), "history.tree"), tlog.StoredHashCount(int64(left))*tlog.HashSize))
 	return uint64(left)
 }
 

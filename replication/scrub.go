@@ -251,18 +251,8 @@ func (n *Node) TakeState(ctx context.Context) (format.StateEffect, error) {
 func (n *Node) gatherStates(ctx context.Context, entry uint64) ([]format.StateEffect, error) {
 	ctx, cancel := context.WithTimeout(ctx, scrubTime)
 	defer cancel()
-	type answer struct {
-		e   format.StateEffect
-		err error
-	}
 	members := n.store.Members()
-	answers := make(chan answer, len(members))
-	for _, m := range members {
-		go func() {
-			e, err := n.stateOf(ctx, m, entry)
-			answers <- answer{e, err}
-		}()
-	}
+	answers := askAll(members, func(m format.MemberRow) (format.StateEffect, error) { return n.stateOf(ctx, m, entry) })
 	var out []format.StateEffect
 	var errs []error
 	for range members {
@@ -271,11 +261,11 @@ func (n *Node) gatherStates(ctx context.Context, entry uint64) ([]format.StateEf
 			errs = append(errs, a.err)
 			continue
 		}
-		i := slices.IndexFunc(out, func(e format.StateEffect) bool { return sameState(e, a.e) })
+		i := slices.IndexFunc(out, func(e format.StateEffect) bool { return sameState(e, a.what) })
 		if i < 0 {
-			out, i = append(out, format.StateEffect{Mark: a.e.Mark, Rows: a.e.Rows, Count: a.e.Count}), len(out)
+			out, i = append(out, format.StateEffect{Mark: a.what.Mark, Rows: a.what.Rows, Count: a.what.Count}), len(out)
 		}
-		if out[i].Signatures = append(out[i].Signatures, a.e.Signatures...); len(out[i].Signatures) == len(members)/2+1 {
+		if out[i].Signatures = append(out[i].Signatures, a.what.Signatures...); len(out[i].Signatures) == len(members)/2+1 {
 			// A majority is enough; who comes later finds its own difference.
 			time.AfterFunc(lateStates, cancel)
 		}

@@ -62,11 +62,7 @@ func (s *historyServer) checkpoint(ctx context.Context, req *sagov1.CheckpointRe
 	st := s.node.Store()
 	switch {
 	case req.Size != nil:
-		e, err := st.CheckpointAt(req.GetSize())
-		if errors.Is(err, store.ErrNoCheckpoint) {
-			err = refusal(format.ReasonNotFound, "no checkpoint has that size")
-		}
-		return e, err
+		return s.ofSize(req.GetSize())
 	case req.Covering != nil:
 		if err := s.awaitRecord(ctx, req.GetCovering()); err != nil {
 			return format.CheckpointEffect{}, err
@@ -133,6 +129,11 @@ func (s *historyServer) over(sequence, size uint64) (format.CheckpointEffect, er
 	if sequence >= size {
 		return format.CheckpointEffect{}, invalid(format.ReasonInvalid, "a tree of %d records does not hold record %d", size, sequence)
 	}
+	return s.ofSize(size)
+}
+
+// ofSize is the checkpoint of exactly that size.
+func (s *historyServer) ofSize(size uint64) (format.CheckpointEffect, error) {
 	e, err := s.node.Store().CheckpointAt(size)
 	if errors.Is(err, store.ErrNoCheckpoint) {
 		err = refusal(format.ReasonNotFound, "no checkpoint has that size")

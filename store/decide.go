@@ -37,8 +37,8 @@ func (k Kind) action() format.Action {
 // kind halts the node that applies it.
 func (k Kind) Known() bool { return k >= KindCeremony && k <= KindCarry }
 
-// decide runs the operation. A *refusal is deterministic; any other error halts.
-func (t *turn) decide() error {
+// admit judges what is the same for every kind. Errors are as decide's.
+func (t *turn) admit() error {
 	if !t.op.Kind.Known() {
 		// Before any refusal: a newer version may take what this one would refuse.
 		return fmt.Errorf("operation of unknown kind %d", t.op.Kind)
@@ -58,7 +58,12 @@ func (t *turn) decide() error {
 	if t.ceremony == nil && t.op.Kind != KindCeremony {
 		return refuse(format.ReasonNotReady, "the ceremony has not taken place")
 	}
-	if err := t.checkDetailEpoch(); err != nil {
+	return t.checkDetailEpoch()
+}
+
+// decide runs the operation. A *refusal is deterministic; any other error halts.
+func (t *turn) decide() error {
+	if err := t.admit(); err != nil {
 		return err
 	}
 	switch t.op.Kind {

@@ -1,14 +1,11 @@
 package store
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/sago-worm/sago/internal/durable"
 	"github.com/sago-worm/sago/store/format"
@@ -55,14 +52,12 @@ func Create(dir string, m Manifest) error {
 			return fmt.Errorf("data directory: %w", err)
 		}
 	}
-	body, err := json.Marshal(manifestJSON{Format: format.FormatVersion, Cluster: hex.EncodeToString(m.Cluster[:]), Node: m.Node,
+	text, err := format.EncodeSummed(manifestJSON{Format: format.FormatVersion, Cluster: hex.EncodeToString(m.Cluster[:]), Node: m.Node,
 		Incarnation: hex.EncodeToString(m.Incarnation[:]), Production: m.Production, Ceremony: hex.EncodeToString(m.Ceremony[:])})
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256(body)
-	text := string(body) + "\n" + hex.EncodeToString(sum[:]) + "\n"
-	return durable.WriteFile(filepath.Join(dir, manifestFile), []byte(text), 0o600)
+	return durable.WriteFile(filepath.Join(dir, manifestFile), text, 0o600)
 }
 
 // ReadManifest reads a data directory's manifest: ErrNoData when there is none,
@@ -75,21 +70,16 @@ func ReadManifest(dir string) (Manifest, error) {
 	if err != nil {
 		return Manifest{}, err
 	}
-	m, err := parseManifest(string(raw))
+	m, err := parseManifest(raw)
 	if err != nil {
 		return m, &format.DamageError{File: manifestFile, Offset: -1, What: "manifest", Err: err}
 	}
 	return m, nil
 }
 
-func parseManifest(text string) (m Manifest, err error) {
-	body, sum, ok := strings.Cut(text, "\n")
-	want := sha256.Sum256([]byte(body))
-	if !ok || sum != hex.EncodeToString(want[:])+"\n" {
-		return m, errors.New("checksum")
-	}
+func parseManifest(raw []byte) (m Manifest, err error) {
 	var j manifestJSON
-	if err := json.Unmarshal([]byte(body), &j); err != nil {
+	if err := format.DecodeSummed(raw, &j); err != nil {
 		return m, err
 	}
 	if j.Format != format.FormatVersion {

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
@@ -60,7 +59,7 @@ func openHistory(o history.Options, r Refill) (*history.Log, error) {
 // checkLength holds the history's length against what is known to have been in it.
 // A history that the log can write on makes the store refilling; its index is of
 // no use then. The answer is the meta to go on with.
-func (s *Store) checkLength(ctx context.Context, o Options, meta index.Meta) (index.Meta, error) {
+func (s *Store) checkLength(o Options, meta index.Meta) (index.Meta, error) {
 	have, had := s.log.Size(), max(o.Refill.Had, meta.History)
 	if have >= had {
 		return meta, nil

@@ -116,7 +116,7 @@ func (s *Store) openRooms(ctx context.Context, o Options, clean bool) error {
 	if err != nil {
 		return err
 	}
-	if meta, err = s.checkLength(ctx, o, meta); err != nil {
+	if meta, err = s.checkLength(o, meta); err != nil {
 		return err
 	}
 	from := segment.Position{File: meta.Segment.File, Offset: meta.Segment.Offset}

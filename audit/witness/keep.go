@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/sago-worm/sago/internal/durable"
@@ -50,7 +49,7 @@ func readNewest(dir string, key format.NoteKey) (n note, err error) {
 	if err != nil {
 		return n, fmt.Errorf("%s: %w", path, err)
 	}
-	if !slices.ContainsFunc(n.Lines, func(l format.NoteLine) bool { return key.Verify(n.Text, l) }) {
+	if _, ok := n.LineOf(key); !ok {
 		return n, fmt.Errorf("%s: not cosigned by %s: restore the file, or begin in another directory under another name", path, key.Name)
 	}
 	return n, nil

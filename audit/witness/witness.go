@@ -173,18 +173,12 @@ func (w *Witness) Add(a format.AddCheckpoint) (format.NoteLine, error) {
 func (l Log) signed(n format.Note) (format.Note, error) {
 	out := format.Note{Text: n.Text}
 	for _, key := range l.Nodes {
-		found := false
-		for _, line := range n.Lines {
-			if !key.Signed(line) {
-				continue
-			}
-			if !key.Verify(n.Text, line) {
-				return out, fmt.Errorf("%w: the signature of %s does not verify", ErrUnsigned, key.Name)
-			}
-			if !found {
-				out.Lines = append(out.Lines, line)
-			}
-			found = true
+		line, signed, spoilt := n.SignedBy(key)
+		if spoilt {
+			return out, fmt.Errorf("%w: the signature of %s does not verify", ErrUnsigned, key.Name)
+		}
+		if signed {
+			out.Lines = append(out.Lines, line)
 		}
 	}
 	if 2*len(out.Lines) <= len(l.Nodes) {

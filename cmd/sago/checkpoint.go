@@ -125,12 +125,9 @@ func (c *historyCheckpointCmd) submit(s *session, cl *client.Client, cp format.C
 	case err != nil:
 		return "", &waitError{"WITNESS", c.Witness + ": " + err.Error()}
 	}
-	for _, l := range note.Lines {
-		if key.Verify(note.Text, l) {
-			return key.Name, nil // the appliance had it cosigned already
-		}
+	if _, ok := note.LineOf(key); !ok { // the appliance may have had it cosigned already
+		note.Lines = append(note.Lines, line)
 	}
-	note.Lines = append(note.Lines, line)
 	return key.Name, nil
 }
 

@@ -21,7 +21,7 @@ var mayKnow = map[string][]string{
 
 	"service/client/cosign": {"store/format"},
 	"service/witnesses":     {"service/client/cosign", "store", "store/format", "internal/durable"}, // store: its Reader
-	"replication":           {"store", "store/segment", "store/format", "retention", "proto/...", "internal/durable"},
+	"replication":           {"store", "store/format", "retention", "proto/...", "internal/durable"},
 	"service/sink":          {"store", "store/format", "internal/durable"}, // store: its Reader
 	"store": {
 		"store/format", "store/segment", "store/keyring", "store/history", "store/index", "store/custodian",
@@ -33,7 +33,7 @@ var mayKnow = map[string][]string{
 	"store/history":        {"store/segment/series", "store/format", "internal/durable"},
 	"store/index":          {"store/format", "internal/durable"},
 	"store/custodian":      {"store/format", "store/keyring", "internal/durable", "retention", "access"},
-	"audit":                {"store/format", "retention", "proto/...", "service/client"},
+	"audit":                {"store/format", "service/client"},
 	"audit/witness":        {"store/format", "service/client/cosign", "internal/durable"},
 	"mydata":               {"proto/...", "service/client"},
 	"proto/...":            {"proto/..."},
@@ -44,17 +44,14 @@ var mayKnow = map[string][]string{
 	"store/format":     nil,
 	"internal/durable": nil,
 
-	"internal/demo":       {"proto/...", "service/client", "audit", "internal/testntp", "internal/testcluster"},
-	"internal/bench":      {"proto/...", "service/client"},
-	"internal/system":     nil, // tests only
-	"internal/rules":      nil,
-	"internal/testreport": nil,
-	"internal/testntp":    nil,
-	"internal/testlog":    {"store/format"},
-	"internal/testcluster": {
-		"service/...", "replication", "store/...", "retention", "access", "timesource", "audit", "proto/...",
-		"internal/durable", "internal/testntp",
-	},
+	"internal/demo":        {"proto/...", "service/client", "internal/testcluster"},
+	"internal/bench":       {"proto/...", "service/client"},
+	"internal/system":      nil, // tests only
+	"internal/rules":       nil,
+	"internal/testreport":  nil,
+	"internal/testntp":     nil,
+	"internal/testlog":     {"store/format"},
+	"internal/testcluster": {"service/...", "store/...", "proto/...", "internal/testntp"},
 }
 
 // covers says whether the entry of the map, which may end in /..., stands for package p.

@@ -15,17 +15,22 @@ import (
 // frameHead is what stands before each record of a history file, in bytes.
 const frameHead = 8
 
-// CutHistory takes the last n records from the history files of node i, which is
-// stopped, and their hashes from its tree, inode flags or not. It answers how many
-// records are left.
+// CutHistory is [CutHistory] for node i, which is stopped.
 func (c *Cluster) CutHistory(i, n int) (left int, err error) {
 	if c.Running(i) {
 		return 0, fmt.Errorf("%s: %w", c.nodes[i].name, ErrRuns)
 	}
-	if err := clearFlags(c.DataDir(i)); err != nil {
+	return CutHistory(c.DataDir(i), n)
+}
+
+// CutHistory takes the last n records from the history files of a data directory,
+// and their hashes from its tree, inode flags or not. It answers how many records
+// are left.
+func CutHistory(dir string, n int) (left int, err error) {
+	if err := clearFlags(dir); err != nil {
 		return 0, err
 	}
-	files, err := filepath.Glob(filepath.Join(c.DataDir(i), "history", "*.his"))
+	files, err := filepath.Glob(filepath.Join(dir, "history", "*.his"))
 	if err != nil {
 		return 0, err
 	}
@@ -49,7 +54,7 @@ func (c *Cluster) CutHistory(i, n int) (left int, err error) {
 	}
 	first := records[left]
 	errs := []error{os.Truncate(first.file, first.off),
-		os.Truncate(filepath.Join(c.DataDir(i), "history.tree"), tlog.StoredHashCount(int64(left))*tlog.HashSize)}
+		os.Truncate(filepath.Join(dir, "history.tree"), tlog.StoredHashCount(int64(left))*tlog.HashSize)}
 	for _, f := range files {
 		if f > first.file {
 			errs = append(errs, os.Remove(f))

@@ -21,16 +21,9 @@ func VerifyCheckpoint(note string, nodes []NodeKey) (format.Checkpoint, []string
 	}
 	var signers []string
 	for _, node := range nodes {
-		key := format.NoteKey{Name: node.Name, Type: format.NoteECDSA, Key: node.PublicKey}
-		signed := false
-		for _, l := range n.Lines {
-			if !key.Signed(l) {
-				continue
-			}
-			if !key.Verify(n.Text, l) {
-				return cp, nil, integrity("the signature of %s on the checkpoint does not verify", node.Name)
-			}
-			signed = true
+		_, signed, spoilt := n.SignedBy(format.NoteKey{Name: node.Name, Type: format.NoteECDSA, Key: node.PublicKey})
+		if spoilt {
+			return cp, nil, integrity("the signature of %s on the checkpoint does not verify", node.Name)
 		}
 		if signed {
 			signers = append(signers, node.Name)

@@ -1,10 +1,7 @@
 package sink
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,7 +18,7 @@ type cursor struct {
 	leaf format.Digest
 }
 
-// cursorJSON is its file (docs/formats/node-files.md).
+// cursorJSON is its file (docs/formats/sink-line.md).
 type cursorJSON struct {
 	Next uint64 `json:"next"`
 	Leaf string `json:"leaf"`
@@ -39,13 +36,8 @@ func readCursor(path string) (cursor, error) {
 	if err != nil {
 		return cursor{}, err
 	}
-	text, sum, ok := bytes.Cut(raw, []byte("\n"))
-	want := sha256.Sum256(text)
-	if !ok || string(sum) != hex.EncodeToString(want[:])+"\n" {
-		return cursor{}, fmt.Errorf("%s: %w", path, errCursor)
-	}
 	var c cursorJSON
-	if err := json.Unmarshal(text, &c); err != nil {
+	if err := format.DecodeSummed(raw, &c); err != nil {
 		return cursor{}, fmt.Errorf("%s: %w: %w", path, errCursor, err)
 	}
 	leaf, err := hex.DecodeString(c.Leaf)
@@ -56,9 +48,9 @@ func readCursor(path string) (cursor, error) {
 }
 
 func (c cursor) write(path string) error {
-	text, err := json.Marshal(cursorJSON{c.next, hex.EncodeToString(c.leaf[:])})
+	text, err := format.EncodeSummed(cursorJSON{c.next, hex.EncodeToString(c.leaf[:])})
 	if err != nil {
 		return err
 	}
-	return durable.WriteFile(path, fmt.Appendf(nil, "%s\n%x\n", text, sha256.Sum256(text)), 0o600)
+	return durable.WriteFile(path, text, 0o600)
 }

@@ -42,7 +42,7 @@ func (w *Witnesses) explain(ctx context.Context, to cosign.Witness, refused erro
 	case ahead == nil || ahead.Size != theirs.Size:
 		w.say(to.Key.Name, fmt.Sprintf("not cosigned: %v, but it shows size %d of this very history", refused, theirs.Size))
 	default: // another node has shown it more than this one
-		line, ok := lineOf(note, to.Key)
+		line, ok := note.LineOf(to.Key)
 		if ok {
 			w.keep(to.Key, theirs, line)
 		}
@@ -92,7 +92,7 @@ func (w *Witnesses) shown(ctx context.Context, to cosign.Witness) (format.Checkp
 	members := w.log.Members()
 	signed := 0
 	for _, m := range members {
-		if _, ok := lineOf(n, format.NoteKey{Name: m.Name, Type: format.NoteECDSA, Key: m.PublicKey}); ok {
+		if _, ok := n.LineOf(format.NoteKey{Name: m.Name, Type: format.NoteECDSA, Key: m.PublicKey}); ok {
 			signed++
 		}
 	}

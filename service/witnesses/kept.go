@@ -1,10 +1,7 @@
 package witnesses
 
 import (
-	"bytes"
 	"cmp"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -52,12 +49,8 @@ func readKept(path string) (kept, error) {
 
 // decode adds what encode wrote; beside an error it may have added a part.
 func (k *kept) decode(raw []byte) error {
-	text, sum, ok := bytes.Cut(raw, []byte("\n"))
-	if !ok || string(sum) != fmt.Sprintf("%x\n", sha256.Sum256(text)) {
-		return errKept
-	}
 	var f keptFile
-	if err := json.Unmarshal(text, &f); err != nil {
+	if err := format.DecodeSummed(raw, &f); err != nil {
 		return fmt.Errorf("%w: %w", errKept, err)
 	}
 	for _, line := range f.Notes {
@@ -76,8 +69,7 @@ func (k kept) encode() ([]byte, error) {
 	for _, n := range k.notes {
 		f.Notes = append(f.Notes, n.OneLine())
 	}
-	text, err := json.Marshal(f)
-	return fmt.Appendf(nil, "%s\n%x\n", text, sha256.Sum256(text)), err
+	return format.EncodeSummed(f)
 }
 
 // keep adds a witness's line, which verified. What cannot be written is still

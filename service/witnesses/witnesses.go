@@ -193,7 +193,7 @@ func (w *Witnesses) Cosignatures(c format.Checkpoint) (lines []format.NoteLine) 
 			continue
 		}
 		for _, key := range policy.Witnesses {
-			if l, ok := lineOf(n, key); ok {
+			if l, ok := n.LineOf(key); ok {
 				lines = append(lines, l)
 			}
 		}
@@ -240,20 +240,10 @@ func (w *Witnesses) newest(key format.NoteKey) (c cosigned, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, n := range slices.Backward(w.kept.notes) {
-		line, signed := lineOf(n, key)
+		line, signed := n.LineOf(key)
 		if cp, err := format.ParseCheckpoint(n.Text); signed && err == nil {
 			return cosigned{n, cp, line}, true
 		}
 	}
 	return c, false
-}
-
-// lineOf is this key's valid line on the note.
-func lineOf(n format.Note, key format.NoteKey) (format.NoteLine, bool) {
-	for _, l := range n.Lines {
-		if key.Verify(n.Text, l) {
-			return l, true
-		}
-	}
-	return format.NoteLine{}, false
 }

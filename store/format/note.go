@@ -170,6 +170,31 @@ func (k NoteKey) Verify(text string, l NoteLine) bool {
 	return false
 }
 
+// LineOf answers the first line of the note that is this key's valid signature.
+func (n Note) LineOf(k NoteKey) (NoteLine, bool) {
+	for _, l := range n.Lines {
+		if k.Verify(n.Text, l) {
+			return l, true
+		}
+	}
+	return NoteLine{}, false
+}
+
+// SignedBy is LineOf for a key whose lines must all be good: one under its name and
+// id that does not verify spoils the note.
+func (n Note) SignedBy(k NoteKey) (line NoteLine, signed, spoilt bool) {
+	for _, l := range n.Lines {
+		switch {
+		case !k.Signed(l):
+		case !k.Verify(n.Text, l):
+			return NoteLine{}, false, true
+		case !signed:
+			line, signed = l, true
+		}
+	}
+	return line, signed, false
+}
+
 // Cosignature splits a witness's line: when it signed, in seconds since the Unix
 // epoch by the witness's own clock, and the Ed25519 signature.
 func (l NoteLine) Cosignature() (seconds uint64, signature []byte, ok bool) {

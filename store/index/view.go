@@ -44,16 +44,12 @@ func (v *View) Close() error {
 
 // Ascend is DB.Ascend over the view. Every row is held against its checksum.
 func (v *View) Ascend(t Table, from, to []byte, fn func(key, value []byte) (bool, error)) error {
-	return v.scan(t, bounds{from, to, false}, fn)
-}
-
-func (v *View) scan(t Table, b bounds, fn func(key, value []byte) (bool, error)) error {
-	sources, err := v.sources(t, b)
+	sources, err := v.sources(t, bounds{from, to})
 	if err != nil {
 		return err
 	}
 	for {
-		first := pick(sources, b)
+		first := pick(sources)
 		if first == nil {
 			return nil
 		}

@@ -169,10 +169,8 @@ func (w Witness) Newest(ctx context.Context, origin string) (format.Note, error)
 	if err != nil {
 		return n, fmt.Errorf("%w: %w", ErrAnswer, err)
 	}
-	for _, l := range n.Lines {
-		if w.Key.Verify(n.Text, l) {
-			return n, nil
-		}
+	if _, ok := n.LineOf(w.Key); ok {
+		return n, nil
 	}
 	return n, fmt.Errorf("%w: no signature of %s that verifies", ErrAnswer, w.Key.Name)
 }
