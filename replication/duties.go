@@ -91,8 +91,7 @@ func (d *duties) round(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	addr, _ := n.raft.LeaderWithID()
-	if addr == "" || !n.store.Summary().Begun {
+	if n.leader() == "" || !n.store.Summary().Begun {
 		return nil
 	}
 	var errs []error

@@ -303,8 +303,7 @@ func (n *Node) Failure() error { return n.failed() }
 // Ready reports whether the node can record: it has a leader, its state is
 // whole, and it has keys to seal with.
 func (n *Node) Ready() bool {
-	addr, _ := n.raft.LeaderWithID()
-	return n.failed() == nil && addr != "" && !n.fsm.copying.Load() && n.supply.ready() && n.epochsReady()
+	return n.failed() == nil && n.leader() != "" && !n.fsm.copying.Load() && n.supply.ready() && n.epochsReady()
 }
 
 // handOnWithin bounds handing leadership on. Raft's own future is never answered

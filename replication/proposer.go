@@ -212,9 +212,8 @@ func (n *Node) propose(ctx context.Context, batch, chunks []byte) error {
 	if n.raft.State() == raft.Leader {
 		return n.append(batch, chunks)
 	}
-	_, id := n.raft.LeaderWithID()
-	name, _, err := parseServerID(string(id))
-	if err != nil {
+	name := n.leaderName()
+	if name == "" {
 		return ErrUnavailable
 	}
 	if name == n.own.name {

@@ -44,9 +44,20 @@ const stateFenced = "fenced"
 // peerTimeout bounds how long a status waits for a peer.
 const peerTimeout = 700 * time.Millisecond
 
-func (n *Node) leaderName() string {
+// leader is whom this node follows, itself when it leads; empty while it knows of
+// none. A candidate follows nobody, though raft may still name the leader that
+// handed over: an entry of that one's that arrives behind its hand-over sets it
+// again, for as long as no election is won.
+func (n *Node) leader() raft.ServerID {
+	if n.raft.State() == raft.Candidate {
+		return ""
+	}
 	_, id := n.raft.LeaderWithID()
-	name, _, err := parseServerID(string(id))
+	return id
+}
+
+func (n *Node) leaderName() string {
+	name, _, err := parseServerID(string(n.leader()))
 	if err != nil {
 		return ""
 	}
