@@ -133,7 +133,7 @@ func (n *Node) writeOn(cut uint64) error {
 		return &RollbackError{Have: size, Had: had, Signed: last.Size}
 	}
 	n.log.Warn("the history was cut and is whole again: nothing is lost",
-		"missing", fmt.Sprintf("records from %d on", have), "records", n.store.DurableSize(), "written_again_from", store.LogFile)
+		"applied_again_from", have, "records", n.store.DurableSize(), "written_again_from", store.LogFile)
 	return nil
 }
 

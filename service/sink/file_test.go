@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -252,4 +253,22 @@ func TestRoot_P59_FullDisk(t *testing.T) {
 		t.Error("the file does not hold every line once")
 	}
 	stop(t, s)
+}
+
+// TestP48_SinkTellsOfARollback: what the sink was sent and the history lacks, or
+// has otherwise, is said as an error once it has lasted.
+func TestP48_SinkTellsOfARollback(t *testing.T) {
+	for name, sent := range map[string]int{"shorter": 5, "other": 3} {
+		t.Run(name, func(t *testing.T) {
+			p, before := &past{}, &past{}
+			p.add(3)
+			before.add(sent)
+			before.records[2][20] ^= byte(5 - sent)
+			o, log := optionsFor(t.TempDir(), p)
+			o.Patience = 50 * time.Millisecond
+			must(t, os.WriteFile(o.File, []byte(before.lines(t, 0, sent)), 0o600))
+			start(t, o)
+			await(t, "the rollback to be told", func() bool { return log.count("level=ERROR msg=\"ROLLBACK: ") == 1 })
+		})
+	}
 }

@@ -128,9 +128,11 @@ func (s *Sink) size() uint64 { return min(s.opts.History.Summary().Size, s.opts.
 // run sends until ctx ends.
 func (s *Sink) run(ctx context.Context) {
 	wait := firstBackoff
+	var contrary contradiction
 	for ctx.Err() == nil {
 		before := s.position()
 		err := s.attempt(ctx)
+		contrary.tell(s, err)
 		if errors.Is(err, errReopen) {
 			continue
 		}
@@ -334,5 +336,25 @@ func pause(ctx context.Context, d time.Duration) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// contradiction is what was sent against the history that is here. A node that is
+// copying its history is behind for a while; one that stays behind was rolled back.
+type contradiction struct {
+	since time.Time
+	told  bool
+}
+
+// tell says so once, when it has lasted longer than the sink's patience.
+func (c *contradiction) tell(s *Sink, err error) {
+	switch {
+	case !errors.Is(err, errAhead) && !errors.Is(err, errOther):
+		*c = contradiction{}
+	case c.since.IsZero():
+		c.since = time.Now()
+	case !c.told && time.Since(c.since) >= s.opts.Patience:
+		c.told = true
+		s.opts.Log.Error("ROLLBACK: the history sink holds what this node's history does not", "error", err, "here", s.size())
 	}
 }
