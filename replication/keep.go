@@ -31,6 +31,8 @@ type keeper struct {
 	rest    time.Time // when nothing could be pruned though a quarter has had its time
 	stated  time.Time // when a digest of all rows was last asked for
 
+	institution uint32 // where the next step with keys is looked for first
+
 	failed time.Time // when this node last failed to destroy
 }
 
@@ -198,24 +200,6 @@ func (k *keeper) state(ctx context.Context) error {
 	_, err := k.node.TakeState(ctx)
 	if err == nil {
 		_, err = k.node.takeCheckpoint(ctx)
-	}
-	return err
-}
-
-// keys carries the keys of carried records' details, or ends an epoch.
-func (k *keeper) keys(ctx context.Context) error {
-	n := k.node
-	carry, end, err := n.store.NextKeyDuty()
-	switch {
-	case err != nil:
-		return err
-	case end != nil:
-		_, err = n.duty(ctx, store.KindKey, end)
-	case carry != nil:
-		var body []byte
-		if body, err = n.store.NextCarry(carry.Institution, carry.Epoch); err == nil && body != nil {
-			_, err = n.duty(ctx, store.KindCarry, body)
-		}
 	}
 	return err
 }

@@ -3,12 +3,14 @@ package replication
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/raft"
 
 	"github.com/sago-worm/sago/store"
+	"github.com/sago-worm/sago/store/format"
 )
 
 // pass lets time pass on all nodes, on their boot clocks as well.
@@ -117,11 +119,34 @@ func TestHistoryRetentionOfACluster(t *testing.T) {
 			t.Fatalf("node %d has what was erased", i+1)
 		}
 	}
+	c.refusesLies("long")
 	c.mustPut(1, "after", "P5Y", []byte("after"))
 	c.awaitEqual()
 	v, err := c.nodes[1].VerifyAll(t.Context())
 	if err != nil || !v.Intact {
 		t.Fatalf("verify: %v %+v", err, v)
+	}
+}
+
+// refusesLies insists that a node signs no CARRY that says of a detail, which opens,
+// that it does not, or that names another key.
+func (c *testCluster) refusesLies(transaction string) {
+	c.t.Helper()
+	b, err := c.nodes[0].Store().Bundle(key(transaction))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	inst, err := c.nodes[0].Store().Institution(1)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, m := range c.nodes[0].store.Members() {
+		for _, sealed := range [][]byte{nil, make([]byte, 48)} {
+			e := format.CarryEffect{Institution: 1, Epoch: inst.Epoch, Keys: []format.CarriedKey{{Sequence: b.Store, Sealed: sealed}}}
+			if _, err := c.nodes[0].carrySignatureOf(c.t.Context(), m, e); err == nil || !strings.Contains(err.Error(), ErrWontSign.Error()) {
+				c.t.Errorf("node %s signs a lie: %v", m.Name, err)
+			}
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -266,12 +267,34 @@ func (n *Node) takeCheckpoint(ctx context.Context) (format.CheckpointEffect, err
 	}
 	e.Checkpoint = mine
 	text := mine.Text()
+	e.Signatures, err = n.gather(ctx, []byte(text), func(ctx context.Context, m format.MemberRow) (format.NodeSignature, error) {
+		return n.signatureOf(ctx, m, entry, text)
+	})
+	if err != nil {
+		return e, fmt.Errorf("checkpoint at entry %d: %w", entry, err)
+	}
+	_, err = n.duty(ctx, store.KindCheckpoint, format.EncodeEffect(e))
+	return e, err
+}
+
+// signTime bounds the gathering of signatures over one message.
+const signTime = 3 * time.Second
+
+// gather asks every member for its signature over a message and answers those of a
+// majority, ascending by node. One that does not hold counts as none.
+func (n *Node) gather(ctx context.Context, message []byte, ask func(context.Context, format.MemberRow) (format.NodeSignature, error)) ([]format.NodeSignature, error) {
 	members := n.store.Members()
-	sctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, signTime)
 	defer cancel()
-	answers := askAll(members, func(m format.MemberRow) (format.NodeSignature, error) { return n.signatureOf(sctx, m, entry, text) })
+	answers := askAll(members, func(m format.MemberRow) (format.NodeSignature, error) {
+		s, err := ask(ctx, m)
+		if err == nil {
+			err = holds(m, message, s)
+		}
+		return s, err
+	})
 	var errs []error
-	signed := map[uint32]format.NodeSignature{}
+	var signed []format.NodeSignature
 	need := len(members)/2 + 1
 	for range members {
 		a := <-answers
@@ -279,20 +302,12 @@ func (n *Node) takeCheckpoint(ctx context.Context) (format.CheckpointEffect, err
 			errs = append(errs, a.err)
 			continue
 		}
-		if signed[a.what.Node] = a.what; len(signed) == need {
-			break
+		if signed = append(signed, a.what); len(signed) == need {
+			slices.SortFunc(signed, func(a, b format.NodeSignature) int { return int(a.Node) - int(b.Node) })
+			return signed, nil
 		}
 	}
-	if len(signed) < need {
-		return e, fmt.Errorf("checkpoint at entry %d: %d of %d signatures: %w", entry, len(signed), need, errors.Join(errs...))
-	}
-	for _, m := range members {
-		if s, ok := signed[m.Number]; ok {
-			e.Signatures = append(e.Signatures, s)
-		}
-	}
-	_, err = n.duty(ctx, store.KindCheckpoint, format.EncodeEffect(e))
-	return e, err
+	return nil, fmt.Errorf("%d of %d signatures: %w", len(signed), need, errors.Join(errs...))
 }
 
 // mark proposes a MARK and answers its entry.
@@ -313,12 +328,17 @@ func (n *Node) signatureOf(ctx context.Context, m format.MemberRow, entry uint64
 	if err != nil {
 		return format.NodeSignature{}, fmt.Errorf("node %s: %w", m.Name, err)
 	}
-	s := format.NodeSignature{Node: m.Number, Signature: r.Signature}
-	if len(r.Incarnation) != len(s.Incarnation) {
+	return signedBy(m, r.Signature, r.Incarnation)
+}
+
+// signedBy is a member's answer as a signature.
+func signedBy(m format.MemberRow, signature, incarnation []byte) (format.NodeSignature, error) {
+	s := format.NodeSignature{Node: m.Number, Signature: signature}
+	if len(incarnation) != len(s.Incarnation) {
 		return s, fmt.Errorf("node %s: no incarnation", m.Name)
 	}
-	copy(s.Incarnation[:], r.Incarnation)
-	return s, holds(m, []byte(text), s)
+	copy(s.Incarnation[:], incarnation)
+	return s, nil
 }
 
 // holds says why a signature is not that of a member's present incarnation. Apply

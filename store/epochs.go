@@ -28,7 +28,7 @@ func (m *Machine) epochEnd(seq uint64) (*format.EpochEndRow, error) {
 }
 
 // sealedBy is the epoch whose key opens a carried record's detail, and the
-// record's own key where it has one.
+// record's own key where it has one; an empty one says that nothing opens it.
 func (m *Machine) sealedBy(row format.CarriedRow, seq uint64) (uint32, *format.CarriedKeyRow, error) {
 	k, err := m.carriedKey(seq)
 	if err != nil || k == nil {
@@ -69,8 +69,9 @@ func (m *Machine) epochsAfter(institution, epoch uint32) (n int, err error) {
 	return n, err
 }
 
-// decideCarry takes sealed keys of carried records. What they open only a node
-// with the keys can tell: each looks before it destroys the old ones.
+// decideCarry takes sealed keys of carried records, and which details open under
+// nothing. Both only a node with the keys can tell: a majority has tried each
+// (CheckCarry), and every node looks again before it destroys the old keys.
 func (t *turn) decideCarry() error {
 	e, err := format.DecodeCarryEffect(t.op.Body)
 	if err != nil || len(e.Keys) == 0 || len(e.Keys) > carryLimit {
@@ -88,14 +89,17 @@ func (t *turn) decideCarry() error {
 		if err != nil {
 			return err
 		}
-		if row == nil || row.Institution != e.Institution || row.Epoch == 0 || len(k.Sealed) == 0 || len(k.Sealed) > 64 {
+		if row == nil || row.Institution != e.Institution || row.Epoch == 0 || len(k.Sealed) > 64 {
 			return refuse(format.ReasonState, "a named record is not carried, or not the institution's")
 		}
-		if by, _, err := t.sealedBy(*row, k.Sequence); err != nil {
+		if by, old, err := t.sealedBy(*row, k.Sequence); err != nil {
 			return err
-		} else if by >= e.Epoch {
+		} else if by >= e.Epoch || old != nil && len(k.Sealed) == 0 {
 			return refuse(format.ReasonState, "a named record's key is carried already")
 		}
+	}
+	if err := t.verifyMajority(e.Message(t.own.cluster), e.Signatures); err != nil {
+		return refuse(format.ReasonSignature, err.Error())
 	}
 	return t.write(draft{action: format.ActCarry, effect: e})
 }
@@ -118,8 +122,13 @@ func (m *Machine) foldCarry(rec *format.Record) error {
 			return err
 		}
 		key := format.CarriedKeyRow{Epoch: e.Epoch, Sealed: k.Sealed}
-		err = errors.Join(m.set(tCarriedKey, key64(k.Sequence), key.Encode()), m.set(tSealedBy, sealedByKey(e.Institution, by, k.Sequence), nil),
-			m.set(tSealedBy, sealedByKey(e.Institution, e.Epoch, k.Sequence), []byte{}))
+		if len(k.Sealed) == 0 {
+			key.Epoch = by // no epoch waits for it any more
+		}
+		err = errors.Join(m.set(tCarriedKey, key64(k.Sequence), key.Encode()), m.unset(tSealedBy, sealedByKey(e.Institution, by, k.Sequence)))
+		if err == nil && len(k.Sealed) > 0 {
+			err = m.set(tSealedBy, sealedByKey(e.Institution, e.Epoch, k.Sequence), []byte{})
+		}
 		if err != nil {
 			return err
 		}

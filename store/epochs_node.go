@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -34,14 +35,14 @@ func (m *Machine) PendingEpochs(node uint32, size uint64) ([]PendingEpoch, error
 	return out, err
 }
 
-// NextCarry is the next CARRY, as its body: keys of carried records that only an
-// epoch's key opens, sealed under the institution's newest; nil when there are
-// none. It looks only at epochs that may end otherwise. Besides the front, only
+// NextCarry is the next CARRY, without signatures: keys of carried records that only an
+// epoch's key opens, sealed under the institution's newest, and the details that it
+// does not open; no keys when there are none. It looks only at epochs that may end otherwise. Besides the front, only
 // the leader's duty asks for it: it touches keys.
-func (s *Store) NextCarry(institution, epoch uint32) ([]byte, error) {
+func (s *Store) NextCarry(institution, epoch uint32) (e format.CarryEffect, err error) {
 	inst, err := s.Institution(institution)
 	if err != nil || inst.Epoch <= epoch {
-		return nil, err
+		return e, err
 	}
 	var sequences []uint64
 	prefix := epochKey(institution, epoch)
@@ -50,21 +51,41 @@ func (s *Store) NextCarry(institution, epoch uint32) ([]byte, error) {
 		sequences = append(sequences, r.U64())
 		return len(sequences) < carryLimit, r.Done()
 	})
-	if err != nil || len(sequences) == 0 {
-		return nil, err
+	if err != nil {
+		return e, err
 	}
-	e := format.CarryEffect{Institution: institution, Epoch: inst.Epoch}
+	e.Institution, e.Epoch = institution, inst.Epoch
 	for _, seq := range sequences {
 		sealed, err := s.carryKey(seq, inst.Epoch)
 		if err != nil {
-			return nil, fmt.Errorf("carrying the key of record %d: %w", seq, err)
+			return e, fmt.Errorf("carrying the key of record %d: %w", seq, err)
 		}
 		e.Keys = append(e.Keys, format.CarriedKey{Sequence: seq, Sealed: sealed})
 	}
-	return format.EncodeEffect(e), nil
+	return e, nil
 }
 
-// carryKey seals the key of a record's detail, having seen that it opens it.
+// CheckCarry tries every key of a CARRY against this node's own keys and records:
+// each opens its detail, or is empty and the detail does not open. Without a node
+// that has looked nothing is signed.
+func (s *Store) CheckCarry(ctx context.Context, e format.CarryEffect) error {
+	if len(e.Keys) == 0 || len(e.Keys) > carryLimit {
+		return errors.New("a carry holds some keys, not too many")
+	}
+	for _, k := range e.Keys {
+		sealed, err := s.carryKey(k.Sequence, e.Epoch)
+		if err == nil && !bytes.Equal(sealed, k.Sealed) {
+			err = errors.New("it is another one")
+		}
+		if err = errors.Join(err, ctx.Err()); err != nil {
+			return fmt.Errorf("carried key of record %d: %w", k.Sequence, err)
+		}
+	}
+	return nil
+}
+
+// carryKey seals the key of a record's detail, having seen that it opens it; empty
+// where it does not. The same key is sealed to the same bytes.
 func (s *Store) carryKey(seq uint64, epoch uint32) ([]byte, error) {
 	rec, _, err := s.Record(seq)
 	if err != nil {
@@ -76,7 +97,7 @@ func (s *Store) carryKey(seq uint64, epoch uint32) ([]byte, error) {
 	}
 	defer clear(own[:])
 	if _, err := keyring.OpenDetailWith(own, rec.Operation, rec.Ordinal, rec.Detail); err != nil {
-		return nil, err
+		return nil, nil
 	}
 	key, err := s.detailKey(rec.Institution, epoch, rec.DetailClass)
 	if err != nil {
@@ -95,6 +116,9 @@ func (s *Store) ownDetailKey(rec *format.Record) ([32]byte, error) {
 	if err != nil {
 		return [32]byte{}, err
 	}
+	if carried != nil && len(carried.Sealed) == 0 {
+		carried = nil
+	}
 	epoch := rec.DetailEpoch
 	if carried != nil {
 		epoch = carried.Epoch
@@ -110,25 +134,32 @@ func (s *Store) ownDetailKey(rec *format.Record) ([32]byte, error) {
 	return keyring.DetailKey(key, rec.Operation, rec.Ordinal), nil
 }
 
+// KeyDuty is a step towards the end of an institution's epoch.
+type KeyDuty struct {
+	Institution, Epoch uint32
+	// End is the body of the KEY record that ends the epoch; nil while carried records
+	// still need its keys (NextCarry).
+	End []byte
+}
+
 // NextKeyDuty is the next step towards the end of an epoch whose records all lie
-// below the bound: carry, when carried records still need its keys (NextCarry), or
-// end, the body of the KEY record that ends it. Both are empty when there is none.
-func (m *Machine) NextKeyDuty() (carry *PendingEpoch, end []byte, err error) {
+// below the bound, among the institutions from one on; false when there is none.
+func (m *Machine) NextKeyDuty(from uint32) (d KeyDuty, found bool, err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	err = m.idx.Ascend(tPassed, nil, nil, func(k, v []byte) (bool, error) {
+	err = m.idx.Ascend(tPassed, key32(from), nil, func(k, v []byte) (bool, error) {
 		r, p := format.NewReader(k), format.NewReader(v)
 		institution, passed := r.U32(), p.U32()
 		if err := errors.Join(r.Done(), p.Done()); err != nil {
 			return false, err
 		}
-		carry, end, err = m.oldestEpoch(institution, passed)
-		return carry == nil && end == nil, err
+		d, found, err = m.oldestEpoch(institution, passed)
+		return !found, err
 	})
-	return carry, end, err
+	return d, found, err
 }
 
-func (m *Machine) oldestEpoch(institution, passed uint32) (carry *PendingEpoch, end []byte, err error) {
+func (m *Machine) oldestEpoch(institution, passed uint32) (d KeyDuty, found bool, err error) {
 	err = m.idx.Ascend(tEpoch, epochKey(institution, 0), epochKey(institution, passed), func(k, v []byte) (bool, error) {
 		r := format.NewReader(k[4:])
 		epoch := r.U32()
@@ -137,22 +168,25 @@ func (m *Machine) oldestEpoch(institution, passed uint32) (carry *PendingEpoch, 
 			return false, err
 		}
 		state, err := m.epochState(institution, epoch, passed)
-		switch {
-		case err != nil || state == epochInUse:
+		if err != nil || state == epochInUse {
 			return false, err // and so are the later ones
-		case state == epochCarried:
-			carry = &PendingEpoch{EpochEndRow: format.EpochEndRow{Institution: institution, Epoch: epoch}}
-		case state == epochFree:
-			end = format.EncodeEffect(format.KeyEffect{Verb: format.KeyEpochEnd, Institution: institution, Epoch: epoch, Use: row.Use, Other: row.Other})
 		}
-		return state == epochEnding, nil
+		if state == epochEnding {
+			return true, nil
+		}
+		d, found = KeyDuty{Institution: institution, Epoch: epoch}, true
+		if state == epochFree {
+			d.End = format.EncodeEffect(format.KeyEffect{Verb: format.KeyEpochEnd, Institution: institution, Epoch: epoch, Use: row.Use, Other: row.Other})
+		}
+		return false, nil
 	})
-	return carry, end, err
+	return d, found, err
 }
 
 // DestroyEpochs destroys ended epochs' keys on this node, under the KEY record that
 // ended each. Before, every carried record of the institution must open without
-// them; one that does not is a *format.DamageError, and nothing is destroyed.
+// them, unless it opens under nothing; another one is a *format.DamageError, and
+// nothing is destroyed.
 func (s *Store) DestroyEpochs(ctx context.Context, pending []PendingEpoch) error {
 	var orders []custodian.Order
 	for _, p := range pending {
@@ -175,7 +209,7 @@ func (s *Store) DestroyEpochs(ctx context.Context, pending []PendingEpoch) error
 }
 
 // checkOpens insists that every carried record of an institution opens by another
-// key than an ended epoch's.
+// key than an ended epoch's, or not at all.
 func (s *Store) checkOpens(ctx context.Context, p PendingEpoch) error {
 	return s.idx.Ascend(tCarried, nil, nil, func(k, v []byte) (bool, error) {
 		row, err := format.DecodeCarriedRow(v)
@@ -185,26 +219,51 @@ func (s *Store) checkOpens(ctx context.Context, p PendingEpoch) error {
 		r := format.NewReader(k)
 		seq := r.U64()
 		s.mu.RLock()
-		by, _, err := s.sealedBy(row, seq)
+		by, own, err := s.sealedBy(row, seq)
 		s.mu.RUnlock()
 		if err != nil {
 			return false, err
+		}
+		nothing := own != nil && len(own.Sealed) == 0
+		if nothing && by != p.Epoch {
+			return true, ctx.Err() // its own epoch's end looks, or has looked
 		}
 		rec, _, err := s.Record(seq)
 		if errors.Is(err, history.ErrPruned) {
 			return true, nil // dropped while this looks
 		}
-		if err == nil && by == p.Epoch {
+		if err == nil && by == p.Epoch && !nothing {
 			err = errors.New("only the ended epoch's key opens it")
 		}
 		if err == nil {
-			_, err = s.OpenDetail(&rec)
+			err = s.checkDetail(&rec, !nothing)
 		}
 		if err != nil {
 			return false, &format.DamageError{File: "history", Offset: -1, What: fmt.Sprintf("carried key of record %d", seq), Err: err}
 		}
 		return true, ctx.Err()
 	})
+}
+
+// checkDetail insists that a detail opens, or that it does not. What its bytes say
+// is no matter here.
+func (s *Store) checkDetail(rec *format.Record, opens bool) error {
+	key, err := s.ownDetailKey(rec)
+	if errors.Is(err, ErrKeyErased) && !opens {
+		return nil // destroyed already, before a crash
+	}
+	if err != nil {
+		return err
+	}
+	defer clear(key[:])
+	_, err = keyring.OpenDetailWith(key, rec.Operation, rec.Ordinal, rec.Detail)
+	switch {
+	case opens:
+		return err
+	case err != nil:
+		return nil
+	}
+	return errors.New("the ended epoch's key opens it, though a CARRY says that nothing does")
 }
 
 // judgeEpochEnd checks that a KEY record ends an epoch with these slots.

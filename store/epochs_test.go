@@ -14,27 +14,48 @@ import (
 func (w *world) endEpochs() (carried, ended int) {
 	w.Helper()
 	for {
-		carry, end, err := w.nodes[0].NextKeyDuty()
+		duty, found, err := w.nodes[0].NextKeyDuty(0)
 		w.must(err)
 		switch {
-		case carry != nil:
-			body, err := w.nodes[0].NextCarry(carry.Institution, carry.Epoch)
-			w.must(err)
-			op := w.op(KindCarry, nil)
-			op.Body = body
-			w.accept(w.commit(op))
-			e, err := format.DecodeCarryEffect(body)
-			w.must(err)
+		case !found:
+			return carried, ended
+		case duty.End == nil:
+			e := w.nextCarry()
+			w.accept(w.commit(w.op(KindCarry, e)))
 			carried += len(e.Keys)
-		case end != nil:
+		default:
 			op := w.op(KindKey, nil)
-			op.Body = end
+			op.Body = duty.End
 			w.accept(w.commit(op))
 			ended++
-		default:
-			return carried, ended
 		}
 	}
+}
+
+// nextCarry is the next CARRY, as a majority that has tried it signs it.
+func (w *world) nextCarry() format.CarryEffect {
+	w.Helper()
+	n := w.nodes[0]
+	duty, found, err := n.NextKeyDuty(0)
+	w.must(err)
+	if !found || duty.End != nil {
+		w.Fatalf("nothing to carry: %+v", duty)
+	}
+	e, err := n.NextCarry(duty.Institution, duty.Epoch)
+	w.must(err)
+	for _, n := range w.nodes {
+		w.must(n.CheckCarry(context.Background(), e))
+	}
+	return w.signCarry(e, 1, 2)
+}
+
+func (w *world) signCarry(e format.CarryEffect, by ...uint32) format.CarryEffect {
+	w.Helper()
+	e.Signatures = nil
+	for _, n := range by {
+		e.Signatures = append(e.Signatures, format.NodeSignature{Node: n, Incarnation: w.incs[n-1], Signature: sign(w, w.keys[n-1], e.Message(w.cluster))})
+	}
+	return e
 }
 
 // destroyEpochs has every node destroy the keys of ended epochs and attest it.
@@ -134,16 +155,9 @@ func TestI8_AGarbledCarriedKeyKeepsTheOldOne(t *testing.T) {
 	n := w.nodes[0]
 	w.prune()
 	w.eraseHistory()
-	carry, _, err := n.NextKeyDuty()
-	if err != nil || carry == nil {
-		t.Fatal(err)
-	}
-	body, err := n.NextCarry(carry.Institution, carry.Epoch)
-	w.must(err)
-	e, err := format.DecodeCarryEffect(body)
-	w.must(err)
+	e := w.nextCarry()
 	e.Keys[0].Sealed[3] ^= 1
-	w.accept(w.commit(w.op(KindCarry, e)))
+	w.accept(w.commit(w.op(KindCarry, w.signCarry(e, 1, 2))))
 	w.endEpochs()
 	w.checkpoint()
 	pending, err := n.PendingEpochs(1, n.Summary().Size)

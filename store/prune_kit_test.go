@@ -121,7 +121,10 @@ func (w *world) expire(by int64) {
 
 // lived is a world in which years have passed: short bundles are long erased, a
 // long one lives, one was erased a year ago.
-func lived(t *testing.T, nodes int) *world {
+func lived(t *testing.T, nodes int) *world { return livedWith(t, nodes, func(*world) {}) }
+
+// livedWith is lived with something that is done in the first days.
+func livedWith(t *testing.T, nodes int, early func(*world)) *world {
 	w := newWorld(t, t, nodes)
 	for i := range 5 {
 		number := fmt.Sprintf("short-%d", i)
@@ -132,6 +135,7 @@ func lived(t *testing.T, nodes int) *world {
 	w.put("long", "P9Y")
 	w.put("later", "P2Y")
 	w.refuse(w.commit(w.about(KindRead, app, "nothing-here", format.ReadEffect{Request: format.ID{1}})), format.ReasonNotFound)
+	early(w)
 	w.began()
 	w.checkpoint()
 	w.accept(w.commit(w.about(KindRead, app, "long", format.ReadEffect{Request: format.ID{2}})))

@@ -275,6 +275,7 @@ func effectCodecs() []codec {
 		effect("key-epoch-end", exampleEpochEnd(), format.DecodeKeyEffect, tidyKey),
 		effect("carry", exampleCarry(), format.DecodeCarryEffect, func(e *format.CarryEffect) {
 			asSet(&e.Keys, func(a, b format.CarriedKey) int { return byNumber(a.Sequence, b.Sequence) })
+			asSet(&e.Signatures, func(a, b format.NodeSignature) int { return byNumber(a.Node, b.Node) })
 		}),
 		effect("attest", exampleAttest(), format.DecodeAttestEffect, attest),
 		effect("damage", format.DamageEffect{Node: 1, Kind: format.DamagePayload, Store: 41, Where: "segments/00000001.seg at 160"}, format.DecodeDamageEffect, nil),

@@ -129,7 +129,11 @@ func exampleEpochEnd() format.KeyEffect {
 }
 
 func exampleCarry() format.CarryEffect {
-	return format.CarryEffect{Institution: 1, Epoch: 8110, Keys: []format.CarriedKey{{Sequence: 41, Sealed: []byte("sealed key")}, {Sequence: 43, Sealed: []byte("another")}}}
+	e := format.CarryEffect{Institution: 1, Epoch: 8110, Keys: []format.CarriedKey{{Sequence: 41, Sealed: []byte("sealed key")}, {Sequence: 43}}}
+	for _, n := range []byte{1, 3} {
+		e.Signatures = append(e.Signatures, format.NodeSignature{Node: uint32(n), Incarnation: id(0x30 + n), Signature: sign(n, e.Message(exampleCluster))})
+	}
+	return e
 }
 
 func examplePrune() format.PruneEffect {

@@ -96,6 +96,8 @@ func effectMutants() []mutant {
 		{p, "effect-key-epoch-end", "subject-set", key(exampleEpochEnd(), func(e *format.KeyEffect) { e.Subject = slot(2) })},
 		{p, "effect-carry", "keys-out-of-order", changed(exampleCarry(), func(e *format.CarryEffect) { e.Keys = reversed(e.Keys) },
 			func(e format.CarryEffect) []byte { return format.EncodeEffect(e) })},
+		{p, "effect-carry", "node-twice", changed(exampleCarry(), func(e *format.CarryEffect) { e.Signatures = twice(e.Signatures) },
+			func(e format.CarryEffect) []byte { return format.EncodeEffect(e) })},
 		{p, "effect-clock", "votes-out-of-order", clock(func(e *format.ClockEffect) { e.Votes = reversed(e.Votes) })},
 		{p, "effect-clock", "voter-twice", clock(func(e *format.ClockEffect) { e.Votes = twice(e.Votes) })},
 		{p, "effect-clock", "count-too-great", at(format.EncodeEffect(exampleClock()), 24, 0xff, 0xff, 0xff, 0xff)},

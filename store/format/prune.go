@@ -168,7 +168,7 @@ func DecodeBaseRow(v []byte) (BaseRow, error) {
 // CarriedKey is the key of one carried record's detail, sealed.
 type CarriedKey struct {
 	Sequence uint64
-	Sealed   []byte
+	Sealed   []byte // empty: no key opens the detail
 }
 
 // CarryEffect is what CARRY did: carried records of an institution have the keys
@@ -176,9 +176,21 @@ type CarriedKey struct {
 type CarryEffect struct {
 	Institution, Epoch uint32
 	Keys               []CarriedKey
+	Signatures         []NodeSignature // ascending by node
 }
 
-func (e CarryEffect) encode(w *Writer) {
+// Message is what each node signs, having tried every key itself.
+func (e CarryEffect) Message(cluster ID) []byte {
+	var w Writer
+	w.Raw([]byte("sago carry v1\n"))
+	w.Raw(cluster[:])
+	e.body(&w)
+	return w.Bytes()
+}
+
+func (e CarryEffect) encode(w *Writer) { e.body(w); writeSignatures(w, e.Signatures) }
+
+func (e CarryEffect) body(w *Writer) {
 	w.U32(e.Institution)
 	w.U32(e.Epoch)
 	w.U32(uint32(len(e.Keys)))
@@ -194,6 +206,7 @@ func DecodeCarryEffect(b []byte) (CarryEffect, error) {
 		e.Institution, e.Epoch = r.U32(), r.U32()
 		e.Keys = list(r, 12, func(r *Reader) CarriedKey { return CarriedKey{r.U64(), r.Blob()} })
 		ascending(r, "carried keys", e.Keys, func(k CarriedKey) uint64 { return k.Sequence })
+		e.Signatures = readSignatures(r)
 		return e
 	})
 }

@@ -1440,6 +1440,103 @@ func (x *StateResponse) GetEffect() []byte {
 	return nil
 }
 
+type CarryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Effect is canonical: a CARRY effect without signatures.
+	Effect        []byte `protobuf:"bytes,1,opt,name=effect,proto3" json:"effect,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CarryRequest) Reset() {
+	*x = CarryRequest{}
+	mi := &file_sago_node_v1_node_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CarryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CarryRequest) ProtoMessage() {}
+
+func (x *CarryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_node_v1_node_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CarryRequest.ProtoReflect.Descriptor instead.
+func (*CarryRequest) Descriptor() ([]byte, []int) {
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *CarryRequest) GetEffect() []byte {
+	if x != nil {
+		return x.Effect
+	}
+	return nil
+}
+
+type CarryResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Signature     []byte                 `protobuf:"bytes,1,opt,name=signature,proto3" json:"signature,omitempty"`
+	Incarnation   []byte                 `protobuf:"bytes,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CarryResponse) Reset() {
+	*x = CarryResponse{}
+	mi := &file_sago_node_v1_node_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CarryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CarryResponse) ProtoMessage() {}
+
+func (x *CarryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_node_v1_node_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CarryResponse.ProtoReflect.Descriptor instead.
+func (*CarryResponse) Descriptor() ([]byte, []int) {
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *CarryResponse) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+func (x *CarryResponse) GetIncarnation() []byte {
+	if x != nil {
+		return x.Incarnation
+	}
+	return nil
+}
+
 type RowsDigest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Table         uint32                 `protobuf:"varint,1,opt,name=table,proto3" json:"table,omitempty"`
@@ -1451,7 +1548,7 @@ type RowsDigest struct {
 
 func (x *RowsDigest) Reset() {
 	*x = RowsDigest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[26]
+	mi := &file_sago_node_v1_node_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1463,7 +1560,7 @@ func (x *RowsDigest) String() string {
 func (*RowsDigest) ProtoMessage() {}
 
 func (x *RowsDigest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[26]
+	mi := &file_sago_node_v1_node_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1476,7 +1573,7 @@ func (x *RowsDigest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RowsDigest.ProtoReflect.Descriptor instead.
 func (*RowsDigest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{26}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RowsDigest) GetTable() uint32 {
@@ -1516,7 +1613,7 @@ type RowsRequest struct {
 
 func (x *RowsRequest) Reset() {
 	*x = RowsRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[27]
+	mi := &file_sago_node_v1_node_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1528,7 +1625,7 @@ func (x *RowsRequest) String() string {
 func (*RowsRequest) ProtoMessage() {}
 
 func (x *RowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[27]
+	mi := &file_sago_node_v1_node_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1541,7 +1638,7 @@ func (x *RowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RowsRequest.ProtoReflect.Descriptor instead.
 func (*RowsRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{27}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RowsRequest) GetEntry() uint64 {
@@ -1589,7 +1686,7 @@ type RowsResponse struct {
 
 func (x *RowsResponse) Reset() {
 	*x = RowsResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[28]
+	mi := &file_sago_node_v1_node_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1601,7 +1698,7 @@ func (x *RowsResponse) String() string {
 func (*RowsResponse) ProtoMessage() {}
 
 func (x *RowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[28]
+	mi := &file_sago_node_v1_node_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1614,7 +1711,7 @@ func (x *RowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RowsResponse.ProtoReflect.Descriptor instead.
 func (*RowsResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{28}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RowsResponse) GetRanges() []*RowsDigest {
@@ -1718,7 +1815,12 @@ const file_sago_node_v1_node_proto_rawDesc = "" +
 	"\fStateRequest\x12\x14\n" +
 	"\x05entry\x18\x01 \x01(\x04R\x05entry\"'\n" +
 	"\rStateResponse\x12\x16\n" +
-	"\x06effect\x18\x01 \x01(\fR\x06effect\"P\n" +
+	"\x06effect\x18\x01 \x01(\fR\x06effect\"&\n" +
+	"\fCarryRequest\x12\x16\n" +
+	"\x06effect\x18\x01 \x01(\fR\x06effect\"O\n" +
+	"\rCarryResponse\x12\x1c\n" +
+	"\tsignature\x18\x01 \x01(\fR\tsignature\x12 \n" +
+	"\vincarnation\x18\x02 \x01(\fR\vincarnation\"P\n" +
 	"\n" +
 	"RowsDigest\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\rR\x05table\x12\x14\n" +
@@ -1731,7 +1833,7 @@ const file_sago_node_v1_node_proto_rawDesc = "" +
 	"\x02to\x18\x04 \x01(\fR\x02to\x12\x12\n" +
 	"\x04cuts\x18\x05 \x03(\fR\x04cuts\"@\n" +
 	"\fRowsResponse\x120\n" +
-	"\x06ranges\x18\x01 \x03(\v2\x18.sago.node.v1.RowsDigestR\x06ranges2\x86\b\n" +
+	"\x06ranges\x18\x01 \x03(\v2\x18.sago.node.v1.RowsDigestR\x06ranges2\xc8\b\n" +
 	"\vNodeService\x12F\n" +
 	"\aPropose\x12\x1c.sago.node.v1.ProposeRequest\x1a\x1d.sago.node.v1.ProposeResponse\x12=\n" +
 	"\x04Vote\x12\x19.sago.node.v1.VoteRequest\x1a\x1a.sago.node.v1.VoteResponse\x12=\n" +
@@ -1747,7 +1849,8 @@ const file_sago_node_v1_node_proto_rawDesc = "" +
 	"\x06Status\x12\x1b.sago.node.v1.StatusRequest\x1a\x1c.sago.node.v1.StatusResponse\x12C\n" +
 	"\x06Verify\x12\x1b.sago.node.v1.VerifyRequest\x1a\x1c.sago.node.v1.VerifyResponse\x12@\n" +
 	"\x05State\x12\x1a.sago.node.v1.StateRequest\x1a\x1b.sago.node.v1.StateResponse\x12=\n" +
-	"\x04Rows\x12\x19.sago.node.v1.RowsRequest\x1a\x1a.sago.node.v1.RowsResponseB5Z3github.com/sago-worm/sago/proto/sago/node/v1;nodev1b\x06proto3"
+	"\x04Rows\x12\x19.sago.node.v1.RowsRequest\x1a\x1a.sago.node.v1.RowsResponse\x12@\n" +
+	"\x05Carry\x12\x1a.sago.node.v1.CarryRequest\x1a\x1b.sago.node.v1.CarryResponseB5Z3github.com/sago-worm/sago/proto/sago/node/v1;nodev1b\x06proto3"
 
 var (
 	file_sago_node_v1_node_proto_rawDescOnce sync.Once
@@ -1761,7 +1864,7 @@ func file_sago_node_v1_node_proto_rawDescGZIP() []byte {
 	return file_sago_node_v1_node_proto_rawDescData
 }
 
-var file_sago_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_sago_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_sago_node_v1_node_proto_goTypes = []any{
 	(*ProposeRequest)(nil),        // 0: sago.node.v1.ProposeRequest
 	(*ProposeResponse)(nil),       // 1: sago.node.v1.ProposeResponse
@@ -1789,12 +1892,14 @@ var file_sago_node_v1_node_proto_goTypes = []any{
 	(*VerifyResponse)(nil),        // 23: sago.node.v1.VerifyResponse
 	(*StateRequest)(nil),          // 24: sago.node.v1.StateRequest
 	(*StateResponse)(nil),         // 25: sago.node.v1.StateResponse
-	(*RowsDigest)(nil),            // 26: sago.node.v1.RowsDigest
-	(*RowsRequest)(nil),           // 27: sago.node.v1.RowsRequest
-	(*RowsResponse)(nil),          // 28: sago.node.v1.RowsResponse
+	(*CarryRequest)(nil),          // 26: sago.node.v1.CarryRequest
+	(*CarryResponse)(nil),         // 27: sago.node.v1.CarryResponse
+	(*RowsDigest)(nil),            // 28: sago.node.v1.RowsDigest
+	(*RowsRequest)(nil),           // 29: sago.node.v1.RowsRequest
+	(*RowsResponse)(nil),          // 30: sago.node.v1.RowsResponse
 }
 var file_sago_node_v1_node_proto_depIdxs = []int32{
-	26, // 0: sago.node.v1.RowsResponse.ranges:type_name -> sago.node.v1.RowsDigest
+	28, // 0: sago.node.v1.RowsResponse.ranges:type_name -> sago.node.v1.RowsDigest
 	0,  // 1: sago.node.v1.NodeService.Propose:input_type -> sago.node.v1.ProposeRequest
 	2,  // 2: sago.node.v1.NodeService.Vote:input_type -> sago.node.v1.VoteRequest
 	4,  // 3: sago.node.v1.NodeService.Sign:input_type -> sago.node.v1.SignRequest
@@ -1808,23 +1913,25 @@ var file_sago_node_v1_node_proto_depIdxs = []int32{
 	20, // 11: sago.node.v1.NodeService.Status:input_type -> sago.node.v1.StatusRequest
 	22, // 12: sago.node.v1.NodeService.Verify:input_type -> sago.node.v1.VerifyRequest
 	24, // 13: sago.node.v1.NodeService.State:input_type -> sago.node.v1.StateRequest
-	27, // 14: sago.node.v1.NodeService.Rows:input_type -> sago.node.v1.RowsRequest
-	1,  // 15: sago.node.v1.NodeService.Propose:output_type -> sago.node.v1.ProposeResponse
-	3,  // 16: sago.node.v1.NodeService.Vote:output_type -> sago.node.v1.VoteResponse
-	5,  // 17: sago.node.v1.NodeService.Sign:output_type -> sago.node.v1.SignResponse
-	7,  // 18: sago.node.v1.NodeService.PutBlock:output_type -> sago.node.v1.PutBlockResponse
-	9,  // 19: sago.node.v1.NodeService.GetBlock:output_type -> sago.node.v1.GetBlockResponse
-	11, // 20: sago.node.v1.NodeService.GetChunks:output_type -> sago.node.v1.GetChunksResponse
-	15, // 21: sago.node.v1.NodeService.CopyHistory:output_type -> sago.node.v1.CopyHistoryResponse
-	13, // 22: sago.node.v1.NodeService.CopyBeginning:output_type -> sago.node.v1.CopyBeginningResponse
-	17, // 23: sago.node.v1.NodeService.Checkpoint:output_type -> sago.node.v1.CheckpointResponse
-	19, // 24: sago.node.v1.NodeService.Join:output_type -> sago.node.v1.JoinResponse
-	21, // 25: sago.node.v1.NodeService.Status:output_type -> sago.node.v1.StatusResponse
-	23, // 26: sago.node.v1.NodeService.Verify:output_type -> sago.node.v1.VerifyResponse
-	25, // 27: sago.node.v1.NodeService.State:output_type -> sago.node.v1.StateResponse
-	28, // 28: sago.node.v1.NodeService.Rows:output_type -> sago.node.v1.RowsResponse
-	15, // [15:29] is the sub-list for method output_type
-	1,  // [1:15] is the sub-list for method input_type
+	29, // 14: sago.node.v1.NodeService.Rows:input_type -> sago.node.v1.RowsRequest
+	26, // 15: sago.node.v1.NodeService.Carry:input_type -> sago.node.v1.CarryRequest
+	1,  // 16: sago.node.v1.NodeService.Propose:output_type -> sago.node.v1.ProposeResponse
+	3,  // 17: sago.node.v1.NodeService.Vote:output_type -> sago.node.v1.VoteResponse
+	5,  // 18: sago.node.v1.NodeService.Sign:output_type -> sago.node.v1.SignResponse
+	7,  // 19: sago.node.v1.NodeService.PutBlock:output_type -> sago.node.v1.PutBlockResponse
+	9,  // 20: sago.node.v1.NodeService.GetBlock:output_type -> sago.node.v1.GetBlockResponse
+	11, // 21: sago.node.v1.NodeService.GetChunks:output_type -> sago.node.v1.GetChunksResponse
+	15, // 22: sago.node.v1.NodeService.CopyHistory:output_type -> sago.node.v1.CopyHistoryResponse
+	13, // 23: sago.node.v1.NodeService.CopyBeginning:output_type -> sago.node.v1.CopyBeginningResponse
+	17, // 24: sago.node.v1.NodeService.Checkpoint:output_type -> sago.node.v1.CheckpointResponse
+	19, // 25: sago.node.v1.NodeService.Join:output_type -> sago.node.v1.JoinResponse
+	21, // 26: sago.node.v1.NodeService.Status:output_type -> sago.node.v1.StatusResponse
+	23, // 27: sago.node.v1.NodeService.Verify:output_type -> sago.node.v1.VerifyResponse
+	25, // 28: sago.node.v1.NodeService.State:output_type -> sago.node.v1.StateResponse
+	30, // 29: sago.node.v1.NodeService.Rows:output_type -> sago.node.v1.RowsResponse
+	27, // 30: sago.node.v1.NodeService.Carry:output_type -> sago.node.v1.CarryResponse
+	16, // [16:31] is the sub-list for method output_type
+	1,  // [1:16] is the sub-list for method input_type
 	1,  // [1:1] is the sub-list for extension type_name
 	1,  // [1:1] is the sub-list for extension extendee
 	0,  // [0:1] is the sub-list for field type_name
@@ -1841,7 +1948,7 @@ func file_sago_node_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sago_node_v1_node_proto_rawDesc), len(file_sago_node_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   29,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

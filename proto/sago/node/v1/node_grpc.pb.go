@@ -37,6 +37,7 @@ const (
 	NodeService_Verify_FullMethodName        = "/sago.node.v1.NodeService/Verify"
 	NodeService_State_FullMethodName         = "/sago.node.v1.NodeService/State"
 	NodeService_Rows_FullMethodName          = "/sago.node.v1.NodeService/Rows"
+	NodeService_Carry_FullMethodName         = "/sago.node.v1.NodeService/Carry"
 )
 
 // NodeServiceClient is the client API for NodeService service.
@@ -77,6 +78,8 @@ type NodeServiceClient interface {
 	State(ctx context.Context, in *StateRequest, opts ...grpc.CallOption) (*StateResponse, error)
 	// Rows answers digests over ranges of one table's rows there, or over each table.
 	Rows(ctx context.Context, in *RowsRequest, opts ...grpc.CallOption) (*RowsResponse, error)
+	// Carry answers this node's signature over a CARRY, having tried every key of it.
+	Carry(ctx context.Context, in *CarryRequest, opts ...grpc.CallOption) (*CarryResponse, error)
 }
 
 type nodeServiceClient struct {
@@ -254,6 +257,16 @@ func (c *nodeServiceClient) Rows(ctx context.Context, in *RowsRequest, opts ...g
 	return out, nil
 }
 
+func (c *nodeServiceClient) Carry(ctx context.Context, in *CarryRequest, opts ...grpc.CallOption) (*CarryResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CarryResponse)
+	err := c.cc.Invoke(ctx, NodeService_Carry_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // NodeServiceServer is the server API for NodeService service.
 // All implementations must embed UnimplementedNodeServiceServer
 // for forward compatibility.
@@ -292,6 +305,8 @@ type NodeServiceServer interface {
 	State(context.Context, *StateRequest) (*StateResponse, error)
 	// Rows answers digests over ranges of one table's rows there, or over each table.
 	Rows(context.Context, *RowsRequest) (*RowsResponse, error)
+	// Carry answers this node's signature over a CARRY, having tried every key of it.
+	Carry(context.Context, *CarryRequest) (*CarryResponse, error)
 	mustEmbedUnimplementedNodeServiceServer()
 }
 
@@ -343,6 +358,9 @@ func (UnimplementedNodeServiceServer) State(context.Context, *StateRequest) (*St
 }
 func (UnimplementedNodeServiceServer) Rows(context.Context, *RowsRequest) (*RowsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Rows not implemented")
+}
+func (UnimplementedNodeServiceServer) Carry(context.Context, *CarryRequest) (*CarryResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Carry not implemented")
 }
 func (UnimplementedNodeServiceServer) mustEmbedUnimplementedNodeServiceServer() {}
 func (UnimplementedNodeServiceServer) testEmbeddedByValue()                     {}
@@ -596,6 +614,24 @@ func _NodeService_Rows_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _NodeService_Carry_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CarryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServiceServer).Carry(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NodeService_Carry_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServiceServer).Carry(ctx, req.(*CarryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // NodeService_ServiceDesc is the grpc.ServiceDesc for NodeService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -646,6 +682,10 @@ var NodeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Rows",
 			Handler:    _NodeService_Rows_Handler,
+		},
+		{
+			MethodName: "Carry",
+			Handler:    _NodeService_Carry_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
