@@ -11,6 +11,7 @@ import (
 
 	"github.com/sago-worm/sago/store/custodian"
 	"github.com/sago-worm/sago/store/format"
+	"github.com/sago-worm/sago/store/keyring"
 )
 
 // TestI8_OneNodeCarriesNothing: only what a majority has tried and signed, whole,
@@ -61,11 +62,21 @@ func junk(w *world) (seq uint64) {
 	return w.accept(w.commit(op)).Sequence
 }
 
+// senseless has it write one that opens, and says nothing that is a detail.
+func senseless(w *world) {
+	op := w.about(KindDeny, app, "long", format.DenyEffect{Verb: format.ActRead, Count: 1})
+	key, err := w.nodes[0].detailKey(1, kitEpoch, format.DetailOther)
+	w.must(err)
+	op.Reason = format.ReasonNotPermitted
+	op.DetailClass, op.Detail, op.DetailEpoch = format.DetailOther, keyring.SealDetail(key, op.ID, 0, []byte("junk")), kitEpoch
+	w.accept(w.commit(op))
+}
+
 // TestI8_AJunkDetailKeepsNoKeyAlive: CARRY says of it that nothing opens it, and the
 // epoch ends; a rebuild knows it too.
 func TestI8_AJunkDetailKeepsNoKeyAlive(t *testing.T) {
 	var seq uint64
-	w := livedWith(t, 2, func(w *world) { seq = junk(w) })
+	w := livedWith(t, 2, func(w *world) { seq = junk(w); senseless(w) })
 	w.prune()
 	w.eraseHistory()
 	e := w.nextCarry()
