@@ -107,17 +107,26 @@ func (n *Node) beginFrom(ctx context.Context, name string) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	s := &beginning{recv: func() (*nodev1.CopyBeginningResponse, error) {
+	n.log.Info("copying what stands for erased records", "from", name)
+	return n.takeBeginning(ctx, func() (*nodev1.CopyBeginningResponse, error) {
 		r, err := stream.Recv()
 		live.touch()
 		return r, err
-	}}
+	})
+}
+
+// takeBeginning takes a CopyBeginning stream in, once a majority has signed that
+// there is such an entry: this node waits for a checkpoint behind it.
+func (n *Node) takeBeginning(ctx context.Context, recv func() (*nodev1.CopyBeginningResponse, error)) (uint64, error) {
+	s := &beginning{recv: recv}
 	head, err := s.recv()
 	if err != nil {
 		return 0, err
 	}
 	b := store.Beginning{Whole: head.Whole, Decided: head.Decided, Entry: head.Entry}
-	n.log.Info("copying what stands for erased records", "from", name, "records", b.Whole)
+	if _, err := n.askCheckpoint(ctx, b.Entry); err != nil {
+		return 0, err
+	}
 	if err := n.store.TakeBeginning(ctx, b, s.base, s.leaf, s.record); err != nil {
 		return 0, err
 	}

@@ -24,6 +24,9 @@ import (
 // cannot use freed pages again.
 const viewLease = 2 * time.Minute
 
+// viewAge is how old a view gets, whoever uses it.
+const viewAge = 5 * time.Minute
+
 // scrubTime bounds one gathering, or one comparison, of all rows.
 const scrubTime = 10 * time.Minute
 
@@ -40,6 +43,7 @@ type scrubber struct {
 	mu     sync.Mutex // held while the view is read
 	view   *store.StateView
 	digest *store.StateDigest // of view, once somebody asked
+	taken  time.Time
 	used   time.Time
 	ended  bool // no view is taken any more
 
@@ -110,7 +114,8 @@ func (s *scrubber) take() {
 		return
 	}
 	s.close()
-	s.view, s.used = v, time.Now()
+	now := time.Now()
+	s.view, s.taken, s.used = v, now, now
 }
 
 // close closes the view. The caller holds mu.
@@ -131,11 +136,11 @@ func (s *scrubber) end() {
 	s.ended = true
 }
 
-// drop closes a view that nobody has used for that long.
+// drop closes a view that nobody has used for that long, or that is too old.
 func (s *scrubber) drop(unused time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.take(); s.view != nil && time.Since(s.used) >= unused {
+	if s.take(); s.view != nil && (time.Since(s.used) >= unused || time.Since(s.taken) >= viewAge) {
 		s.close()
 	}
 }

@@ -4,12 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	nodev1 "github.com/sago-worm/sago/proto/sago/node/v1"
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
 )
@@ -183,5 +188,63 @@ func TestStateIsTakenWhenSomethingChanged(t *testing.T) {
 	c.await("two seconds of the quorum clock", func() bool { return c.nodes[1].Store().Summary().Clock.Now > clock+2_000_000 })
 	if e, _ := c.nodes[1].Store().StateRecord(); e.Mark != last.Mark {
 		t.Fatal("a STATE record though nothing changed")
+	}
+}
+
+// TestAViewGrowsNoOlderHoweverOftenItIsAsked, and cuts that do not ascend are refused.
+func TestAViewGrowsNoOlderHoweverOftenItIsAsked(t *testing.T) {
+	c := newTestCluster(t, 1)
+	c.startAll()
+	c.mustPut(0, "T0", "P5Y", []byte("content"))
+	e, err := c.takeState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := c.nodes[0]
+	service := &nodeService{node: n}
+	ask := func(from, to string, cuts ...string) error {
+		r := &nodev1.RowsRequest{Entry: e.Mark.Entry, Table: 2, From: []byte(from), To: []byte(to)}
+		for _, k := range cuts {
+			r.Cuts = append(r.Cuts, []byte(k))
+		}
+		_, err := service.Rows(t.Context(), r)
+		return err
+	}
+	for _, bad := range []error{ask("", "", "b", "a"), ask("", "", "a", "a"), ask("b", "", "a"), ask("", "b", "c"), ask("", "", "")} {
+		if status.Code(bad) != codes.InvalidArgument {
+			t.Error(bad)
+		}
+	}
+	if err := errors.Join(ask("", ""), ask("a", "d", "b", "c")); err != nil {
+		t.Fatal(err)
+	}
+	n.scrub.mu.Lock()
+	n.scrub.taken = n.scrub.taken.Add(-viewAge)
+	n.scrub.mu.Unlock()
+	_ = ask("", "") // renews nothing, if it is there still
+	n.scrub.drop(viewLease)
+	if err := ask("", ""); err == nil {
+		t.Fatal("the view is still open")
+	}
+}
+
+// TestALyingPeerNamesNoEntryToWaitFor for ever: the next peer is asked instead.
+func TestALyingPeerNamesNoEntryToWaitFor(t *testing.T) {
+	c := newTestCluster(t, 3)
+	c.startAll()
+	c.mustPut(0, "T0", "P5Y", []byte("content"))
+	at := (c.leader() + 1) % 3
+	head := &nodev1.CopyBeginningResponse{Whole: 7, Decided: 9, Entry: 1 << 62}
+	entry, err := c.nodes[at].takeBeginning(t.Context(), func() (*nodev1.CopyBeginningResponse, error) {
+		if head == nil {
+			t.Error("more is taken from it")
+			return nil, io.EOF
+		}
+		h := head
+		head = nil
+		return h, nil
+	})
+	if err == nil || entry != 0 {
+		t.Fatalf("waits for entry %d", entry)
 	}
 }

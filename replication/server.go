@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -322,6 +323,9 @@ func (s *nodeService) Rows(ctx context.Context, r *nodev1.RowsRequest) (*nodev1.
 	if r.Table > math.MaxUint8 || len(r.Cuts) > rangeParts {
 		return nil, status.Error(codes.InvalidArgument, "no such table, or too many cuts")
 	}
+	if !cutsAscend(r) {
+		return nil, status.Error(codes.InvalidArgument, "cuts ascend between from and to")
+	}
 	out := &nodev1.RowsResponse{}
 	add := func(table uint8, d store.RowsDigest) {
 		out.Ranges = append(out.Ranges, &nodev1.RowsDigest{Table: uint32(table), Count: d.Count, Digest: d.Digest[:]})
@@ -341,4 +345,19 @@ func (s *nodeService) Rows(ctx context.Context, r *nodev1.RowsRequest) (*nodev1.
 		return err
 	})
 	return out, answer(err)
+}
+
+// cutsAscend reports whether the cuts part a range: otherwise each could ask for
+// all rows again.
+func cutsAscend(r *nodev1.RowsRequest) bool {
+	keys := append([][]byte{r.From}, r.Cuts...)
+	if len(r.To) > 0 {
+		keys = append(keys, r.To)
+	}
+	for i := 1; i < len(keys); i++ {
+		if bytes.Compare(keys[i-1], keys[i]) >= 0 {
+			return false
+		}
+	}
+	return true
 }

@@ -3,10 +3,15 @@ package store
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 
+	"github.com/sago-worm/sago/store/custodian"
 	"github.com/sago-worm/sago/store/format"
+	"github.com/sago-worm/sago/store/keyring"
 )
 
 // TestI8_OneNodeCarriesNothing: only what a majority has tried and signed, whole,
@@ -57,11 +62,21 @@ func junk(w *world) (seq uint64) {
 	return w.accept(w.commit(op)).Sequence
 }
 
+// senseless has it write one that opens, and says nothing that is a detail.
+func senseless(w *world) {
+	op := w.about(KindDeny, app, "long", format.DenyEffect{Verb: format.ActRead, Count: 1})
+	key, err := w.nodes[0].detailKey(1, kitEpoch, format.DetailOther)
+	w.must(err)
+	op.Reason = format.ReasonNotPermitted
+	op.DetailClass, op.Detail, op.DetailEpoch = format.DetailOther, keyring.SealDetail(key, op.ID, 0, []byte("junk")), kitEpoch
+	w.accept(w.commit(op))
+}
+
 // TestI8_AJunkDetailKeepsNoKeyAlive: CARRY says of it that nothing opens it, and the
 // epoch ends; a rebuild knows it too.
 func TestI8_AJunkDetailKeepsNoKeyAlive(t *testing.T) {
 	var seq uint64
-	w := livedWith(t, 2, func(w *world) { seq = junk(w) })
+	w := livedWith(t, 2, func(w *world) { seq = junk(w); senseless(w) })
 	w.prune()
 	w.eraseHistory()
 	e := w.nextCarry()
@@ -145,4 +160,46 @@ func TestNextKeyDutyGoesOnFromAnInstitution(t *testing.T) {
 	if duty, found, err = w.nodes[0].NextKeyDuty(duty.Institution + 1); err != nil || found {
 		t.Fatal(duty, found, err)
 	}
+}
+
+// TestI8_ACarriedRecordThatIsCutOutIsDamage, not one that was erased in its time.
+func TestI8_ACarriedRecordThatIsCutOutIsDamage(t *testing.T) {
+	w := lived(t, 1)
+	n := w.nodes[0]
+	w.prune()
+	w.eraseHistory()
+	long, gone := n.row("long").Store, uint64(0)
+	for seq := range n.Pruned().Bound {
+		if _, _, err := n.Record(seq); errors.Is(err, ErrPruned) {
+			gone = seq
+		}
+	}
+	w.must(n.Close())
+	w.must(custodian.ClearTree(n.dir))
+	list, err := filepath.Glob(filepath.Join(n.dir, "history", "*.car"))
+	w.must(err)
+	raw, err := os.ReadFile(list[len(list)-1])
+	w.must(err)
+	out := bytes.Clone(raw[:format.FileHeaderSize])
+	for at := format.FileHeaderSize; at < len(raw); {
+		size := int(binary.BigEndian.Uint32(raw[at:])) + 8
+		if binary.BigEndian.Uint64(raw[at+9:]) != long {
+			out = append(out, raw[at:at+size]...)
+		}
+		at += size
+	}
+	w.must(os.WriteFile(list[len(list)-1], out, 0o600))
+	n.open(1)
+	var damage *format.DamageError
+	if _, _, err := n.Record(long); !errors.As(err, &damage) || errors.Is(err, ErrPruned) {
+		t.Errorf("reading it: %v", err)
+	}
+	each := func(uint64, []byte) error { return nil }
+	if err := n.Kept(context.Background(), 0, n.Summary().Size, each); !errors.As(err, &damage) {
+		t.Errorf("exporting it: %v", err)
+	}
+	if _, _, err := n.Record(gone); !errors.Is(err, ErrPruned) {
+		t.Errorf("one that was erased: %v", err)
+	}
+	w.must(n.Kept(context.Background(), long+1, n.Summary().Size, each))
 }

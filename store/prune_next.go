@@ -2,7 +2,7 @@ package store
 
 import (
 	"context"
-
+	"fmt"
 	"slices"
 
 	"github.com/sago-worm/sago/retention"
@@ -92,9 +92,34 @@ func (m *Machine) PruneCut(before retention.Instant) (uint64, error) {
 }
 
 // Kept is History over the records that are still here: it passes over what was
-// erased at the end of its retention.
+// erased at the end of its retention. A record that is carried and not there is a
+// *format.DamageError.
 func (m *Machine) Kept(ctx context.Context, from, to uint64, each func(sequence uint64, encoded []byte) error) error {
-	return m.log.Kept(ctx, from, to, each)
+	at := from
+	err := m.log.Kept(ctx, from, to, func(sequence uint64, encoded []byte) error {
+		if err := m.checkGap(at, sequence); err != nil {
+			return err
+		}
+		at = sequence + 1
+		return each(sequence, encoded)
+	})
+	if err != nil {
+		return err
+	}
+	return m.checkGap(at, to)
+}
+
+// checkGap insists that of the records from one to before another, which are not
+// there, none is carried. Its row goes before its bytes do.
+func (m *Machine) checkGap(from, to uint64) error {
+	if from >= to {
+		return nil
+	}
+	wanted, err := m.nextCarried(from)
+	if err == nil && wanted < to {
+		err = &format.DamageError{File: "history", Offset: -1, What: fmt.Sprintf("record %d: it is carried, and not there", wanted)}
+	}
+	return err
 }
 
 // ErrPruned says that a record was erased at the end of its retention.

@@ -249,6 +249,9 @@ func (m *Machine) Bundles(institution uint32, f Filter, cursor []byte, limit int
 // Record reads one record of the history, with its exact bytes.
 func (m *Machine) Record(sequence uint64) (format.Record, []byte, error) {
 	encoded, err := m.log.Read(sequence)
+	if errors.Is(err, ErrPruned) {
+		err = cmp.Or(m.checkGap(sequence, sequence+1), err)
+	}
 	if err != nil {
 		return format.Record{}, nil, err
 	}
