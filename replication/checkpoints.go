@@ -45,13 +45,26 @@ func (n *Node) checkpointAt(ctx context.Context, entry uint64) (format.Checkpoin
 		return format.CheckpointEffect{}, ctx.Err()
 	}
 	// One that was deposed and does not know it yet would answer an old one.
-	if err := n.raft.VerifyLeader().Error(); err != nil {
+	if err := n.stillLeads(ctx); err != nil {
 		return format.CheckpointEffect{}, fmt.Errorf("%w: %w", errNotLeader, err)
 	}
 	if e := n.store.Summary().Checkpoint; e.Checkpoint.Entry >= entry {
 		return e, nil
 	}
 	return n.takeCheckpoint(ctx)
+}
+
+// stillLeads asks a majority whether this node leads. Raft's own future is never
+// answered when raft is shut down at the same moment.
+func (n *Node) stillLeads(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() { done <- n.raft.VerifyLeader().Error() }() // ends with raft's answer, or is left behind by a raft that has shut down
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // awaitCheckpoint waits until this node has applied a checkpoint of that size.

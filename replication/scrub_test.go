@@ -19,9 +19,17 @@ import (
 	"github.com/sago-worm/sago/store/format"
 )
 
-// alterRunning stops a node, alters a row and starts it again.
+// alterRunning stops a node, alters a row and starts it again. Nothing changes the
+// row afterwards, which would take the altered one into the running hash: its
+// period has begun on every node.
 func (c *testCluster) alterRunning(i int, transaction string, change func(*format.BundleRow)) {
 	c.t.Helper()
+	for _, n := range c.nodes {
+		c.await("the period to begin", func() bool {
+			b, err := n.store.Bundle(key(transaction))
+			return err == nil && b != nil && b.Retention.Start != 0
+		})
+	}
 	c.stop(i)
 	c.alterRow(i, key(transaction), change)
 	c.startNode(i)
@@ -34,7 +42,7 @@ func (c *testCluster) takeState() (format.StateEffect, error) {
 	defer cancel()
 	for {
 		e, err := c.nodes[c.leader()].TakeState(ctx)
-		if !errors.Is(err, errNotLeader) {
+		if !errors.Is(err, errNotLeader) || ctx.Err() != nil {
 			return e, err
 		}
 	}
