@@ -125,6 +125,18 @@ func (c alertConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// Write looks for the alert when the server has closed before it could be read.
+func (c alertConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if err != nil && c.SetReadDeadline(time.Now().Add(alertWithin)) == nil {
+		_, _ = c.Read(make([]byte, 1)) // nothing else comes on a connection that is gone
+	}
+	return n, err
+}
+
+// alertWithin bounds the look for an alert that has arrived already.
+const alertWithin = time.Second
+
 // note keeps err when it is about who the server or the caller is.
 func (r *refusals) note(err error) {
 	var op *net.OpError
