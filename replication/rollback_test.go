@@ -41,10 +41,12 @@ func filled(t *testing.T, nodes int, snapshots bool) (c *testCluster, size uint6
 		t.Fatal(err)
 	}
 	c.awaitEqual()
-	c.await("every node signs", func() bool {
+	c.await("every node signs the same", func() bool {
+		first, _ := c.nodes[0].signer.newest(c.nodes[0].own.incarnation)
+		size = first.Size
 		for _, n := range c.nodes {
 			last, own := n.signer.newest(n.own.incarnation)
-			if size = last.Size; size < 120 || !own {
+			if last.Size != size || size < 120 || !own {
 				_, _ = c.nodes[c.leader()].takeCheckpoint(t.Context())
 				return false
 			}
