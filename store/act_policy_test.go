@@ -7,6 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/sago-worm/sago/access"
 	"github.com/sago-worm/sago/retention"
 	"github.com/sago-worm/sago/store/format"
 )
@@ -284,4 +285,30 @@ func TestSpecialDeletionOfOneBundle(t *testing.T) {
 	w.nodes[1].rebuild(true)
 	w.equal()
 	w.readable("B")
+}
+
+// TestOperatorIsWhoCanSign: the appliance's own staff may propose what only the
+// operating institution's persons can sign.
+func TestOperatorIsWhoCanSign(t *testing.T) {
+	const chief = 21
+	w, keys := newActWorld(t, t, 1, func(c *format.Ceremony) {
+		c.Persons = append(c.Persons, format.Person{ID: chief, Role: uint8(access.RoleAdmin), PublicKey: public(t, newKey(t)), Identity: format.Digest{chief}})
+	})
+	w.accept(w.commit(w.op(KindKey, format.KeyEffect{Verb: format.KeyEpoch, Epoch: kitEpoch, Use: w.slot(), Other: w.slot(), Subject: w.slot()})))
+	doc := w.policyDoc(func(p *format.Policy) { p.Slack = 2 * hour })
+	op := w.proposeOp(chief, doc)
+	op.Institution = 0
+	w.accept(w.commit(w.withDetail(op)))
+	for _, institution := range []uint32{0, 1} {
+		if v, err := w.nodes[0].Act(institution, doc.Nonce); err != nil || v == nil {
+			t.Errorf("institution %d does not see it: %v", institution, err)
+		}
+	}
+	if v, err := w.nodes[0].Act(2, doc.Nonce); err != nil || v != nil {
+		t.Errorf("institution 2 sees it: %v", err)
+	}
+	w.agree(keys, doc)
+	if w.nodes[0].Summary().Policy.Slack != 2*hour {
+		t.Error("it was not executed")
+	}
 }
