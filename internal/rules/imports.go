@@ -45,6 +45,7 @@ var mayKnow = map[string][]string{
 	"internal/durable": nil,
 
 	"internal/demo":        {"proto/...", "service/client", "internal/testcluster"},
+	"internal/mutate":      {},
 	"internal/bench":       {"proto/...", "service/client"},
 	"internal/system":      nil, // tests only
 	"internal/rules":       nil,
