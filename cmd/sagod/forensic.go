@@ -8,7 +8,7 @@ import (
 	"github.com/sago-worm/sago/audit/forensic"
 )
 
-type forensicCmd struct {
+type searchCmd struct {
 	Transaction string   `required:"" placeholder:"NO" help:"Transaction number (거래일련번호) of the bundle."`
 	Part        uint32   `default:"1" help:"Part of it."`
 	Institution uint32   `placeholder:"N" help:"Number of its institution; any if left out."`
@@ -28,7 +28,7 @@ type notNothing struct {
 func (e *notNothing) Error() string { return "verdict: " + string(e.verdict) }
 
 // Run searches and says what was found.
-func (c *forensicCmd) Run(s *shell) error {
+func (c *searchCmd) Run(s *shell) error {
 	in := forensic.Input{Transaction: c.Transaction, Part: c.Part, Institution: c.Institution, Paths: c.Paths, Slide: c.Slide << 30, Out: c.Out}
 	if c.Slide < 1 || c.Slide > 1<<20 {
 		return inputf("--slide: %d is not between 1 and %d", c.Slide, 1<<20)
@@ -59,7 +59,7 @@ func (c *forensicCmd) Run(s *shell) error {
 	return nil
 }
 
-func (c *forensicCmd) show(s *shell, r forensic.Report) error {
+func (c *searchCmd) show(s *shell, r forensic.Report) error {
 	if c.Output == "json" {
 		text, err := json.MarshalIndent(r, "", "  ")
 		if err != nil {
