@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -117,6 +118,11 @@ func TestP35_EveryWayFinds(t *testing.T) {
 			w.files["fragment"] = append(append(bytes.Repeat([]byte{1}, 1234), w.things[goes].chunks[0].Sealed...), bytes.Repeat([]byte{2}, 777)...)
 			w.zero(goes)
 		}, forensic.Whole},
+		{"ciphertext behind another chunk's header that the log keeps alone", forensic.WayDigest, func(w *world) {
+			w.files["raft.db"] = append(append(w.things[large].chunks[0].Encode(), make([]byte, 4321)...), w.things[goes].chunks[0].Sealed...)
+			w.files["raft.db"] = append(w.files["raft.db"], bytes.Repeat([]byte{2}, format.MaxChunk)...)
+			w.zero(goes)
+		}, forensic.Whole},
 		{"a record anywhere", forensic.WayRecords, func(w *world) {
 			w.files = map[string][]byte{blockFile: w.files[blockFile], "segments/00000001.seg": w.files["segments/00000001.seg"]}
 			rec := w.record(goes)
@@ -162,7 +168,11 @@ func (w *world) row(i int) []byte {
 // TestPagesAreNamed: what stands in a freed page is said to.
 func TestPagesAreNamed(t *testing.T) {
 	w := newWorld(t)
-	w.files["raft.db"] = w.database(map[string][]byte{"2": w.entry(goes)}, map[string][]byte{"1": append(bytes.Repeat([]byte{7}, 9001), w.sealed(goes)...)})
+	kept := map[string][]byte{"2": w.entry(goes)}
+	for i := range 100 { // so many that the bucket has pages of its own
+		kept[fmt.Sprintf("3%04d", i)] = bytes.Repeat([]byte{3}, 200)
+	}
+	w.files["raft.db"] = w.database(kept, map[string][]byte{"1": append(bytes.Repeat([]byte{7}, 9001), w.sealed(goes)...)})
 	w.eraseSlot(goes)
 	r := w.search(goes)
 	w.verdict(r, forensic.Recovered, forensic.Whole)
@@ -218,6 +228,58 @@ func TestAnAttemptCounts(t *testing.T) {
 	if r.Verdict != forensic.Recovered || len(r.Bundles) != 2 || !r.Bundles[0].Recorded || r.Bundles[0].Recovery != forensic.None ||
 		r.Bundles[1].Recorded || r.Bundles[1].Recovery != forensic.Whole {
 		t.Errorf("%+v", r)
+	}
+}
+
+// TestNothingIsCalledWholeUnverified: another commitment than the recorded one, or a
+// description that lies about its documents, is no bundle recovered.
+func TestNothingIsCalledWholeUnverified(t *testing.T) {
+	w := newWorld(t)
+	w.things[goes].effect.Commitment[0]++
+	w.files["history/00000001.his"] = w.history()
+	w.verdict(w.search(goes), forensic.Recovered, forensic.Part)
+	w = newWorld(t)
+	w.lie = true
+	w.add("LIES", []byte("the document"))
+	w.files["segments/00000001.seg"], w.files["history/00000001.his"] = w.segment(), w.history()
+	r := w.search(len(w.things) - 1)
+	w.verdict(r, forensic.Recovered, forensic.Part)
+	if r.Bundles[0].Fingerprint != "" {
+		t.Errorf("%+v", r.Bundles[0])
+	}
+}
+
+// TestDetails: they open under the key of their epoch, or under their own key that
+// another epoch's carries; never without one.
+func TestDetails(t *testing.T) {
+	open := func(w *world) int {
+		r := w.search(goes)
+		d := r.Way(forensic.WayDetails)
+		if d.Of != 1 {
+			t.Errorf("%+v", d)
+		}
+		return d.Found
+	}
+	w := newWorld(t)
+	w.eraseSlot(otherSlot)
+	if open(w) != 0 {
+		t.Error("a detail opened without its epoch's key")
+	}
+	rec := w.record(goes)
+	later := format.KeyEffect{Verb: format.KeyEpoch, Institution: institution, Epoch: 8001,
+		Use: format.Slot{Block: block, Index: useSlot}, Other: format.Slot{Block: block, Index: carrySlot}}
+	carry := format.CarryEffect{Institution: institution, Epoch: 8001, Keys: []format.CarriedKey{{Sequence: rec.Sequence,
+		Sealed: keyring.SealCarried(w.keys[carrySlot], rec.Sequence, keyring.DetailKey(w.keys[otherSlot], rec.Operation, rec.Ordinal))}}}
+	for action, effect := range map[format.Action]format.Effect{format.ActKey: later, format.ActCarry: carry} {
+		rec := format.Record{Action: action, Effect: format.EncodeEffect(effect)}
+		w.files[fmt.Sprint("history/", action)] = frame(rec.Encode())
+	}
+	if open(w) != 1 {
+		t.Error("a detail did not open by its carried key")
+	}
+	w.eraseSlot(carrySlot)
+	if open(w) != 0 {
+		t.Error("a detail opened without any key")
 	}
 }
 

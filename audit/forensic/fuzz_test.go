@@ -17,6 +17,7 @@ func FuzzSearch(f *testing.F) {
 	f.Add(small)
 	f.Add(append(small[:400:400], small[300:]...))
 	f.Add(w.files[blockFile])
+	f.Add(w.database(map[string][]byte{"2": w.entry(goes)}, map[string][]byte{"1": w.entry(goes)}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		dir := t.TempDir()
 		must(t, os.WriteFile(filepath.Join(dir, "f"), b, 0o600))

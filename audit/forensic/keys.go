@@ -93,10 +93,10 @@ func (s *search) wantedSlots() (bundles, details map[format.Slot]bool) {
 	return bundles, details
 }
 
-// openInPlace tries the wanted slots at their places in every copy of their key
+// openInPlace tries the bundle's slots at their places in every copy of their key
 // blocks, whatever their checksum says.
 func (s *search) openInPlace(ctx context.Context) error {
-	bundles, details := s.wantedSlots()
+	bundles, _ := s.wantedSlots()
 	found := map[format.Slot]bool{}
 	for _, c := range s.known.blocks {
 		if err := ctx.Err(); err != nil {
@@ -106,11 +106,6 @@ func (s *search) openInPlace(ctx context.Context) error {
 			if slot.Block == c.id && slot.Index < c.slots {
 				found[slot] = true
 				s.openBundleSlot(c, slot)
-			}
-		}
-		for slot := range details {
-			if slot.Block == c.id && slot.Index < c.slots {
-				s.tryOpen(slot, c.slot(slot.Index))
 			}
 		}
 	}

@@ -25,8 +25,9 @@ import (
 // three chunks and several documents, one of them empty.
 const (
 	goes, stays, large = 0, 1, 2
-	slotCount          = 6
-	useSlot, otherSlot = 3, 4
+	slotCount          = 7
+	useSlot, otherSlot = 4, 5
+	carrySlot          = 6
 	institution        = 1
 )
 
@@ -55,6 +56,7 @@ type world struct {
 	roots []forensic.Root
 	slide int64
 	out   string
+	lie   bool // descriptions say other digests than the documents have
 }
 
 func must(t testing.TB, err error) {
@@ -92,9 +94,13 @@ func (w *world) add(number string, documents ...[]byte) {
 	var plain []byte
 	var digests []format.Digest
 	for _, doc := range documents {
-		d.Documents = append(d.Documents, format.Document{Name: "홍길동.pdf", MediaType: "application/pdf", Size: uint64(len(doc)), Digest: sha256.Sum256(doc)})
-		digests = append(digests, sha256.Sum256(doc))
+		before := len(plain)
 		plain = append(plain, doc...)
+		if w.lie {
+			doc = []byte("another")
+		}
+		d.Documents = append(d.Documents, format.Document{Name: "홍길동.pdf", MediaType: "application/pdf", Size: uint64(len(plain) - before), Digest: sha256.Sum256(doc)})
+		digests = append(digests, sha256.Sum256(doc))
 	}
 	size := len(plain)
 	d.Fingerprint = format.Fingerprint(digests)
@@ -191,9 +197,9 @@ func (w *world) database(values, gone map[string][]byte) []byte {
 			return err
 		}))
 	}
+	put(values, (*bolt.Bucket).Put)
 	put(gone, (*bolt.Bucket).Put)
 	put(gone, func(b *bolt.Bucket, k, _ []byte) error { return b.Delete(k) })
-	put(values, (*bolt.Bucket).Put)
 	must(w.t, db.Close())
 	b, err := os.ReadFile(path)
 	must(w.t, err)
