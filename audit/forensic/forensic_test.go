@@ -69,6 +69,8 @@ func TestP36_NothingIsLeft(t *testing.T) {
 		}
 	}
 	w.verdict(w.search(stays), forensic.Recovered, forensic.Whole)
+	w.files[blockFile+".new"] = make([]byte, len(w.files[blockFile])) // a leftover that the custodian zeroed
+	w.verdict(w.search(goes), forensic.Nothing, forensic.None)
 }
 
 // TestP35_EveryWayFinds: each leftover can be found in one way alone, so that the
@@ -306,6 +308,10 @@ func TestIncomplete(t *testing.T) {
 		}},
 		{"nothing says what to look for", "nothing names", func(w *world) []string { delete(w.files, "history/00000001.his"); return nil }},
 		{"no key block", "no copy of key block", func(w *world) []string { delete(w.files, blockFile); return nil }},
+		{"a key block that was cut off", "ends before", func(w *world) []string {
+			w.files[blockFile+".new"] = w.block(rootKey)[:format.FileHeaderSize]
+			return nil
+		}},
 		{"a compressed copy", "compressed (gzip)", func(w *world) []string { w.files["backup.tar.gz"] = []byte("\x1f\x8b\x08 and so on"); return nil }},
 	}
 	for _, c := range cases {

@@ -1,6 +1,7 @@
 package forensic
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/hex"
@@ -43,8 +44,8 @@ func ReadRoot(path string) (Root, error) {
 // SlotCopy is what a place shows of a key slot of the bundle.
 type SlotCopy struct {
 	Place
-	// State is live, erased or damaged at a slot's own place in a key block, and
-	// elsewhere anywhere else.
+	// State is live, erased, zeros or damaged at a slot's own place in a key block,
+	// and elsewhere anywhere else.
 	State string `json:"state"`
 	// Root is the root key under which it opened; empty if none did.
 	Root string `json:"root,omitempty"`
@@ -54,6 +55,7 @@ type SlotCopy struct {
 const (
 	slotLive      = "live"
 	slotErased    = "erased"
+	slotZeros     = "zeros" // as in a leftover that was destroyed whole
 	slotDamaged   = "damaged"
 	slotElsewhere = "elsewhere"
 )
@@ -119,12 +121,12 @@ func (s *search) openInPlace(ctx context.Context) error {
 
 func (c blockCopy) slotPlace(index uint32) int64 { return c.at + keyring.SlotOffset(index) }
 
-func (c blockCopy) slot(index uint32) []byte {
-	return c.src.read(c.slotPlace(index), keyring.SlotSize)
-}
-
 func (s *search) openBundleSlot(c blockCopy, slot format.Slot) {
-	b := c.slot(slot.Index)
+	b := c.src.read(c.slotPlace(slot.Index), keyring.SlotSize)
+	if len(b) == 0 {
+		s.problem("the key block at %s ends before the bundle's slot", c.src.place(c.at))
+		return
+	}
 	way := s.way(WayInPlace)
 	way.Of++
 	copied := SlotCopy{Place: c.src.place(c.slotPlace(slot.Index)), State: slotDamaged}
@@ -133,11 +135,15 @@ func (s *search) openBundleSlot(c blockCopy, slot format.Slot) {
 		copied.State = slotErased
 	case keyring.SlotLive:
 		copied.State = slotLive
+	case keyring.SlotDamaged:
+		if len(bytes.Trim(b, "\x00")) == 0 {
+			copied.State = slotZeros
+		}
 	}
 	var opened bool
 	if copied.Root, opened = s.tryOpen(slot, b); opened {
 		way.Found++
-	} else if copied.State != slotErased && !s.fits(c) {
+	} else if (copied.State == slotLive || copied.State == slotDamaged) && !s.fits(c) {
 		s.problem("no root key that was given opens the key block at %s, where the bundle's slot is %s", c.src.place(c.at), copied.State)
 	}
 	s.slots[slot] = append(s.slots[slot], copied)

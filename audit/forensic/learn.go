@@ -135,10 +135,16 @@ func (s *search) learnHeader(src *source, at int64, b []byte) {
 	s.known.mu.Lock()
 	defer s.known.mu.Unlock()
 	s.known.clusters[h.Cluster] = true
-	known := func(c blockCopy) bool { return c.src == src && c.at == at && c.id == h.Object }
-	if h.Kind == format.KindKeyBlock && !slices.ContainsFunc(s.known.blocks, known) {
-		s.known.blocks = append(s.known.blocks, blockCopy{src, at, h.Object, uint32(min(h.First, keyring.MaxSlots))})
+	if h.Kind != format.KindKeyBlock {
+		return
 	}
+	slots := uint32(min(h.First, keyring.MaxSlots))
+	named := slices.IndexFunc(s.known.blocks, func(c blockCopy) bool { return c.src == src && c.at == at && c.id == h.Object })
+	if named < 0 {
+		s.known.blocks = append(s.known.blocks, blockCopy{src, at, h.Object, slots})
+		return
+	}
+	s.known.blocks[named].slots = slots // the name only knew the file's length
 }
 
 // Places in a record's envelope (docs/formats/history-record.md).

@@ -13,7 +13,7 @@ type searchCmd struct {
 	Part        uint32   `default:"1" help:"Part of it."`
 	Institution uint32   `placeholder:"N" help:"Number of its institution; any if left out."`
 	Roots       []string `placeholder:"FILE" sep:"none" help:"A node's root key, or its key directory; may be given again."`
-	Slide       int64    `default:"4" placeholder:"GIB" help:"How much to hash in the search for ciphertext without a header, in GiB."`
+	Slide       int64    `default:"4096" placeholder:"MIB" help:"How much to hash in the search for ciphertext without a header, in MiB."`
 	Out         string   `placeholder:"DIR" help:"Make this folder and write there what is recovered."`
 	Output      string   `enum:"text,json" default:"text" help:"text or json."`
 	Paths       []string `arg:"" name:"path" help:"Data directories, copies, backups, files, block devices. Nothing is written to them."`
@@ -29,9 +29,9 @@ func (e *notNothing) Error() string { return "verdict: " + string(e.verdict) }
 
 // Run searches and says what was found.
 func (c *searchCmd) Run(s *shell) error {
-	in := forensic.Input{Transaction: c.Transaction, Part: c.Part, Institution: c.Institution, Paths: c.Paths, Slide: c.Slide << 30, Out: c.Out}
-	if c.Slide < 1 || c.Slide > 1<<20 {
-		return inputf("--slide: %d is not between 1 and %d", c.Slide, 1<<20)
+	in := forensic.Input{Transaction: c.Transaction, Part: c.Part, Institution: c.Institution, Paths: c.Paths, Slide: c.Slide << 20, Out: c.Out}
+	if c.Slide < 1 || c.Slide > 1<<30 {
+		return inputf("--slide: %d is not between 1 and %d", c.Slide, 1<<30)
 	}
 	for _, path := range c.Roots {
 		r, err := forensic.ReadRoot(path)

@@ -23,17 +23,17 @@ import (
 	"github.com/sago-worm/sago/service/client"
 )
 
-// TestP36_ForensicsRecoverNothing: after an expiry, one node killed in the middle of
+// TestP34_P36_P39_ForensicsRecoverNothing: after an expiry, one node killed in the middle of
 // the erasure, neither the nodes' files with their root keys nor what was copied of
 // segments, history, logs and indexes before give anything back of the bundle; its
 // neighbour is recovered. A copy that had the key blocks as well does, and the
 // report says which file opened it: threat-model.md names that limit.
-func TestP36_ForensicsRecoverNothing(t *testing.T) {
+func TestP34_P36_P39_ForensicsRecoverNothing(t *testing.T) {
 	ctx := bounded(t, 90*time.Second)
 	s := startSite(t, ctx, testcluster.Options{})
 	const killed = 2
-	neighbour := s.putLarge(ctx, "STAYS", "P5Y")
-	expired := s.putLarge(ctx, "GOES", "PT8S")
+	neighbour, _ := s.putLarge(ctx, "STAYS", "P5Y")
+	_, guesses := s.putLarge(ctx, "GOES", "PT8S")
 	copies := t.TempDir()
 	for i := range s.Size() {
 		copyLive(t, s.DataDir(i), filepath.Join(copies, s.Name(i)))
@@ -69,7 +69,7 @@ func TestP36_ForensicsRecoverNothing(t *testing.T) {
 	if b := r.Bundles[0]; b.Payload.Whole == 0 || b.Chunks != 3 {
 		t.Errorf("the copies hold no ciphertext, so that nothing was tried: %+v", b)
 	}
-	s.isNowhere(expired)
+	s.areNowhere(guesses)
 	s.command(ctx, 0, "GOES", old)
 
 	r = s.find(ctx, "STAYS", old)
@@ -87,15 +87,18 @@ func TestP36_ForensicsRecoverNothing(t *testing.T) {
 	s.command(ctx, 3, "GOES", slices.Concat(old, keys))
 }
 
-// putLarge stores a bundle of three documents and three chunks at every node, and
-// answers its fingerprint in hex.
-func (s *site) putLarge(ctx context.Context, number, retain string) string {
+// putLarge stores a bundle of three documents and three chunks at every node. It
+// answers its fingerprint in hex, and what a guess of its content would be compared
+// with: documents, their digests, the fingerprint.
+func (s *site) putLarge(ctx context.Context, number, retain string) (fingerprint string, guesses [][]byte) {
 	s.t.Helper()
 	var contents []client.Content
 	for i, size := range []int{1 << 20, 100, 1<<20 + 1} {
 		b := make([]byte, size)
 		_, _ = rand.NewChaCha8(sha256.Sum256([]byte(number + string(rune('a'+i))))).Read(b) // never fails
 		contents = append(contents, client.BytesContent("홍길동.bin", "application/octet-stream", b))
+		digest := sha256.Sum256(b)
+		guesses = append(guesses, b[:64], digest[:], []byte(hex.EncodeToString(digest[:])))
 	}
 	receipt, err := s.client(ctx, 0, "app").Put(ctx, bundle(number, retain), contents...)
 	must(s.t, err)
@@ -107,7 +110,10 @@ func (s *site) putLarge(ctx context.Context, number, retain string) string {
 		}
 		return true, "", nil
 	})
-	return strings.TrimPrefix(receipt.GetFingerprint(), "sha256:")
+	fingerprint = strings.TrimPrefix(receipt.GetFingerprint(), "sha256:")
+	raw, err := hex.DecodeString(fingerprint)
+	must(s.t, err)
+	return fingerprint, append(guesses, raw, []byte(fingerprint))
 }
 
 // copyLive copies the files of a running node as they are at that moment.
@@ -129,7 +135,7 @@ func copyLive(t *testing.T, from, to string) {
 // find searches the data directories of all nodes, and more, with every root key.
 func (s *site) find(ctx context.Context, number string, more []string) forensic.Report {
 	s.t.Helper()
-	in := forensic.Input{Transaction: number, Part: 1, Slide: 1 << 30, Paths: slices.Clone(more)}
+	in := forensic.Input{Transaction: number, Part: 1, Slide: 64 << 20, Paths: slices.Clone(more)}
 	for i := range s.Size() {
 		root, err := forensic.ReadRoot(filepath.Join(s.NodeDir(i), "keys"))
 		must(s.t, err)
@@ -150,19 +156,19 @@ func recovers(t *testing.T, r forensic.Report, verdict forensic.Verdict) {
 	}
 }
 
-// isNowhere insists that no file of the nodes holds a fingerprint, so that nothing
-// can be compared with a guess.
-func (s *site) isNowhere(fingerprint string) {
+// areNowhere insists that no file of the nodes has one of these, so that a guess of
+// the content can be compared with nothing.
+func (s *site) areNowhere(guesses [][]byte) {
 	s.t.Helper()
-	raw, err := hex.DecodeString(fingerprint)
-	must(s.t, err)
 	must(s.t, filepath.WalkDir(s.Dir(), func(path string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() {
 			return err
 		}
 		b, err := os.ReadFile(path)
-		if bytes.Contains(b, raw) || bytes.Contains(b, []byte(fingerprint)) {
-			s.t.Errorf("%s holds the fingerprint of what was erased", path)
+		for i, g := range guesses {
+			if bytes.Contains(b, g) {
+				s.t.Errorf("%s confirms guess %d of what was erased", path, i)
+			}
 		}
 		return err
 	}))
@@ -171,7 +177,7 @@ func (s *site) isNowhere(fingerprint string) {
 // command runs the program as an inspector does.
 func (s *site) command(ctx context.Context, exit int, number string, more []string) {
 	s.t.Helper()
-	args := []string{"forensic", "--transaction", number, "--slide", "1", "--output", "json"}
+	args := []string{"forensic", "--transaction", number, "--slide", "64", "--output", "json"}
 	paths := slices.Clone(more)
 	for i := range s.Size() {
 		args = append(args, "--roots", filepath.Join(s.NodeDir(i), "keys", "root.key"))
