@@ -22,6 +22,7 @@ import (
 // back, with the fingerprint that was recorded.
 func TestRecoversWhatWasNotErased(t *testing.T) {
 	w := newWorld(t)
+	w.addLarge()
 	for i, th := range w.things {
 		w.out = filepath.Join(t.TempDir(), "out")
 		r := w.search(i)
@@ -121,7 +122,7 @@ func TestP35_EveryWayFinds(t *testing.T) {
 			w.zero(goes)
 		}, forensic.Whole},
 		{"ciphertext behind another chunk's header that the log keeps alone", forensic.WayDigest, func(w *world) {
-			w.files["raft.db"] = append(append(w.things[large].chunks[0].Encode(), make([]byte, 4321)...), w.things[goes].chunks[0].Sealed...)
+			w.files["raft.db"] = append(append(format.NewChunk(format.Slot{Block: format.ID{5}}, 0, make([]byte, format.MaxChunk)).Encode(), make([]byte, 4321)...), w.things[goes].chunks[0].Sealed...)
 			w.files["raft.db"] = append(w.files["raft.db"], bytes.Repeat([]byte{2}, format.MaxChunk)...)
 			w.zero(goes)
 		}, forensic.Whole},
@@ -196,6 +197,7 @@ func TestPagesAreNamed(t *testing.T) {
 // key; one that is gone leaves the rest.
 func TestPartOfALargeBundle(t *testing.T) {
 	w := newWorld(t)
+	w.addLarge()
 	b := w.files["segments/00000001.seg"]
 	at := bytes.Index(b, w.things[large].chunks[1].Sealed)
 	clear(b[at-format.ChunkHeaderSize : at])

@@ -21,8 +21,8 @@ import (
 )
 
 // The world of these tests: a node's files, written by the formats alone. GOES is
-// what was erased, STAYS its neighbour in the same block and segment; LARGE has
-// three chunks and several documents, one of them empty.
+// what was erased, STAYS its neighbour in the same block and segment; LARGE, where
+// it is added, has three chunks and several documents, one of them empty.
 const (
 	goes, stays, large = 0, 1, 2
 	slotCount          = 7
@@ -79,11 +79,18 @@ func newWorld(t testing.TB) *world {
 	}
 	w.add("GOES", random(3000))
 	w.add("STAYS", random(2000))
-	w.add("LARGE", random(format.MaxChunk+77), nil, random(format.MaxChunk-40), random(9))
 	w.files["keys/"+hex.EncodeToString(block[:])+".kb"] = w.block(rootKey)
 	w.files["segments/00000001.seg"] = w.segment()
 	w.files["history/00000001.his"] = w.history()
 	return w
+}
+
+// addLarge adds LARGE, which makes every search longer.
+func (w *world) addLarge() {
+	big := make([]byte, format.MaxChunk+77)
+	_, _ = rand.NewChaCha8([32]byte{2}).Read(big) // never fails
+	w.add("LARGE", big, nil, big[:format.MaxChunk-40], big[:9])
+	w.files["segments/00000001.seg"], w.files["history/00000001.his"] = w.segment(), w.history()
 }
 
 // add seals one more bundle under the next slot.

@@ -69,6 +69,11 @@ func TestP34_P36_P39_ForensicsRecoverNothing(t *testing.T) {
 	if b := r.Bundles[0]; b.Payload.Whole == 0 || b.Chunks != 3 {
 		t.Errorf("the copies hold no ciphertext, so that nothing was tried: %+v", b)
 	}
+	for _, way := range []string{forensic.WayRecords, forensic.WayOperations, forensic.WayRows, forensic.WayHeaders} {
+		if r.Way(way).Found == 0 {
+			t.Errorf("%s found nothing in real files: %+v", way, r.Ways)
+		}
+	}
 	s.areNowhere(guesses)
 	s.command(ctx, 0, "GOES", old)
 
