@@ -156,7 +156,7 @@ func Search(ctx context.Context, in Input) (Report, error) {
 	s := &search{in: in, known: newKnowledge(), keys: keys{}, chunks: map[format.Slot][]chunkCopy{}, slots: map[format.Slot][]SlotCopy{},
 		ways: map[string]*Way{}, faults: map[string]bool{}, bounded: map[string]bool{}}
 	s.collect()
-	for _, pass := range []func(context.Context) error{s.learn, s.openInPlace, s.hunt, s.slide} {
+	for _, pass := range []func(context.Context) error{s.learn, s.judgeRoots, s.openInPlace, s.hunt, s.slide} {
 		if err := pass(ctx); err != nil {
 			return Report{}, err
 		}

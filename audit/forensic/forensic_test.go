@@ -296,8 +296,14 @@ func TestIncomplete(t *testing.T) {
 	}{
 		{"a path that is not there", "no such file", func(w *world) []string { return []string{"/nowhere/at/all"} }},
 		{"no root key", "no root key", func(w *world) []string { w.roots = nil; return nil }},
-		{"another node's root key", "opens the key block", func(w *world) []string {
+		{"another node's root key", "live slots of 1 key blocks", func(w *world) []string {
 			w.files["node2/"+blockFile] = w.block(keyring.RootKey{0x72})
+			copy(w.files["node2/"+blockFile][keyring.SlotOffset(goes):], keyring.ErasedSlot())
+			return nil
+		}},
+		{"a damaged slot in a block that tells nothing", "is damaged at", func(w *world) []string {
+			b := bytes.Repeat([]byte("half of it"), slotCount*keyring.SlotSize)[:slotCount*keyring.SlotSize]
+			w.files["node2/"+blockFile] = append(bytes.Clone(w.files[blockFile][:format.FileHeaderSize]), b...)
 			return nil
 		}},
 		{"another cluster", "2 clusters", func(w *world) []string {

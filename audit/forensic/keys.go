@@ -143,29 +143,51 @@ func (s *search) openBundleSlot(c blockCopy, slot format.Slot) {
 	var opened bool
 	if copied.Root, opened = s.tryOpen(slot, b); opened {
 		way.Found++
-	} else if (copied.State == slotLive || copied.State == slotDamaged) && !s.fits(c) {
-		s.problem("no root key that was given opens the key block at %s, where the bundle's slot is %s", c.src.place(c.at), copied.State)
+	} else if copied.State == slotDamaged {
+		if live, fits := s.fits(c); !live && !fits {
+			s.problem("the bundle's slot is damaged at %s, and no other slot tells whether a root key that was given is the block's", copied.Place)
+		}
 	}
 	s.slots[slot] = append(s.slots[slot], copied)
 }
 
-// fits says whether some slot of a block opens under a root key that was given.
-func (s *search) fits(c blockCopy) bool {
-	b := c.src.read(c.at+format.FileHeaderSize, int(c.slots)*keyring.SlotSize)
+// judgeRoots names the folders of key blocks with live slots that no root key which
+// was given opens: sealed keys of that node could stand anywhere.
+func (s *search) judgeRoots(ctx context.Context) error {
+	closed := map[string]int{}
+	for _, c := range s.known.blocks {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if live, fits := s.fits(c); live && !fits {
+			closed[filepath.Dir(c.src.path)]++
+		}
+	}
+	for dir, n := range closed {
+		s.problem("no root key that was given opens the live slots of %d key blocks in %s", n, dir)
+	}
+	return nil
+}
+
+// fits says whether a block has live slots, and whether one of them opens under a
+// root key that was given.
+func (s *search) fits(c blockCopy) (live, fits bool) {
+	b := c.src.read(c.slotPlace(0), int(c.slots)*keyring.SlotSize)
 	for i := 0; (i+1)*keyring.SlotSize <= len(b); i++ {
 		sealed := b[i*keyring.SlotSize : (i+1)*keyring.SlotSize]
 		if keyring.StateOf(uint32(i), sealed) != keyring.SlotLive {
 			continue
 		}
+		live = true
 		for cluster := range s.known.clusters {
 			for _, r := range s.in.Roots {
 				if _, err := keyring.OpenSlot(r.Key, cluster, format.Slot{Block: c.id, Index: uint32(i)}, sealed); err == nil {
-					return true
+					return true, true
 				}
 			}
 		}
 	}
-	return false
+	return live, false
 }
 
 // openAnywhere tries a sealed key that was found by its checksum, at another place
