@@ -130,6 +130,11 @@ type search struct {
 	bounded map[string]bool
 }
 
+func newSearch(in Input) *search {
+	return &search{in: in, known: newKnowledge(), keys: keys{}, chunks: map[format.Slot][]chunkCopy{}, slots: map[format.Slot][]SlotCopy{},
+		ways: map[string]*Way{}, faults: map[string]bool{}, bounded: map[string]bool{}}
+}
+
 func (s *search) way(name string) *Way {
 	if s.ways[name] == nil {
 		s.ways[name] = &Way{Name: name}
@@ -153,8 +158,7 @@ func Search(ctx context.Context, in Input) (Report, error) {
 	if in.Slide == 0 {
 		in.Slide = DefaultSlide
 	}
-	s := &search{in: in, known: newKnowledge(), keys: keys{}, chunks: map[format.Slot][]chunkCopy{}, slots: map[format.Slot][]SlotCopy{},
-		ways: map[string]*Way{}, faults: map[string]bool{}, bounded: map[string]bool{}}
+	s := newSearch(in)
 	s.collect()
 	for _, pass := range []func(context.Context) error{s.learn, s.judgeRoots, s.openInPlace, s.hunt, s.slide} {
 		if err := pass(ctx); err != nil {

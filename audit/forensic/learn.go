@@ -100,17 +100,21 @@ func (s *search) learn(ctx context.Context) error {
 	}
 	return s.scanAll(ctx, learnAhead, func(src *source, at int64, b []byte, n int) {
 		s.learnRows(src, at, b, n, row)
-		for i := range n {
-			switch b[i] {
-			case 'S':
-				s.learnHeader(src, at+int64(i), b[i:])
-			case 1:
-				s.learnRecord(src, at+int64(i), b[i:])
-			case 0x08: // field 1 of an operation: its kind
-				s.learnOperation(src, at+int64(i), b[i:])
-			}
-		}
+		s.learnBytes(src, at, b, n)
 	})
+}
+
+func (s *search) learnBytes(src *source, at int64, b []byte, n int) {
+	for i := range n {
+		switch b[i] {
+		case 'S':
+			s.learnHeader(src, at+int64(i), b[i:])
+		case 1:
+			s.learnRecord(src, at+int64(i), b[i:])
+		case 0x08: // field 1 of an operation: its kind
+			s.learnOperation(src, at+int64(i), b[i:])
+		}
+	}
 }
 
 // learnName takes a file's word for the block that it is, should its header be gone.
