@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/sago-worm/sago/store/format"
 )
@@ -27,6 +28,7 @@ const (
 	labelDetail     = "sago detail v1"
 	labelCommitment = "sago commitment v1"
 	labelCarried    = "sago carried key v1"
+	labelRootID     = "sago root key id v1"
 )
 
 // gcmNonce is the length of a GCM nonce in bytes.
@@ -54,12 +56,14 @@ func SealChunk(key [32]byte, cluster format.ID, slot format.Slot, chunk uint32, 
 		return format.Chunk{}, fmt.Errorf("chunk of %d bytes", len(plain))
 	}
 	aead, nonce, data := chunkAEAD(key, cluster, slot, chunk, last)
+	defer aead.wipe()
 	return format.NewChunk(slot, chunk, aead.Seal(nil, nonce, plain, data)), nil
 }
 
 // OpenChunk decrypts what SealChunk sealed. ErrSealed for anything else.
 func OpenChunk(key [32]byte, cluster format.ID, h format.ChunkHeader, last bool, sealed []byte) ([]byte, error) {
 	aead, nonce, data := chunkAEAD(key, cluster, h.Slot, h.Chunk, last)
+	defer aead.wipe()
 	plain, err := aead.Open(nil, nonce, sealed, data)
 	if err != nil {
 		return nil, fmt.Errorf("%w: chunk %d of slot %s", ErrSealed, h.Chunk, h.Slot)
@@ -68,7 +72,7 @@ func OpenChunk(key [32]byte, cluster format.ID, h format.ChunkHeader, last bool,
 }
 
 // chunkAEAD is the STREAM construction: the nonce counts chunks and marks the last.
-func chunkAEAD(key [32]byte, cluster format.ID, slot format.Slot, chunk uint32, last bool) (cipher.AEAD, []byte, []byte) {
+func chunkAEAD(key [32]byte, cluster format.ID, slot format.Slot, chunk uint32, last bool) (gcm, []byte, []byte) {
 	var context format.Writer
 	context.Raw(cluster[:])
 	context.Slot(slot)
@@ -81,7 +85,9 @@ func chunkAEAD(key [32]byte, cluster format.ID, slot format.Slot, chunk uint32, 
 	if last {
 		nonce[8] = 1
 	}
-	return newGCM(DeriveKey(key, labelChunk, context.Bytes())), nonce, data.Bytes()
+	chunkKey := DeriveKey(key, labelChunk, context.Bytes())
+	defer clear(chunkKey[:])
+	return newGCM(&chunkKey), nonce, data.Bytes()
 }
 
 // SealDetail encrypts the detail of the record with that place in that operation,
@@ -90,12 +96,14 @@ func chunkAEAD(key [32]byte, cluster format.ID, slot format.Slot, chunk uint32, 
 // operation id is 128 random bits and an ordinal occurs once in it.
 func SealDetail(institutionKey [32]byte, op format.ID, ordinal uint32, plain []byte) []byte {
 	aead, place := detailAEAD(institutionKey, op, ordinal)
+	defer aead.wipe()
 	return aead.Seal(nil, make([]byte, gcmNonce), plain, place)
 }
 
 // OpenDetail decrypts what SealDetail sealed. ErrSealed for anything else.
 func OpenDetail(institutionKey [32]byte, op format.ID, ordinal uint32, sealed []byte) ([]byte, error) {
 	aead, place := detailAEAD(institutionKey, op, ordinal)
+	defer aead.wipe()
 	plain, err := aead.Open(nil, make([]byte, gcmNonce), sealed, place)
 	if err != nil {
 		return nil, fmt.Errorf("%w: detail %d of operation %x", ErrSealed, ordinal, op)
@@ -103,8 +111,10 @@ func OpenDetail(institutionKey [32]byte, op format.ID, ordinal uint32, sealed []
 	return plain, nil
 }
 
-func detailAEAD(key [32]byte, op format.ID, ordinal uint32) (cipher.AEAD, []byte) {
-	return newGCM(DetailKey(key, op, ordinal)), detailPlace(op, ordinal)
+func detailAEAD(key [32]byte, op format.ID, ordinal uint32) (gcm, []byte) {
+	own := DetailKey(key, op, ordinal)
+	defer clear(own[:])
+	return newGCM(&own), detailPlace(op, ordinal)
 }
 
 func detailPlace(op format.ID, ordinal uint32) []byte {
@@ -122,7 +132,9 @@ func DetailKey(institutionKey [32]byte, op format.ID, ordinal uint32) [32]byte {
 // OpenDetailWith decrypts a detail by its own derived key. ErrSealed for anything
 // else.
 func OpenDetailWith(detailKey [32]byte, op format.ID, ordinal uint32, sealed []byte) ([]byte, error) {
-	plain, err := newGCM(detailKey).Open(nil, make([]byte, gcmNonce), sealed, detailPlace(op, ordinal))
+	aead := newGCM(&detailKey)
+	defer aead.wipe()
+	plain, err := aead.Open(nil, make([]byte, gcmNonce), sealed, detailPlace(op, ordinal))
 	if err != nil {
 		return nil, fmt.Errorf("%w: detail %d of operation %x", ErrSealed, ordinal, op)
 	}
@@ -134,12 +146,14 @@ func OpenDetailWith(detailKey [32]byte, op format.ID, ordinal uint32, sealed []b
 // and seals one string, so the nonce may be fixed.
 func SealCarried(institutionKey [32]byte, sequence uint64, detailKey [32]byte) []byte {
 	aead, place := carriedAEAD(institutionKey, sequence)
+	defer aead.wipe()
 	return aead.Seal(nil, make([]byte, gcmNonce), detailKey[:], place)
 }
 
 // OpenCarried opens what SealCarried sealed. ErrSealed for anything else.
 func OpenCarried(institutionKey [32]byte, sequence uint64, sealed []byte) (key [32]byte, err error) {
 	aead, place := carriedAEAD(institutionKey, sequence)
+	defer aead.wipe()
 	plain, err := aead.Open(nil, make([]byte, gcmNonce), sealed, place)
 	if err != nil || len(plain) != len(key) {
 		return key, fmt.Errorf("%w: carried key of record %d", ErrSealed, sequence)
@@ -149,9 +163,11 @@ func OpenCarried(institutionKey [32]byte, sequence uint64, sealed []byte) (key [
 	return key, nil
 }
 
-func carriedAEAD(key [32]byte, sequence uint64) (cipher.AEAD, []byte) {
+func carriedAEAD(key [32]byte, sequence uint64) (gcm, []byte) {
 	place := binary.BigEndian.AppendUint64(nil, sequence)
-	return newGCM(DeriveKey(key, labelCarried, place)), place
+	own := DeriveKey(key, labelCarried, place)
+	defer clear(own[:])
+	return newGCM(&own), place
 }
 
 // Commitment binds a bundle to its fingerprint without telling it: HMAC-SHA-256
@@ -173,9 +189,15 @@ func mac(key [32]byte, b []byte) format.Digest {
 	return format.Digest(m.Sum(nil))
 }
 
+// gcm is AES-256-GCM under one key. Whoever made it wipes it: the key's schedule
+// begins with the key itself, and freed memory keeps it until it is used again.
+type gcm struct {
+	cipher.AEAD
+	block cipher.Block
+}
+
 // newGCM cannot fail: the key has a length that AES takes.
-func newGCM(key [32]byte) cipher.AEAD {
-	defer clear(key[:])
+func newGCM(key *[32]byte) gcm {
 	block, err := aes.NewCipher(key[:])
 	if err != nil {
 		panic("keyring: " + err.Error())
@@ -184,5 +206,15 @@ func newGCM(key [32]byte) cipher.AEAD {
 	if err != nil {
 		panic("keyring: " + err.Error())
 	}
-	return aead
+	return gcm{aead, block}
+}
+
+// wipe zeroes both schedules; the standard library has no call for it. Nothing
+// can be sealed or opened afterwards.
+func (g gcm) wipe() {
+	for _, held := range []any{g.AEAD, g.block} {
+		if v := reflect.ValueOf(held); v.Kind() == reflect.Pointer {
+			v.Elem().SetZero()
+		}
+	}
 }
