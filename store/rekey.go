@@ -64,6 +64,9 @@ func (k Keys) Forget() error { return k.ring.Forget() }
 // RootID is the present root key's public name.
 func (k Keys) RootID() format.Digest { return k.ring.RootID() }
 
+// RootIs reports whether key is the present root key.
+func (k Keys) RootIs(key RootKey) bool { return k.ring.RootIs(key) }
+
 // Note says how the root key in memory is less protected than it could be, or
 // nothing.
 func (k Keys) Note() string { return k.ring.Note() }

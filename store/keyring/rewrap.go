@@ -212,6 +212,14 @@ func (r *Ring) RootID() format.Digest {
 	return DeriveKey([32]byte(*r.root.key()), labelRootID, r.cluster[:])
 }
 
+// RootIs reports whether key is the present root key.
+func (r *Ring) RootIs(key RootKey) bool {
+	defer clear(key[:])
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.root != nil && hmac.Equal(key[:], r.root.key()[:])
+}
+
 // Close wipes the root keys from memory: every key is refused with ErrClosed
 // afterwards.
 func (r *Ring) Close() error {
