@@ -29,6 +29,7 @@ type grammar struct {
 	Init    initGroup  `cmd:"" help:"The ceremony: the first act of a cluster."`
 	Run     runCmd     `cmd:"" help:"Run one node."`
 	Rebuild rebuildCmd `cmd:"" name:"rebuild-index" help:"Throw a stopped node's index away; its next start builds it from the history."`
+	Rekey   rekeyCmd   `cmd:"" help:"Seal a node's keys under a new root key and destroy the old one, while the node runs or not."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 	Check   checkCmd   `cmd:"" name:"check-file" hidden:"" help:"Read a database file whole, as a child process."`
 }
