@@ -32,7 +32,12 @@ func OpenKeys(dir string, root, former RootKey) (Keys, error) {
 	if err != nil {
 		return Keys{}, err
 	}
-	ring, err := openKeys(dir, root, former, m.Cluster, keeper)
+	return OpenKeysBy(dir, root, former, m.Cluster, keeper)
+}
+
+// OpenKeysBy is OpenKeys with a custodian that is open already.
+func OpenKeysBy(dir string, root, former RootKey, cluster format.ID, keeper keyring.Blocks) (Keys, error) {
+	ring, err := openKeys(dir, root, former, cluster, keeper)
 	return Keys{ring}, err
 }
 
