@@ -43,14 +43,18 @@ type rotation struct {
 	found *Rekeyed // of this process, once the old key is destroyed
 }
 
-// rotate begins a rotation, or goes on with one that was begun, to its end.
+// rotate finishes a rotation that was begun, then does another. Where nothing can
+// be recorded the first is all that is done.
 func (r *rotation) rotate(ctx context.Context) (Rekeyed, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.state == rotationNone {
-		if err := r.begin(ctx); err != nil {
-			return Rekeyed{}, fmt.Errorf("root key: %w", err)
+	if r.state != rotationNone {
+		if done, err := r.goOn(ctx); err != nil || r.state != rotationNone {
+			return done, err
 		}
+	}
+	if err := r.begin(ctx); err != nil {
+		return Rekeyed{}, fmt.Errorf("root key: %w", err)
 	}
 	return r.goOn(ctx)
 }
@@ -159,8 +163,8 @@ func (r *rotation) ask(step string, done bool) error {
 
 // Rekey changes this node's root key while it works: every key slot is sealed
 // under a new one, and the old one is destroyed. An earlier rotation that is not
-// finished is finished instead. An error leaves both keys in place and the node
-// goes on with it by itself, unless nothing had begun: ErrNotNow.
+// finished is finished first. What fails once it has begun, the node goes on with
+// by itself; ErrNotNow says that nothing was begun.
 func (n *Node) Rekey(ctx context.Context) (Rekeyed, error) {
 	if err := n.failed(); err != nil {
 		return Rekeyed{}, fmt.Errorf("%w: the node has stopped: %w", ErrNotNow, err)
@@ -197,6 +201,9 @@ func RekeyStopped(ctx context.Context, dataDir, keyDir string) (done Rekeyed, er
 	defer clear(former[:])
 	if err != nil {
 		return done, fmt.Errorf("node keys: %w", err)
+	}
+	if state == rotationRecording {
+		return done, fmt.Errorf("%w: the rotation before is not on record; the node's next start records it", ErrNotNow)
 	}
 	keys, err := store.OpenKeys(dataDir, root, former)
 	if err != nil {

@@ -73,6 +73,7 @@ func IsForeign(err error) bool { return errors.Is(err, errRoot) }
 // sealSlot seals key for one slot. Nonces are random: under one root key at most
 // 2^32 keys may be sealed (SP 800-38D), which is far beyond a node's life.
 func sealSlot(rand io.Reader, root *RootKey, cluster format.ID, s format.Slot, key [32]byte) ([]byte, error) {
+	defer clear(key[:])
 	b := make([]byte, gcmNonce, SlotSize)
 	if _, err := io.ReadFull(rand, b); err != nil {
 		return nil, fmt.Errorf("randomness: %w", err)
