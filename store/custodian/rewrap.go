@@ -2,7 +2,6 @@ package custodian
 
 import (
 	"bytes"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -46,7 +45,7 @@ func (l *Local) RewrapBlock(name string, cluster format.ID, from, to keyring.Roo
 	if err != nil {
 		return out, fmt.Errorf("custodian: %w", err)
 	}
-	fresh, out, err := keyring.RewrapContent(rand.Reader, content, cluster, id, &from, &to)
+	fresh, out, err := keyring.RewrapContent(content, cluster, id, &from, &to)
 	if err == nil && fresh != nil {
 		err = l.replaceBlock(p, fresh, func(read []byte) error {
 			return keyring.SameKeys(content, read, cluster, id, &from, &to)

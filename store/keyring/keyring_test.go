@@ -51,7 +51,7 @@ func (p plainFiles) RewrapBlock(name string, cluster format.ID, from, to RootKey
 		return Rewrapped{}, err
 	}
 	id, _ := BlockOf(name)
-	fresh, out, err := RewrapContent(rand.Reader, content, cluster, id, &from, &to)
+	fresh, out, err := RewrapContent(content, cluster, id, &from, &to)
 	if err == nil && fresh != nil {
 		err = errors.Join(SameKeys(content, fresh, cluster, id, &from, &to), p.write(name, 0, fresh))
 	}

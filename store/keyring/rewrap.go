@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/hmac"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -42,7 +43,11 @@ func BlockOf(name string) (format.ID, bool) {
 // RewrapContent answers a block's file with every key that is sealed under from
 // sealed under to: the same slots, erased ones erased, and everything else as it
 // was. nil says that nothing is sealed under from.
-func RewrapContent(rand io.Reader, content []byte, cluster, block format.ID, from, to *RootKey) (fresh []byte, out Rewrapped, err error) {
+func RewrapContent(content []byte, cluster, block format.ID, from, to *RootKey) (fresh []byte, out Rewrapped, err error) {
+	return rewrapContent(rand.Reader, content, cluster, block, from, to)
+}
+
+func rewrapContent(rand io.Reader, content []byte, cluster, block format.ID, from, to *RootKey) (fresh []byte, out Rewrapped, err error) {
 	fresh = append(fresh, content...)
 	changed := false
 	for i := uint32(0); SlotOffset(i)+SlotSize <= int64(len(fresh)); i++ {
@@ -181,7 +186,7 @@ func (r *Ring) rewrapped(id format.ID) (Rewrapped, error) {
 		return Rewrapped{}, err
 	}
 	former := cmp.Or(r.former, r.root)
-	_, out, err := RewrapContent(noRandomness{}, content, r.cluster, id, former.key(), r.root.key())
+	_, out, err := rewrapContent(noRandomness{}, content, r.cluster, id, former.key(), r.root.key())
 	return out, err
 }
 

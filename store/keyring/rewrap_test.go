@@ -99,6 +99,27 @@ func TestP36_RotationMovesLiveSlotsAndNothingElse(t *testing.T) {
 	checkKeys(t, r, b, 1, 99)
 }
 
+// TestRotationMovesABlockWhoseHeaderIsDamaged: the header can be mended later, the
+// keys could not.
+func TestRotationMovesABlockWhoseHeaderIsDamaged(t *testing.T) {
+	r, files := newRing(t)
+	b := newBlock(t, r, 3)
+	if err := files.write(FileName(b.ID), 9, []byte{0xff, 0xfe}); err != nil {
+		t.Fatal(err)
+	}
+	r = reopen(t, files)
+	if err := r.Rotate(nextRoot); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := r.Rewrap(t.Context()); err != nil || found.Live != 3 {
+		t.Fatal(found, err)
+	}
+	if err := errors.Join(r.Forget(), r.RepairHeader(b.ID, b.Owner)); err != nil {
+		t.Fatal(err)
+	}
+	checkKeys(t, r, b, 99, 99)
+}
+
 // TestRotationIsSafeUnderUse reads, verifies, installs and exports while the
 // blocks are sealed again.
 func TestRotationIsSafeUnderUse(t *testing.T) {
@@ -151,7 +172,7 @@ func TestSameKeysRefusesWhatChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	rewrapped := func(from *RootKey) []byte {
-		fresh, _, err := RewrapContent(bytes.NewReader(make([]byte, 1<<10)), content, testCluster, b.ID, from, &nextRoot)
+		fresh, _, err := RewrapContent(content, testCluster, b.ID, from, &nextRoot)
 		if err != nil {
 			t.Fatal(err)
 		}
