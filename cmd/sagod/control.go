@@ -122,14 +122,14 @@ func (c *control) answer(conn *net.UnixConn) controlAnswer {
 }
 
 func (c *control) obey(conn *net.UnixConn) (any, error) {
-	if err := mayOrder(conn); err != nil {
-		return nil, err
-	}
 	if err := conn.SetReadDeadline(time.Now().Add(askWithin)); err != nil {
 		return nil, err
 	}
 	line, err := bufio.NewReader(io.LimitReader(conn, 256)).ReadString('\n')
 	if err != nil {
+		return nil, err
+	}
+	if err := mayOrder(conn); err != nil { // asked after the line is read: who writes hears the answer
 		return nil, err
 	}
 	do, ok := c.orders[strings.TrimSpace(line)]
