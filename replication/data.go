@@ -196,7 +196,7 @@ func (n *Node) openStore(ctx context.Context, cut uint64) error {
 	if err != nil {
 		return err
 	}
-	n.store, err = store.Open(ctx, store.Options{Dir: n.cfg.DataDir, Root: n.keys.Root, FirstLogged: first, Refill: refill, Probe: n.cfg.Probe,
+	n.store, err = store.Open(ctx, store.Options{Dir: n.cfg.DataDir, Root: n.keys.Root, Former: n.keys.former, FirstLogged: first, Refill: refill, Probe: n.cfg.Probe,
 		OnDamage: n.foundDamage, Notify: n.noticed})
 	if err != nil {
 		return err

@@ -31,6 +31,7 @@ type grammar struct {
 	Run     runCmd     `cmd:"" help:"Run one node."`
 	Rebuild rebuildCmd `cmd:"" name:"rebuild-index" help:"Throw a stopped node's index away; its next start builds it from the history."`
 	Search  searchCmd  `cmd:"" name:"forensic" help:"Try every way to recover a bundle (묶음정보) from files, and say what was found."`
+	Rekey   rekeyCmd   `cmd:"" help:"Seal a node's keys under a new root key and destroy the old one, while the node runs or not."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 	Check   checkCmd   `cmd:"" name:"check-file" hidden:"" help:"Read a database file whole, as a child process."`
 }
