@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
-	"golang.org/x/sys/unix"
 
 	nodev1 "github.com/sago-worm/sago/proto/sago/node/v1"
 	"github.com/sago-worm/sago/store"
@@ -206,20 +205,9 @@ func (n *Node) vote(round uint64) (format.SignedVote, error) {
 		return format.SignedVote{}, err
 	}
 	v := format.SignedVote{Voter: n.own.number, Incarnation: n.own.incarnation, Round: round, Earliest: t.Earliest, Latest: t.Latest,
-		BootID: t.BootID, BootReading: t.BootReading, Evidence: t.Evidence, Commit: commit, Size: size, Room: n.room()}
+		BootID: t.BootID, BootReading: t.BootReading, Evidence: t.Evidence, Commit: commit, Size: size, Room: n.store.Room()}
 	v.Signature, err = n.keys.sign(v.Message(n.own.cluster))
 	return v, err
-}
-
-// room is how many bytes of payload this node's disk can still take. A disk that
-// does not answer has none.
-func (n *Node) room() uint64 {
-	var st unix.Statfs_t
-	if err := unix.Statfs(n.cfg.DataDir, &st); err != nil {
-		return 0
-	}
-	free := st.Bavail * uint64(st.Bsize)
-	return free - min(free, store.Reserve)
 }
 
 // durable is what this incarnation durably has, written down outside the data

@@ -19,6 +19,7 @@ import (
 // payloads is where a log store puts the chunks that entries bring.
 type payloads interface {
 	AppendChunks([]format.Chunk) error
+	ReserveFor(bytes int) error
 	Chunk(format.ChunkHeader) (format.Chunk, error)
 }
 
@@ -162,6 +163,9 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 			}
 			return err
 		}
+	}
+	if err := s.payload.ReserveFor(logRoom(rows)); err != nil {
+		return s.fail(fmt.Errorf("raft log: %w", err))
 	}
 	if err := s.cache.StoreLogs(rows); err != nil {
 		return s.fail(fmt.Errorf("raft log: %w", err))

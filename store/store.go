@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sago-worm/sago/internal/durable"
 	"github.com/sago-worm/sago/store/custodian"
@@ -50,6 +51,8 @@ type Store struct {
 	segments  *segment.Store
 	keys      *keyring.Ring
 	idx       *index.DB
+	reserve   *custodian.Reserve
+	room      atomic.Uint64 // bytes of payload that the disk takes, as of the last KeepRoom
 	onDamage  func(*format.DamageError)
 	refilling uint64 // records that the history had; 0 where none is missing
 
@@ -75,11 +78,17 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.OnDamage == nil {
 		o.OnDamage = func(*format.DamageError) {}
 	}
-	clean, err := takeCleanMark(o.Dir)
-	if err != nil {
+	s := &Store{manifest: m, dir: o.Dir, onDamage: o.OnDamage}
+	if s.reserve, err = custodian.OpenReserve(o.Dir); err != nil { // first: it gives a start on a full disk its room
 		return nil, err
 	}
-	s := &Store{manifest: m, dir: o.Dir, onDamage: o.OnDamage}
+	if _, err := s.KeepRoom(); err != nil {
+		return nil, errors.Join(err, s.closeRooms())
+	}
+	clean, err := takeCleanMark(o.Dir)
+	if err != nil {
+		return nil, errors.Join(err, s.closeRooms())
+	}
 	if err := s.openRooms(ctx, o, clean); err != nil {
 		return nil, errors.Join(err, s.closeRooms())
 	}
@@ -292,6 +301,9 @@ func (s *Store) Backlogged() bool { return s.idx.Pending() > maxPending }
 func (s *Store) Flush() error {
 	s.flushing.Lock()
 	defer s.flushing.Unlock()
+	if err := s.reserve.Keep(s.flushRoom()); err != nil {
+		return err
+	}
 	s.ranges.Lock()
 	s.mu.Lock()
 	meta := index.Meta{Applied: s.applied, History: s.next, StateHash: s.state}
@@ -371,5 +383,6 @@ func (s *Store) closeRooms() error {
 		}
 		errs = append(errs, s.idx.Close())
 	}
+	errs = append(errs, s.reserve.Close())
 	return errors.Join(errs...)
 }

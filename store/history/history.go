@@ -282,6 +282,13 @@ func (l *Log) Size() uint64 {
 	return l.size
 }
 
+// Waiting is how many bytes the next Sync writes.
+func (l *Log) Waiting() int {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.waiting
+}
+
 // Durable is the number of records that survive a power cut.
 func (l *Log) Durable() uint64 {
 	l.mu.RLock()

@@ -1,0 +1,62 @@
+package store
+
+import (
+	"fmt"
+
+	"github.com/sago-worm/sago/store/format"
+)
+
+// Room on a disk that fills up: what must go on then (history, index, log, erasure)
+// takes it from the reserve before it writes, payload does not.
+
+// indexRowRoom is how many bytes of new pages one changed row of the index may
+// cost, about: a page of its own where the keys are far apart.
+const indexRowRoom = 4 << 10
+
+// maxFlushRoom bounds what one Flush asks of the reserve, in bytes.
+const maxFlushRoom = 24 << 20
+
+// KeepRoom takes the reserve back where there is room again, gives up some of it
+// where there is none, and answers how many bytes of payload the disk can take: 0
+// when it counts as full. To be called often.
+func (s *Store) KeepRoom() (uint64, error) {
+	if err := s.reserve.Keep(0); err != nil {
+		return 0, err
+	}
+	room, err := s.reserve.Refill()
+	if err == nil {
+		s.room.Store(room)
+	}
+	return room, err
+}
+
+// Room is what KeepRoom answered last.
+func (s *Store) Room() uint64 { return s.room.Load() }
+
+// ReserveFor makes sure that need bytes can be written on a full disk, as far as
+// the reserve reaches.
+func (s *Store) ReserveFor(need int) error { return s.reserve.Keep(int64(need)) }
+
+// takeRoom refuses payload (ErrFull) for which there is no room. Payload of an
+// entry that others may have is taken from the reserve, down to its half:
+// else an entry that no majority can take would keep all behind it from being
+// committed.
+func (s *Store) takeRoom(chunks []format.Chunk) error {
+	need := 0
+	for _, c := range chunks {
+		need += format.ChunkHeaderSize + len(c.Sealed)
+	}
+	ok, err := s.reserve.Take(int64(need))
+	if err != nil {
+		return fmt.Errorf("payload: %w", err)
+	}
+	if !ok {
+		return fmt.Errorf("payload of %d bytes: %w", need, ErrFull)
+	}
+	return nil
+}
+
+// flushRoom is about what the next Flush writes.
+func (s *Store) flushRoom() int64 {
+	return int64(min(s.idx.Pending()*indexRowRoom, maxFlushRoom) + s.log.Waiting())
+}
