@@ -116,7 +116,7 @@ func (s *Store) openRooms(ctx context.Context, o Options, clean bool) error {
 		return err
 	}
 	log, err := openHistory(history.Options{Dir: o.Dir, Files: s.custodian, Place: s.custodian.Place, Cluster: m.Cluster, Incarnation: m.Incarnation,
-		Clean: clean, OnDamage: o.OnDamage}, o.Refill)
+		Clean: clean, OnDamage: o.OnDamage, Claim: s.reserve.Claim}, o.Refill)
 	if err != nil {
 		return err
 	}
@@ -301,7 +301,7 @@ func (s *Store) Backlogged() bool { return s.idx.Pending() > maxPending }
 func (s *Store) Flush() error {
 	s.flushing.Lock()
 	defer s.flushing.Unlock()
-	if err := s.reserve.Keep(s.flushRoom()); err != nil {
+	if err := s.claimIndex(); err != nil {
 		return err
 	}
 	s.ranges.Lock()

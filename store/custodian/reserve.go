@@ -22,18 +22,21 @@ const (
 	// headroom is what payload leaves free beside the reserve: with less, a node
 	// counts as full.
 	headroom = 16 << 20
-	// spare is what Keep leaves free beyond what is asked for: for the small files
-	// that are written without asking.
-	spare = 8 << 20
+	// spare is what Keep leaves free: for the small files that are replaced whole,
+	// and new names.
+	spare = 4 << 20
+	// claimStep is how far a claim goes beyond what is asked for, at least, and
+	// claimLeaves what it may count too much: the file system's own blocks of a file.
+	claimStep, claimLeaves = 1 << 20, 256 << 10
 	// reserveStep is how much is given up or taken back at once, at least.
-	reserveStep = 4 << 20
+	reserveStep = 1 << 20
 )
 
 // Reserve is room on the disk that is taken ahead of need (예비 공간), so that other
 // files on the same file system cannot use it up: a file of blocks that were never
-// written. What must go on when the disk is full (history, index, raft log,
-// erasure) gives up as much of it as is needed, before it writes; the file grows
-// again when there is room. All methods are safe for concurrent use.
+// written. What must go on when the disk is full (history, index, raft log) claims
+// its blocks before it writes, from what is free or from the reserve; the reserve
+// grows again when there is room. All methods are safe for concurrent use.
 type Reserve struct {
 	dir string
 
@@ -51,7 +54,7 @@ func OpenReserve(dir string) (*Reserve, error) {
 	r := &Reserve{dir: dir, left: headroom}
 	err := r.open()
 	if err == nil {
-		err = r.Keep(0)
+		err = r.Keep()
 	}
 	if err == nil {
 		_, err = r.Refill()
@@ -91,21 +94,68 @@ func (r *Reserve) Close() error {
 	return r.f.Close()
 }
 
-// Keep makes sure that need bytes can be written, and a little more, as far as the
-// reserve reaches. To be called before every write that must succeed on a full disk.
-func (r *Reserve) Keep(need int64) error {
+// Keep makes sure that a little is free, as far as the reserve reaches. To be
+// called often.
+func (r *Reserve) Keep() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	free, err := r.free()
 	if err != nil {
 		return err
 	}
-	return r.give(need + spare - free)
+	return r.give(spare - free)
 }
 
-// Take is Keep for need bytes of payload that a majority may be about to have. It
-// reports false when that would leave less than half of the reserve to what must
-// go on.
+// Claim gives a file its blocks up to end, in bytes, ahead of the writes: from then
+// on nobody else's files can make a write below end fail for want of room. The
+// file has no holes that it is to keep. With nothing left it does nothing: the
+// write will tell.
+func (r *Reserve) Claim(f *os.File, end int64) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return fmt.Errorf("reserve: %w", err)
+	}
+	if st.Blocks*512 >= end+claimLeaves {
+		return nil
+	}
+	end = (end + claimLeaves + claimStep) / claimStep * claimStep
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for {
+		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, end)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.ENOSPC) && r.have > 0:
+			if err := r.give(reserveStep); err != nil {
+				return err
+			}
+		case err == nil, errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS):
+			return nil
+		default:
+			return fmt.Errorf("reserve: %w", err)
+		}
+	}
+}
+
+// ClaimMore is Claim of so many bytes beyond the end of the file at path.
+func (r *Reserve) ClaimMore(path string, more int64) error {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return fmt.Errorf("reserve: %w", err)
+	}
+	if st.Blocks*512 >= st.Size+more+claimLeaves {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("reserve: %w", err)
+	}
+	return errors.Join(r.Claim(f, st.Size+more), f.Close())
+}
+
+// Take makes room for need bytes of payload that a majority may be about to have.
+// It reports false when that would leave less than half of the reserve to what
+// must go on.
 func (r *Reserve) Take(need int64) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

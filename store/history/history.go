@@ -75,6 +75,9 @@ type Options struct {
 	// OnDamage, when set, is told where the tree file differed from the records. It
 	// has been rewritten from them.
 	OnDamage func(*format.DamageError)
+	// Claim, when set, gives a file its blocks up to end before it is written, so
+	// that a disk that others fill does not fail the write.
+	Claim func(f *os.File, end int64) error
 }
 
 // LostError says that the history ends before records that were on disk: a file
@@ -132,7 +135,7 @@ func Open(o Options, each func(seq uint64, encoded []byte) error) (*Log, error) 
 		return nil, err
 	}
 	l.files, err = series.Open(series.Spec{Dir: o.Dir, Folder: folder, Ext: "his", Kind: format.KindHistory, Files: o.Files,
-		Cluster: o.Cluster, Incarnation: o.Incarnation, MaxFile: o.MaxFile, Clean: o.Clean, Trimmed: l.carried != nil})
+		Cluster: o.Cluster, Incarnation: o.Incarnation, MaxFile: o.MaxFile, Clean: o.Clean, Trimmed: l.carried != nil, Claim: o.Claim})
 	if err != nil {
 		return nil, errors.Join(err, l.carried.close())
 	}
@@ -280,13 +283,6 @@ func (l *Log) Size() uint64 {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.size
-}
-
-// Waiting is how many bytes the next Sync writes.
-func (l *Log) Waiting() int {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	return l.waiting
 }
 
 // Durable is the number of records that survive a power cut.
