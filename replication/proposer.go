@@ -201,6 +201,9 @@ func (p *proposer) deliver(ctx context.Context, batch []*pending) {
 		p.refuse(batch)
 		return
 	}
+	if errors.Is(err, errOwnFull) {
+		p.untried(batch)
+	}
 	// The leader is gone or changing: try again soon rather than at the resend.
 	select {
 	case <-time.After(100 * time.Millisecond):
@@ -212,19 +215,28 @@ func (p *proposer) deliver(ctx context.Context, batch []*pending) {
 	}
 }
 
+// untried takes back that a batch may be in a log.
+func (p *proposer) untried(batch []*pending) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range batch {
+		w.tries--
+	}
+}
+
 // refuse takes back a batch that the leader did not take for want of room: what
 // brings payload is refused, unless an earlier try may be in the log; the rest goes
 // again without it.
 func (p *proposer) refuse(batch []*pending) {
+	p.untried(batch)
 	for _, w := range batch {
 		p.mu.Lock()
-		w.tries--
 		tries := w.tries
 		p.mu.Unlock()
 		switch {
 		case len(w.chunks) == 0:
 			p.again(w)
-		case tries == 0:
+		case tries == 0 || w.op.Kind == store.KindChunk: // a chunk alone stores nothing
 			select {
 			case w.full <- struct{}{}:
 			default: // told already
@@ -274,6 +286,9 @@ func (n *Node) append(batch, chunks []byte) error {
 			return err
 		}
 	}
-	f := n.raft.ApplyLog(raft.Log{Data: batch, Extensions: chunks}, 5*time.Second)
-	return f.Error()
+	err := n.raft.ApplyLog(raft.Log{Data: batch, Extensions: chunks}, 5*time.Second).Error()
+	if errors.Is(err, store.ErrFull) { // a leader writes before it sends: no log has it
+		err = fmt.Errorf("%w: %w", errOwnFull, err)
+	}
+	return err
 }

@@ -32,7 +32,8 @@ const (
 	handOnEvery = 5 * time.Second
 )
 
-// errOwnFull says that this leader has no room, though a majority has.
+// errOwnFull says that the leader has no room, though a majority may have, and that
+// nothing of the batch is in its log.
 var errOwnFull = fmt.Errorf("%w: the leader has no room for new bundles and hands leadership on", ErrUnavailable)
 
 // roomBook is what the other nodes told about their room.
@@ -171,16 +172,22 @@ func logRoom(rows []*raft.Log) int {
 // fullAnswer tells a proposer, behind Propose, that its payload is refused for
 // want of room: nothing of the batch is in the log.
 func fullAnswer(err error) error {
-	if errors.Is(err, ErrStorageFull) {
+	switch {
+	case errors.Is(err, ErrStorageFull):
 		return status.Error(codes.FailedPrecondition, err.Error())
+	case errors.Is(err, errOwnFull):
+		return status.Error(codes.Aborted, err.Error())
 	}
 	return answer(err)
 }
 
 // proposeError is what Propose's answer means to the proposer.
 func proposeError(err error) error {
-	if status.Code(err) == codes.FailedPrecondition {
+	switch status.Code(err) {
+	case codes.FailedPrecondition:
 		return fmt.Errorf("%w: %w", ErrStorageFull, err)
+	case codes.Aborted:
+		return fmt.Errorf("%w: %w", errOwnFull, err)
 	}
 	return err
 }
