@@ -172,7 +172,7 @@ func (c *testCluster) watchSizes() func() []sizeAt {
 }
 
 func (c *testCluster) pendingErasures() bool {
-	waiting, err := c.nodes[0].Store().PendingErasures(0, ^uint64(0), 1) // of a node that attests nothing: whatever stands
+	waiting, _, err := c.nodes[0].Store().PendingErasures(0, ^uint64(0), 0, 1) // of a node that attests nothing: whatever stands
 	return err != nil || len(waiting) > 0
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -19,8 +20,12 @@ import (
 // again at the next round.
 
 // sweepLimit is how many bundles one sweep expires at most: their records and
-// rows are one Apply.
-const sweepLimit = 500
+// rows are one Apply, behind which everything else waits. sweepsAtOnce is how many
+// are on their way together, so that their syncs are not waited for one by one.
+const (
+	sweepLimit   = 250
+	sweepsAtOnce = 4
+)
 
 // lead runs the leader's duties while this node leads, until ctx ends.
 func (n *Node) lead(ctx context.Context) {
@@ -104,9 +109,13 @@ func (n *Node) duty(ctx context.Context, kind store.Kind, body []byte) (store.Re
 
 func (n *Node) sweep(ctx context.Context) error {
 	for {
-		var w format.Writer
-		w.U32(sweepLimit)
-		if _, err := n.duty(ctx, store.KindSweep, w.Bytes()); err != nil {
+		err := together(sweepsAtOnce, func(int) error {
+			var w format.Writer
+			w.U32(sweepLimit)
+			_, err := n.duty(ctx, store.KindSweep, w.Bytes())
+			return err
+		})
+		if err != nil {
 			return fmt.Errorf("sweep: %w", err)
 		}
 		due, _, err := n.store.Due(0)
@@ -114,6 +123,17 @@ func (n *Node) sweep(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// together runs n calls of f at once and answers their errors.
+func together(n int, f func(i int) error) error {
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { errs[i] = f(i) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 // tick gathers votes and proposes a clock entry.

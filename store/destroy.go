@@ -1,10 +1,13 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"sync"
 
 	"github.com/sago-worm/sago/store/custodian"
 	"github.com/sago-worm/sago/store/format"
@@ -13,7 +16,50 @@ import (
 // warrantJudge judges warrants for the custodian in this process: the decision
 // record must stand in this node's own history, under the newest checkpoint that
 // a majority signed.
-type warrantJudge struct{ store *Store }
+type warrantJudge struct {
+	store *Store
+	last  *judged
+}
+
+// judged is the checkpoint that held last: the orders of one batch stand under the
+// same one, and verifying its signatures for each would take longer than all else.
+type judged struct {
+	mu         sync.Mutex
+	checkpoint []byte
+	size       uint64
+	voters     map[uint32]format.ID
+}
+
+// covers checks a warrant's checkpoint against the present voters and this node's
+// history, and answers its size. Under the Machine's lock.
+func (j warrantJudge) covers(encoded []byte) (uint64, error) {
+	m := j.store.Machine
+	voters := make(map[uint32]format.ID, len(m.members))
+	for n, row := range m.members {
+		voters[n] = row.Current
+	}
+	j.last.mu.Lock()
+	defer j.last.mu.Unlock()
+	if j.last.checkpoint != nil && bytes.Equal(j.last.checkpoint, encoded) && maps.Equal(j.last.voters, voters) {
+		return j.last.size, nil
+	}
+	e, err := format.DecodeCheckpointEffect(encoded)
+	if err != nil {
+		return 0, err
+	}
+	if err := m.verifyCheckpoint(e); err != nil {
+		return 0, err
+	}
+	root, err := m.log.RootAt(e.Checkpoint.Size)
+	if err != nil {
+		return 0, err
+	}
+	if root != e.Checkpoint.Root {
+		return 0, errors.New("the checkpoint is not of this history")
+	}
+	j.last.checkpoint, j.last.size, j.last.voters = bytes.Clone(encoded), e.Checkpoint.Size, voters
+	return e.Checkpoint.Size, nil
+}
 
 // decision reads the record that a warrant names and checks that the checkpoint
 // covers it.
@@ -22,25 +68,15 @@ func (j warrantJudge) decision(w custodian.Warrant) (format.Record, error) {
 	if err != nil {
 		return rec, err
 	}
-	e, err := format.DecodeCheckpointEffect(w.Checkpoint)
-	if err != nil {
-		return rec, err
-	}
 	m := j.store.Machine
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	if err := m.verifyCheckpoint(e); err != nil {
-		return rec, err
-	}
-	if rec.Sequence >= e.Checkpoint.Size {
-		return rec, fmt.Errorf("the checkpoint of size %d does not cover record %d", e.Checkpoint.Size, rec.Sequence)
-	}
-	root, err := m.log.RootAt(e.Checkpoint.Size)
+	size, err := j.covers(w.Checkpoint)
 	if err != nil {
 		return rec, err
 	}
-	if root != e.Checkpoint.Root {
-		return rec, errors.New("the checkpoint is not of this history")
+	if rec.Sequence >= size {
+		return rec, fmt.Errorf("the checkpoint of size %d does not cover record %d", size, rec.Sequence)
 	}
 	return rec, m.log.Compare(rec.Sequence, w.Decision)
 }

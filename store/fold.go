@@ -248,7 +248,7 @@ func (m *Machine) foldExpire(rec *format.Record) error {
 	}
 	key := keyOf(rec)
 	return m.changeBundle(key, e.Store, func(row *format.BundleRow) error {
-		row.Expire = rec.Sequence + 1
+		row.Expire, m.expired = rec.Sequence+1, rec.Sequence+1
 		pending := format.ErasureRow{Bundle: key, Slot: row.Slot, Decision: rec.Sequence}
 		if err := m.set(tDeadSlot, slotKey(row.Slot), key.Encode()); err != nil {
 			return err

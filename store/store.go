@@ -106,7 +106,7 @@ func takeCleanMark(dir string) (bool, error) {
 func (s *Store) openRooms(ctx context.Context, o Options, clean bool) error {
 	m := s.manifest
 	var err error
-	if s.custodian, err = custodian.NewLocal(o.Dir, custodian.Options{Judge: warrantJudge{s}}); err != nil {
+	if s.custodian, err = custodian.NewLocal(o.Dir, custodian.Options{Judge: warrantJudge{s, &judged{}}}); err != nil {
 		return fmt.Errorf("custodian: %w", err)
 	}
 	if err := s.reassert(); err != nil {
@@ -221,7 +221,7 @@ func (s *Store) freshIndex(o Options) (index.Meta, error) {
 // may hold only some of them.
 func (s *Store) recall(ctx context.Context, o Options, meta index.Meta) error {
 	m := s.Machine
-	m.applied, m.next, m.state, m.covering, m.changed = meta.Applied, meta.History, meta.StateHash, meta.History, meta.History
+	m.applied, m.next, m.state, m.covering, m.changed, m.expired = meta.Applied, meta.History, meta.StateHash, meta.History, meta.History, meta.History
 	if meta.History > 0 || meta.Applied > 0 || m.log.Size() == 0 {
 		return m.refillWindow(ctx)
 	}
