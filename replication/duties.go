@@ -15,10 +15,13 @@ import (
 // due, and report its start.
 
 const (
-	// erasureLimit is how many bundles one attestation names at most, destroyLimit
-	// how many are destroyed at once, with the syncs of one.
-	erasureLimit = 400
-	destroyLimit = 8 * erasureLimit
+	// erasureLimit is how many bundles one attestation names at most: each is one
+	// Apply, behind which everything else waits; attestsAtOnce is how many are on
+	// their way together. destroyLimit is how many bundles are destroyed at once, with
+	// the syncs of one.
+	erasureLimit  = 200
+	attestsAtOnce = 2
+	destroyLimit  = 8 * erasureLimit
 	// destroyFor is how long a node goes on destroying before it looks after its
 	// other duties.
 	destroyFor = 3 * time.Second
@@ -223,7 +226,7 @@ func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure,
 		}
 		effects = append(effects, e)
 	}
-	return together(len(effects), func(i int) error { return n.attest(ctx, effects[i]) })
+	return together(len(effects), attestsAtOnce, func(i int) error { return n.attest(ctx, effects[i]) })
 }
 
 // attest signs and records that what e names is destroyed on this node.

@@ -24,7 +24,7 @@ import (
 // are on their way together, so that their syncs are not waited for one by one.
 const (
 	sweepLimit   = 250
-	sweepsAtOnce = 4
+	sweepsAtOnce = 2
 )
 
 // lead runs the leader's duties while this node leads, until ctx ends.
@@ -109,7 +109,7 @@ func (n *Node) duty(ctx context.Context, kind store.Kind, body []byte) (store.Re
 
 func (n *Node) sweep(ctx context.Context) error {
 	for {
-		err := together(sweepsAtOnce, func(int) error {
+		err := together(sweepsAtOnce, sweepsAtOnce, func(int) error {
 			var w format.Writer
 			w.U32(sweepLimit)
 			_, err := n.duty(ctx, store.KindSweep, w.Bytes())
@@ -125,12 +125,14 @@ func (n *Node) sweep(ctx context.Context) error {
 	}
 }
 
-// together runs n calls of f at once and answers their errors.
-func together(n int, f func(i int) error) error {
+// together runs n calls of f, so many at once, and answers their errors.
+func together(n, atOnce int, f func(i int) error) error {
 	errs := make([]error, n)
+	slots := make(chan struct{}, atOnce)
 	var wg sync.WaitGroup
 	for i := range n {
-		wg.Go(func() { errs[i] = f(i) })
+		slots <- struct{}{}
+		wg.Go(func() { errs[i] = f(i); <-slots })
 	}
 	wg.Wait()
 	return errors.Join(errs...)

@@ -127,11 +127,7 @@ func (s *Store) Destroy(ctx context.Context, bundles []PendingErasure, blocks []
 	checkpoint := format.EncodeEffect(s.Summary().Checkpoint)
 	var orders []custodian.Order
 	var gone []heldChunk
-	add := func(decision uint64, o custodian.Order) error {
-		encoded, err := s.log.Read(decision)
-		if err != nil {
-			return err
-		}
+	add := func(encoded []byte, o custodian.Order) error {
 		o.Warrant.Decision, o.Warrant.Checkpoint = encoded, checkpoint
 		for _, slot := range o.Work.Slots {
 			held, err := s.held(slotKey(slot))
@@ -148,16 +144,24 @@ func (s *Store) Destroy(ctx context.Context, bundles []PendingErasure, blocks []
 		return nil
 	}
 	for _, b := range bundles {
-		if err := s.ownSlot(b); err != nil {
+		rec, encoded, err := s.Record(b.Decision)
+		if err != nil {
+			return err
+		}
+		if err := s.ownSlot(rec, b); err != nil {
 			return err
 		}
 		o := custodian.Order{Warrant: custodian.Warrant{Permit: b.Permit}, Work: custodian.Work{Bundle: b.Store, Slots: []format.Slot{b.Slot}}}
-		if err := add(b.Decision, o); err != nil {
+		if err := add(encoded, o); err != nil {
 			return err
 		}
 	}
 	for _, b := range blocks {
-		if err := add(b.Decision, custodian.Order{Work: custodian.Work{Unused: true, Slots: b.Unused}}); err != nil {
+		encoded, err := s.log.Read(b.Decision)
+		if err != nil {
+			return err
+		}
+		if err := add(encoded, custodian.Order{Work: custodian.Work{Unused: true, Slots: b.Unused}}); err != nil {
 			return err
 		}
 	}
@@ -172,11 +176,7 @@ func (s *Store) Destroy(ctx context.Context, bundles []PendingErasure, blocks []
 
 // ownSlot refuses to destroy a slot that is not the one of the bundle that the
 // decision names: a warrant says which bundle, the state which slot.
-func (s *Store) ownSlot(b PendingErasure) error {
-	rec, _, err := s.Record(b.Decision)
-	if err != nil {
-		return err
-	}
+func (s *Store) ownSlot(rec format.Record, b PendingErasure) error {
 	row, err := s.Bundle(keyOf(&rec))
 	if err != nil {
 		return err
