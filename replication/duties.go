@@ -20,8 +20,8 @@ const (
 	// their way together. destroyLimit is how many bundles are destroyed at once, with
 	// the syncs of one.
 	erasureLimit  = 200
-	attestsAtOnce = 2
-	destroyLimit  = 8 * erasureLimit
+	attestsAtOnce = 1
+	destroyLimit  = 4 * erasureLimit
 	// destroyFor is how long a node goes on destroying before it looks after its
 	// other duties.
 	destroyFor = 3 * time.Second

@@ -105,8 +105,8 @@ type Log struct {
 	// follows is where the record behind the one read last begins: whoever reads one
 	// record after the other need not look for each.
 	follows atomic.Pointer[place]
-	failed error   // latched; the writer's
-	entry  uint64  // of the last record that Open read
+	failed  error  // latched; the writer's
+	entry   uint64 // of the last record that Open read
 
 	mu      sync.RWMutex
 	size    uint64
