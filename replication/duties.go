@@ -20,7 +20,7 @@ const (
 	// their way together. destroyLimit is how many bundles are destroyed at once, with
 	// the syncs of one.
 	erasureLimit  = 200
-	attestsAtOnce = 1
+	attestsAtOnce = 2
 	destroyLimit  = 4 * erasureLimit
 	// destroyFor is how long a node goes on destroying before it looks after its
 	// other duties.
@@ -188,6 +188,7 @@ func (d *duties) destroyDue(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		batch := time.Now()
 		if len(bundles)+len(blocks) > 0 {
 			if err := n.destroyBatch(ctx, bundles, blocks); err != nil {
 				return err
@@ -199,6 +200,12 @@ func (d *duties) destroyDue(ctx context.Context) error {
 				d.destroyed = d.pass
 			}
 			return nil
+		}
+		// A third of the time is the foreground's alone.
+		select {
+		case <-time.After(time.Since(batch) / 2):
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 	return nil

@@ -24,7 +24,7 @@ import (
 // are on their way together, so that their syncs are not waited for one by one.
 const (
 	sweepLimit   = 250
-	sweepsAtOnce = 1
+	sweepsAtOnce = 2
 )
 
 // lead runs the leader's duties while this node leads, until ctx ends.
