@@ -222,6 +222,11 @@ func TestRoot_P57_P70_FullDisks(t *testing.T) {
 				s.measureReads(ctx)
 			}
 			t.Logf("reserve at the end %d MiB", s.reserved(0)>>20)
+			s.neverStopped(nodes)
+			must(t, s.Kill(0))
+			must(t, s.Start(0)) // a start finds the reserve as it was left
+			must(t, s.ReadyAt(ctx, 0))
+			s.awaitFull(ctx, 0, 3*time.Second)
 			for i := range nodes {
 				s.freeDisk(i)
 			}
