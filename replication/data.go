@@ -201,6 +201,7 @@ func (n *Node) openStore(ctx context.Context, cut uint64) error {
 	if err != nil {
 		return err
 	}
+	n.attestor.room = func() error { _, err := n.store.KeepRoom(); return err }
 	n.logs, err = newLogStore(n.files.bolt, n.store, n.fail, n.gotStub, func() uint64 { return n.store.Summary().Applied })
 	return err
 }

@@ -48,6 +48,7 @@ type Node struct {
 	wake     chan struct{} // something was recorded that a duty may wait for
 	marking  chan struct{} // held by who takes a checkpoint: one at a time
 	heal     *healer
+	rooms    roomBook
 	scrub    *scrubber
 	begun    uint64 // entry of the record that vouches for a copied base; serveCopy's
 	// startDamage is what the start found, until the healer takes it.
@@ -244,6 +245,7 @@ func (n *Node) run() {
 	spawn(n.proposer.run)
 	spawn(n.lead)
 	spawn(n.serveDuties)
+	spawn(n.serveRoom)
 	spawn(n.serveCopy)
 	spawn(n.heal.run)
 	spawn(n.scrub.run)
@@ -281,8 +283,10 @@ func (n *Node) Submit(ctx context.Context, op store.Op, chunks ...format.Chunk) 
 	if err := n.failed(); err != nil {
 		return store.Result{}, fmt.Errorf("%w: this node has stopped: %w", ErrUnavailable, err)
 	}
-	if (op.Kind == store.KindStore || op.Kind == store.KindChunk) && !n.store.Roomy() {
-		return store.Result{}, ErrStorageFull
+	if len(chunks) > 0 {
+		if err := n.roomToPut(); err != nil {
+			return store.Result{}, err
+		}
 	}
 	if op.ID == (format.ID{}) {
 		op.ID = randomID()

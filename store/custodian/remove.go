@@ -158,7 +158,7 @@ func wipe(p string) error {
 	}
 	st, err := f.Stat()
 	if err == nil {
-		err = zero(context.Background(), f, 0, st.Size())
+		err = zero(context.Background(), f, 0, st.Size(), 1)
 	}
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
