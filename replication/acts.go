@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/sago-worm/sago/store"
+	"github.com/sago-worm/sago/store/format"
 )
 
 // executeActs has the acts executed that have cooled off.
@@ -21,4 +22,20 @@ func (n *Node) executeActs(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// endHolds lets the bundles go that released holds on a subject or a definition
+// had reached.
+func (n *Node) endHolds(ctx context.Context) error {
+	for {
+		left, err := n.store.HoldsToEnd()
+		if err != nil || !left {
+			return err
+		}
+		var w format.Writer
+		w.U32(sweepLimit)
+		if _, err := n.duty(ctx, store.KindHoldSweep, w.Bytes()); err != nil {
+			return fmt.Errorf("ending holds: %w", err)
+		}
+	}
 }

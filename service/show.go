@@ -34,7 +34,7 @@ func (s *bundleServer) Show(ctx context.Context, req *sagov1.ShowRequest) (*sago
 	if err != nil {
 		return nil, err
 	}
-	if !s.ended(row) {
+	if !s.ended(key, row) {
 		if open, err := s.open(ctx, key, row); err == nil {
 			d := open.Description
 			b.RetentionBasis, b.Documents, b.Receipt.Fingerprint = d.Basis, documentsOf(d), fingerprintText(d.Fingerprint)
@@ -57,7 +57,7 @@ func (s *Server) bundle(key format.BundleKey, row *format.BundleRow) (*sagov1.Bu
 		return nil, err
 	}
 	b := &sagov1.Bundle{
-		Receipt: receipt, State: s.stateOf(row), BundleId: row.Definition, RetentionRule: row.Retention.Rule,
+		Receipt: receipt, State: s.stateOf(key, row), BundleId: row.Definition, RetentionRule: row.Retention.Rule,
 		BasisKind: retention.BasisKind(row.Retention.Basis).String(),
 	}
 	if receipt.GetRetentionState() == "set" {
@@ -73,11 +73,11 @@ func (s *Server) bundle(key format.BundleKey, row *format.BundleRow) (*sagov1.Bu
 	return b, nil
 }
 
-func (s *Server) stateOf(row *format.BundleRow) string {
+func (s *Server) stateOf(key format.BundleKey, row *format.BundleRow) string {
 	switch {
 	case row.Erase != 0:
 		return "erased"
-	case s.ended(row):
+	case s.ended(key, row):
 		return "expired"
 	}
 	return "active"

@@ -167,6 +167,14 @@ func Commitment(dataKey [32]byte, fingerprint format.Digest) format.Digest {
 // of the CI under the institution's subject key.
 func SubjectRef(subjectKey [32]byte, ci string) format.Digest { return mac(subjectKey, []byte(ci)) }
 
+// HoldRef is how state and history name a legal hold (보존 조치), whose name may name
+// people: HMAC-SHA-256 under the institution's subject key over "sago hold v1\n",
+// the scope and the name. One name on a bundle, a subject and a definition is three
+// holds.
+func HoldRef(subjectKey [32]byte, scope format.HoldScope, name string) format.Digest {
+	return mac(subjectKey, append([]byte("sago hold v1\n"), append([]byte{byte(scope)}, name...)...))
+}
+
 func mac(key [32]byte, b []byte) format.Digest {
 	m := hmac.New(sha256.New, key[:])
 	m.Write(b)
