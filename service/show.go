@@ -37,7 +37,7 @@ func (s *bundleServer) Show(ctx context.Context, req *sagov1.ShowRequest) (*sago
 	if !s.ended(key, row) {
 		if open, err := s.open(ctx, key, row); err == nil {
 			d := open.Description
-			b.RetentionBasis, b.Documents, b.Receipt.Fingerprint = d.Basis, documentsOf(d), fingerprintText(d.Fingerprint)
+			b.Documents, b.Receipt.Fingerprint = documentsOf(d), fingerprintText(d.Fingerprint)
 		} else if p := problemOf(err); p.reason != reasonDamage && p.reason != format.ReasonExpired.String() {
 			return nil, err
 		}
@@ -63,8 +63,14 @@ func (s *Server) bundle(key format.BundleKey, row *format.BundleRow) (*sagov1.Bu
 	if receipt.GetRetentionState() == "set" {
 		b.Deadline = receipt.GetRetainUntil()
 	}
-	for _, h := range row.Retention.Holds {
-		b.Holds = append(b.Holds, "hold/"+number(h.ID))
+	if b.HoldDetails, err = s.holdsOver(key, row); err != nil {
+		return nil, err
+	}
+	for _, h := range b.HoldDetails {
+		b.Holds = append(b.Holds, h.GetName())
+	}
+	if rec, err = s.basisRecord(key, row, rec); err != nil {
+		return nil, err
 	}
 	// The basis can name a case, so it is sealed; where its key is gone it stays unsaid.
 	if d, err := s.node.Store().OpenDetail(&rec); err == nil {
@@ -79,6 +85,8 @@ func (s *Server) stateOf(key format.BundleKey, row *format.BundleRow) string {
 		return "erased"
 	case s.ended(key, row):
 		return "expired"
+	case s.node.Store().Status(key, row) == retention.StateHeld:
+		return "held"
 	}
 	return "active"
 }
