@@ -69,7 +69,7 @@ func methodOf(full string) (method, bool) {
 	case sagov1.BundleService_Event_FullMethodName:
 		return method{access.VerbBundleEvent, format.ActEvent, callWithin, false}, true
 	case sagov1.BundleService_Preview_FullMethodName:
-		return method{access.VerbPut, format.ActStore, callWithin, false}, true
+		return method{access.VerbPut, format.ActStore, callWithin, true}, true
 	case sagov1.HoldService_Place_FullMethodName:
 		return method{access.VerbHoldPlace, format.ActHoldPlace, callWithin, false}, true
 	case sagov1.HoldService_Release_FullMethodName:
