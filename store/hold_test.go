@@ -294,3 +294,54 @@ func TestP40_ReleasedInBoundedSteps(t *testing.T) {
 		t.Fatalf("%v expired", got)
 	}
 }
+
+// special proposes the special deletion (특수삭제) of a bundle under the order O1.
+func (c *court) special(transaction string, nonce format.ID) Result {
+	c.Helper()
+	row := c.nodes[0].row(transaction)
+	_, encoded, err := c.nodes[0].Record(row.Store)
+	c.must(err)
+	p := format.Particulars{Reason: "order"}
+	doc := format.Act{
+		Cluster: c.cluster, Kind: format.ActKindSpecialDelete, Object: format.ActObject(keyOfBundle(transaction)).Encode(), Nonce: nonce,
+		Params:  format.SpecialParams{Particulars: p.Digest(), Store: row.Store, Leaf: format.LeafHash(encoded), Order: "O1"}.Encode(),
+		Expires: c.nodes[0].Summary().Clock.Now + hour,
+	}
+	return c.commit(c.saying(c.about(KindPropose, officer, transaction, format.ProposeEffect{Document: doc.Encode()}), format.Detail{Reason: p.Reason}))
+}
+
+// TestP22_AHoldBeatsSpecialDeletion in every scope, before the request and before
+// the last signature; one that comes after the execution undoes nothing.
+func TestP22_AHoldBeatsSpecialDeletion(t *testing.T) {
+	for _, what := range everyScope("T0") {
+		c := newCourt(t, t, 2)
+		c.put("T0", "P1Y")
+		c.began()
+		c.accept(c.commit(c.about(KindStop, officer, "T0", format.StopEffect{Order: "O1"})))
+		c.accept(c.extend("T0", "P2Y", retention.BasisStatute)) // a stop keeps nobody from keeping it longer
+		c.accept(c.place(what, "A"))
+		c.refuse(c.special("T0", c.id()), format.ReasonHeld)
+		c.release(what, "A")
+		nonce := c.id()
+		c.accept(c.special("T0", nonce))
+		c.accept(c.sign(nonce, manager))
+		c.accept(c.place(what, "A"))
+		c.refuse(c.sign(nonce, approver), format.ReasonHeld)
+		c.checkpoint()
+		c.nodes[0].destroy()
+		c.readable("T0")
+		c.release(what, "A")
+		c.accept(c.sign(nonce, approver))
+		if r := c.place(what, "B"); (r.Outcome == Accepted) == (what.scope == format.HoldBundle) {
+			t.Errorf("%+v", r)
+		}
+		c.checkpoint()
+		for _, n := range c.nodes {
+			n.destroy()
+			if _, err := n.plain("T0"); err == nil {
+				t.Errorf("%v: it reads after its special deletion", what)
+			}
+		}
+		c.rebuilt()
+	}
+}
