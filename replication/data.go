@@ -196,7 +196,7 @@ func (n *Node) openStore(ctx context.Context, cut uint64) error {
 	if err != nil {
 		return err
 	}
-	n.store, err = store.Open(ctx, store.Options{Dir: n.cfg.DataDir, Root: n.keys.Root, FirstLogged: first, Refill: refill, Probe: n.cfg.Probe,
+	n.store, err = store.Open(ctx, store.Options{Dir: n.cfg.DataDir, Root: n.keys.Root, Former: n.keys.former, FirstLogged: first, Refill: refill, Probe: n.cfg.Probe,
 		OnDamage: n.foundDamage, Notify: n.noticed})
 	if err != nil {
 		return err
@@ -318,7 +318,7 @@ func (n *Node) lastIndex() (uint64, error) {
 }
 
 // alone reports whether the cluster has no other node.
-func (n *Node) alone() bool { return len(n.start.ceremony.Nodes) == 1 }
+func (n *Node) alone() bool { return len(n.start.ceremony.Nodes) == 1 && !n.start.admitted }
 
 // giveUp marks the incarnation as one that may not be used again. A node that is
 // alone keeps its own: there is nothing to copy from.

@@ -39,6 +39,7 @@ type Node struct {
 	server   *grpc.Server
 	proposer *proposer
 	supply   *keySupply
+	rotation *rotation
 
 	applying sync.Mutex // held while an entry or a copy changes the Machine
 	failure  atomic.Pointer[error]
@@ -113,9 +114,13 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	if n.start, err = readStart(c); err != nil {
 		return nil, err
 	}
+	if err := tidyRoots(c.KeyDir); err != nil {
+		return nil, fmt.Errorf("node keys: %w", err)
+	}
 	if n.keys, err = LoadKeys(c.KeyDir); err != nil {
 		return nil, err
 	}
+	defer n.keys.wipeRoots()
 	if n.attestor, err = openAttestor(c.KeyDir); err != nil {
 		return nil, err
 	}
@@ -151,7 +156,7 @@ func (n *Node) NewID() format.ID { return randomID() }
 
 func (n *Node) openNetwork() error {
 	var err error
-	if n.mesh, err = newMesh(n.own, n, n.keys, n.cfg.Listener, n.log); err != nil {
+	if n.mesh, err = newMesh(n.own, n, &n.keys, n.cfg.Listener, n.log); err != nil {
 		return err
 	}
 	n.peers = &peerClients{mesh: n.mesh, conns: map[string]*grpc.ClientConn{}}
@@ -161,6 +166,10 @@ func (n *Node) openNetwork() error {
 	registerNodeService(n.server, n)
 	n.proposer = newProposer(n.propose)
 	n.supply = &keySupply{node: n}
+	n.rotation = &rotation{dir: n.cfg.KeyDir, keys: n.store.Keys(), record: n.recordRekey, state: n.keys.rotation}
+	if note := n.rotation.keys.Note(); note != "" {
+		n.log.Warn(note)
+	}
 	return nil
 }
 
@@ -184,7 +193,7 @@ func (n *Node) openRaft() error {
 	}
 	transport := &payloadTransport{logs: n.logs, failed: n.failed, NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: n.mesh, MaxPool: 3, Timeout: 10 * time.Second, Logger: c.Logger})}
-	if n.files.fresh && n.own.incarnation == n.start.node.Incarnation {
+	if n.files.fresh && !n.start.admitted && n.own.incarnation == n.start.node.Incarnation {
 		if err := raft.BootstrapCluster(c, n.logs, n.files.stable, snapshots, transport, n.start.configuration()); err != nil {
 			return fmt.Errorf("raft: beginning: %w", err)
 		}
@@ -238,6 +247,7 @@ func (n *Node) run() {
 	spawn(n.serveCopy)
 	spawn(n.heal.run)
 	spawn(n.scrub.run)
+	spawn(n.resumeRekey)
 	k := &keeper{node: n}
 	spawn(k.run)
 	spawn(k.runLead)

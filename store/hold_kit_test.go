@@ -1,7 +1,6 @@
 package store
 
 import (
-	"crypto/ecdsa"
 	"testing"
 
 	"github.com/sago-worm/sago/access"
@@ -9,23 +8,17 @@ import (
 	"github.com/sago-worm/sago/store/format"
 )
 
-// Persons of institution 1 who place holds and sign acts.
-const (
-	manager  = 6
-	approver = 7
-)
-
 // court is a world with an access manager and an approver.
 type court struct {
 	*world
-	persons map[uint64]*ecdsa.PrivateKey
+	persons actors
 }
 
 func newCourt(t *testing.T, in tester, count int) *court {
 	t.Helper()
-	c := &court{persons: map[uint64]*ecdsa.PrivateKey{manager: newKey(in), approver: newKey(in)}}
+	c := &court{persons: actors{manager: newKey(in), approver1: newKey(in)}}
 	c.world = newWorldWith(t, in, count, func(doc *format.Ceremony) {
-		for id, role := range map[uint64]access.Role{manager: access.RoleManager, approver: access.RoleApprover} {
+		for id, role := range map[uint64]access.Role{manager: access.RoleManager, approver1: access.RoleApprover} {
 			doc.Persons = append(doc.Persons, format.Person{ID: id, Role: uint8(role), Institution: 1, PublicKey: public(in, c.persons[id]), Identity: format.Digest{byte(id)}})
 		}
 		if p := doc.Persons; p[len(p)-2].ID > p[len(p)-1].ID {
@@ -129,7 +122,7 @@ func (c *court) release(what on, name string) {
 	nonce := c.id()
 	c.accept(c.propose(*h, nonce))
 	c.accept(c.sign(nonce, manager))
-	c.accept(c.sign(nonce, approver))
+	c.accept(c.sign(nonce, approver1))
 }
 
 func (c *court) endHolds(limit uint32) {

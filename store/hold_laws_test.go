@@ -114,11 +114,11 @@ func (l *holdLaws) releaseOne(r *rapid.T) {
 	}
 	nonce := l.id()
 	l.accept(l.propose(*row, nonce))
-	l.accept(l.sign(nonce, rapid.SampledFrom([]uint64{manager, approver}).Draw(r, "first")))
+	l.accept(l.sign(nonce, rapid.SampledFrom([]uint64{manager, approver1}).Draw(r, "first")))
 	if rapid.IntRange(0, 2).Draw(r, "second") == 0 {
 		return
 	}
-	for _, person := range []uint64{manager, approver} {
+	for _, person := range []uint64{manager, approver1} {
 		l.sign(nonce, person)
 	}
 	l.holds = slices.Delete(l.holds, i, i+1)

@@ -165,8 +165,8 @@ func TestP26_OnlyTheNamedHoldIsReleased(t *testing.T) {
 	if c.holdOf(bundleOf("T0"), "A") == nil {
 		t.Fatal("one signature released it")
 	}
-	c.accept(c.sign(second, approver))
-	c.accept(c.sign(first, approver))
+	c.accept(c.sign(second, approver1))
+	c.accept(c.sign(first, approver1))
 	c.refuse(c.sign(second, manager), format.ReasonNotFound)
 	if c.holdOf(bundleOf("T0"), "A") != nil {
 		t.Fatal("it is still there")
@@ -326,12 +326,12 @@ func TestP22_AHoldBeatsSpecialDeletion(t *testing.T) {
 		c.accept(c.special("T0", nonce))
 		c.accept(c.sign(nonce, manager))
 		c.accept(c.place(what, "A"))
-		c.refuse(c.sign(nonce, approver), format.ReasonHeld)
+		c.refuse(c.sign(nonce, approver1), format.ReasonHeld)
 		c.checkpoint()
 		c.nodes[0].destroy()
 		c.readable("T0")
 		c.release(what, "A")
-		c.accept(c.sign(nonce, approver))
+		c.accept(c.sign(nonce, approver1))
 		if r := c.place(what, "B"); (r.Outcome == Accepted) == (what.scope == format.HoldBundle) {
 			t.Errorf("%+v", r)
 		}

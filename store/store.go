@@ -21,6 +21,8 @@ import (
 type Options struct {
 	Dir  string // the data directory
 	Root RootKey
+	// Former is the root key before Root where a rotation is not finished, else zero.
+	Former RootKey
 	// FirstLogged is the least index that the raft log can still replay; 1 for a
 	// log that is whole. Records of the last entry in the history are decided
 	// again when the log replays that entry.
@@ -103,7 +105,7 @@ func (s *Store) openRooms(ctx context.Context, o Options, clean bool) error {
 	if err := s.reassert(); err != nil {
 		return err
 	}
-	if s.keys, err = keyring.Open(o.Dir, o.Root, m.Cluster, s.custodian); err != nil {
+	if s.keys, err = openKeys(o.Dir, o.Root, o.Former, m.Cluster, s.custodian); err != nil {
 		return err
 	}
 	log, err := openHistory(history.Options{Dir: o.Dir, Files: s.custodian, Place: s.custodian.Place, Cluster: m.Cluster, Incarnation: m.Incarnation,
@@ -280,7 +282,13 @@ func (m *Machine) refillWindow(ctx context.Context) error {
 func (s *Store) Manifest() Manifest { return s.manifest }
 
 // Protection says which of the operating system's protections are active.
-func (s *Store) Protection() custodian.Protection { return s.custodian.Protection() }
+func (s *Store) Protection() custodian.Protection {
+	p := s.custodian.Protection()
+	if note := s.keys.Note(); note != "" {
+		p.Notes = append(p.Notes, note)
+	}
+	return p
+}
 
 // Backlogged reports whether the index has fallen so far behind that the caller
 // should wait for Flush before it applies more.
@@ -370,6 +378,9 @@ func (s *Store) closeRooms() error {
 			s.dropView()
 		}
 		errs = append(errs, s.idx.Close())
+	}
+	if s.keys != nil {
+		errs = append(errs, s.keys.Close())
 	}
 	return errors.Join(errs...)
 }

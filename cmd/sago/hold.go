@@ -118,7 +118,7 @@ func (c *holdReleaseCmd) Run(s *session) error {
 		if err != nil {
 			return err
 		}
-		return s.opened(cl, act, true)
+		return s.opened(cl, act)
 	})
 }
 

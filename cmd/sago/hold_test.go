@@ -63,7 +63,7 @@ func releaseAct(signed uint32) *sagov1.Act {
 	}
 	a := &sagov1.Act{
 		Id: hex.EncodeToString(doc.Nonce[:]), Kind: doc.Kind.String(), State: "pending", Document: doc.Encode(), Transaction: "T1", Part: 1,
-		Proposer: "manager/3", ProposedAt: at, ExpiresAt: at, Needed: 2, HistorySequence: 46,
+		Proposer: "manager/3", ProposedAt: at, ExpiresAt: at, Needed: 2, MaySign: signed == 0, HistorySequence: 46,
 		Particulars: &sagov1.ActParticulars{Salt: p.Salt[:], Basis: p.Basis, Reason: p.Reason},
 	}
 	for range signed {

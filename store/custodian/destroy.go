@@ -226,6 +226,9 @@ func (l *Local) eraseSlots(ctx context.Context, done *Done, name string, indexes
 	if last := slices.Max(indexes); keyring.SlotOffset(last)+keyring.SlotSize > st.Size() {
 		return fmt.Errorf("%w: slot %d of %s", ErrRange, last, name)
 	}
+	if err := wipeReplaced(p); err != nil { // a rewrapping failed: the same keys lie there
+		return fmt.Errorf("slots of %s: %w", name, err)
+	}
 	err = l.opened(p, flagImmutable, func(f *os.File) error {
 		if err := ctx.Err(); err != nil {
 			return err
