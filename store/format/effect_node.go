@@ -169,13 +169,15 @@ const (
 	KeyRetire   KeyVerb = 2 // its unused slots will take no bundle any more
 	KeyEpoch    KeyVerb = 3 // an institution's history keys of a quarter
 	KeyEpochEnd KeyVerb = 4 // nothing that is kept needs these history keys any more
+	KeyUseEnd   KeyVerb = 5 // the institution closes (폐지): its use records go
 )
 
 // KeyEffect is what KEY did. For KeyAnnounce: Block, Owner, Start, Slots. For
 // KeyRetire: Block and Owner; every slot of it that no record named is lost. For
 // KeyEpoch: Institution, Epoch, and the three slots; Subject is zero except in
 // the institution's first epoch. For KeyEpochEnd: Institution, Epoch and its two
-// slots, which are to be destroyed. Fields of other verbs are zero.
+// slots, which are to be destroyed. For KeyUseEnd: Institution, Epoch and the slot
+// of its use-record key. Fields of other verbs are zero.
 type KeyEffect struct {
 	Verb        KeyVerb
 	Block       ID
@@ -233,6 +235,8 @@ func (e KeyEffect) plain() bool {
 		own.Institution, own.Epoch, own.Use, own.Other, own.Subject = e.Institution, e.Epoch, e.Use, e.Other, e.Subject
 	case KeyEpochEnd:
 		own.Institution, own.Epoch, own.Use, own.Other = e.Institution, e.Epoch, e.Use, e.Other
+	case KeyUseEnd:
+		own.Institution, own.Epoch, own.Use = e.Institution, e.Epoch, e.Use
 	default:
 		return true
 	}
