@@ -135,7 +135,11 @@ func (t *turn) decide() error {
 		return t.decideExecute()
 	case KindStop:
 		return t.decideStop()
-	case KindHold, KindExtend, KindEvent, KindInstitution, KindCloseSweep, KindBackup, KindHoldSweep:
+	case KindInstitution:
+		return t.decideInstitution()
+	case KindCloseSweep:
+		return t.decideCloseSweep()
+	case KindHold, KindExtend, KindEvent, KindBackup, KindHoldSweep:
 		return refuse(format.ReasonNotReady, "not in this build")
 	}
 	return fmt.Errorf("operation of unknown kind %d", t.op.Kind)
@@ -211,6 +215,9 @@ func (t *turn) decideStore() error {
 	if old != nil {
 		t.out.Outcome, t.out.Bundle = Exists, old
 		return nil
+	}
+	if err := t.checkIntake(t.op.Institution, e.Sealed); err != nil {
+		return err
 	}
 	if err := t.checkDefinition(e); err != nil {
 		return err

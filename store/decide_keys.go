@@ -36,6 +36,10 @@ func (t *turn) decideKey() error {
 		if err := t.checkEpochEnd(e); err != nil {
 			return err
 		}
+	case format.KeyUseEnd:
+		if err := t.checkUseEnd(e); err != nil {
+			return err
+		}
 	default:
 		return refuse(format.ReasonInvalid, "unknown key verb")
 	}

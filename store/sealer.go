@@ -35,6 +35,9 @@ func (s *Store) detailKey(institution, epoch uint32, class format.DetailClass) (
 	if class == format.DetailUse {
 		slot = row.Use
 	}
+	if slot.IsZero() { // it ended with the institution's closing
+		return [32]byte{}, fmt.Errorf("%w: use records of institution %d, epoch %d", ErrKeyErased, institution, epoch)
+	}
 	return s.keys.Key(slot)
 }
 

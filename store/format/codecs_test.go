@@ -298,6 +298,8 @@ func effectCodecs() []codec {
 		effect("key-epoch-end", exampleEpochEnd(), format.DecodeKeyEffect, tidyKey),
 		effect("key-use-end", format.KeyEffect{Verb: format.KeyUseEnd, Institution: 1, Epoch: 8104, Use: slot(0)}, format.DecodeKeyEffect, tidyKey),
 		effect("institution-register", exampleRegister(), format.DecodeInstitutionEffect, tidyInstitution),
+		effect("institution-swept", format.InstitutionEffect{Verb: format.InstitutionSwept, Number: 2, Passed: exampleKey().Encode(), Kept: []format.BundleKey{exampleKey()}},
+			format.DecodeInstitutionEffect, tidyInstitution),
 		effect("institution-suspend", format.InstitutionEffect{Verb: format.InstitutionSuspend, Number: 2, Until: exampleTime}, format.DecodeInstitutionEffect, tidyInstitution),
 		effect("carry", exampleCarry(), format.DecodeCarryEffect, func(e *format.CarryEffect) {
 			asSet(&e.Keys, func(a, b format.CarriedKey) int { return byNumber(a.Sequence, b.Sequence) })

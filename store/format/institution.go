@@ -10,6 +10,9 @@ const (
 	InstitutionResume   InstitutionVerb = 3 // ends a suspension
 	// InstitutionNoSpecial ends special deletion for the institution, for good.
 	InstitutionNoSpecial InstitutionVerb = 4
+	// The cluster's own, of a closing (폐지).
+	InstitutionSwept  InstitutionVerb = 5 // the closing went over bundles; those it keeps are named
+	InstitutionClosed InstitutionVerb = 6 // everything is erased, and attested by every node
 )
 
 // InstitutionEffect is what an INSTITUTION record did to one institution. What it
@@ -25,6 +28,10 @@ type InstitutionEffect struct {
 	Quota       uint64
 	Officers    []Person // ascending by id
 	Definitions []Definition
+	// Passed is the key of the last bundle that InstitutionSwept went over; empty
+	// when it was the last one of all. Kept are those among them that stay as yet.
+	Passed []byte
+	Kept   []BundleKey
 }
 
 func (e InstitutionEffect) encode(w *Writer) {
@@ -41,6 +48,11 @@ func (e InstitutionEffect) encode(w *Writer) {
 	for _, d := range e.Definitions {
 		d.encode(w)
 	}
+	w.Blob(e.Passed)
+	w.U32(uint32(len(e.Kept)))
+	for _, k := range e.Kept {
+		w.Raw(k.Encode())
+	}
 }
 
 // DecodeInstitutionEffect reads an INSTITUTION record's effect.
@@ -52,6 +64,8 @@ func DecodeInstitutionEffect(b []byte) (InstitutionEffect, error) {
 		e.Officers = list(r, 49, readPerson)
 		ascending(r, "officers", e.Officers, func(p Person) uint64 { return p.ID })
 		e.Definitions = list(r, 13, readDefinition)
+		e.Passed = r.Blob()
+		e.Kept = list(r, 10, func(r *Reader) BundleKey { return BundleKey{r.U32(), r.Str(), r.U32()} })
 		return e
 	})
 }
