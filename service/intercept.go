@@ -71,6 +71,13 @@ func methodOf(full string) (method, bool) {
 		return method{access.VerbActShow, format.ActSign, callWithin, false}, true
 	case sagov1.ActService_Veto_FullMethodName:
 		return method{access.VerbActShow, format.ActVeto, callWithin, false}, true
+	case sagov1.InstitutionService_Register_FullMethodName, sagov1.InstitutionService_Suspend_FullMethodName,
+		sagov1.InstitutionService_Resume_FullMethodName, sagov1.InstitutionService_Close_FullMethodName:
+		return method{access.VerbInstitution, format.ActInstitution, callWithin, false}, true
+	case sagov1.InstitutionService_List_FullMethodName:
+		return method{access.VerbInstitutionList, format.ActList, callWithin, false}, true
+	case sagov1.InstitutionService_Subjects_FullMethodName:
+		return method{access.VerbInstitutionSubjects, format.ActList, streamWithin, false}, true
 	case sagov1.ClockService_Status_FullMethodName:
 		return method{access.VerbClockStatus, format.ActClock, callWithin, true}, true
 	case sagov1.ClusterService_Status_FullMethodName:

@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/store/format"
@@ -40,8 +42,18 @@ func saidBy(doc format.Act) ([]said, error) {
 	case format.ActKindLiftStop:
 		p, err := format.DecodeLiftParams(doc.Params)
 		return []said{{"유통정지 명령", "order", p.Order}, {"유통정지 이력", "stop", strconv.FormatUint(p.Stop, 10)}}, err
+	case format.ActKindClose:
+		return closeSaid(doc)
 	}
 	return nil, fmt.Errorf("%w: this program cannot read an act of kind %v", format.ErrMalformed, doc.Kind)
+}
+
+func closeSaid(doc format.Act) ([]said, error) {
+	object, oerr := format.DecodeActObject(doc.Object)
+	p, err := format.DecodeCloseParams(doc.Params)
+	return []said{{"기관 번호", "institution", strconv.FormatUint(uint64(object.Institution), 10)}, {"폐지 예정일", "date", time.UnixMicro(p.Date - 1).In(kst).Format(time.DateOnly)},
+		{"접수증 해시", "receipt", digestText(p.Receipt)}, {"이관한 이력", "handed_over", fmt.Sprintf("%d..%d", p.First, p.End)},
+		{"이력 건수", "size", strconv.FormatUint(p.Size, 10)}, {"이력 루트", "root", hex.EncodeToString(p.Root[:])}}, errors.Join(oerr, err)
 }
 
 // digestText is a digest as answers show it; "" for none.

@@ -26,8 +26,11 @@ type grammar struct {
 	Clock   clockGroup   `cmd:"" help:"${help_clock}"`
 	Cluster clusterGroup `cmd:"" help:"${help_cluster}"`
 	Act     actGroup     `cmd:"" help:"${help_act}"`
-	Witness witnessCmd   `cmd:"" help:"${help_witness}"`
-	Version versionCmd   `cmd:"" help:"${help_version}"`
+
+	Institution institutionGroup `cmd:"" help:"${help_institution_group}"`
+
+	Witness witnessCmd `cmd:"" help:"${help_witness}"`
+	Version versionCmd `cmd:"" help:"${help_version}"`
 }
 
 // run does what the arguments say and returns the exit code.
