@@ -462,8 +462,10 @@ func (v *tenancy) epochSlot() format.Slot {
 // sweeps and restarts in any order: no bundle ends under a hold, none by a closing
 // before its act was executed, and the nodes stand alike.
 func TestI1_AClosingNeverErasesWhatIsHeld(t *testing.T) {
+	fewer(t, 12)
 	rapid.Check(t, func(in *rapid.T) {
 		v := newTenancy(t, in, 2)
+		defer v.close()
 		const bundles = 4
 		held := map[string]bool{}
 		name := func() string { return fmt.Sprintf("T%d", rapid.IntRange(0, bundles-1).Draw(in, "bundle")) }
