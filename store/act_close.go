@@ -131,6 +131,17 @@ func (m *Machine) foldCloseProposed(rec *format.Record) error {
 	})
 }
 
+func (m *Machine) foldUse(rec *format.Record) error {
+	e, err := format.DecodeUseEffect(rec.Effect)
+	if err != nil {
+		return err
+	}
+	if err := m.watchUse(rec); err != nil {
+		return err
+	}
+	return m.set(tUse, cat(subjectKey(rec.Institution, e.Subject), key64(rec.Sequence)), []byte{})
+}
+
 // watchUse notes a USE record while a closing is proposed.
 func (m *Machine) watchUse(rec *format.Record) error {
 	row, err := m.tenant(rec.Institution)

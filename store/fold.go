@@ -253,17 +253,6 @@ func (m *Machine) foldRead(rec *format.Record) error {
 	})
 }
 
-func (m *Machine) foldUse(rec *format.Record) error {
-	e, err := format.DecodeUseEffect(rec.Effect)
-	if err != nil {
-		return err
-	}
-	if err := m.watchUse(rec); err != nil {
-		return err
-	}
-	return m.set(tUse, cat(subjectKey(rec.Institution, e.Subject), key64(rec.Sequence)), []byte{})
-}
-
 func (m *Machine) foldExpire(rec *format.Record) error {
 	e, err := format.DecodeBundleRef(rec.Effect)
 	if err != nil {

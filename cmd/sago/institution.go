@@ -2,12 +2,18 @@ package main
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
+	"time"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/service/client"
+	"github.com/sago-worm/sago/store/format"
 )
 
 type institutionGroup struct {
@@ -149,8 +155,20 @@ func (c *institutionCloseCmd) Run(s *session) error {
 		if err != nil {
 			return err
 		}
-		return s.opened(cl, a, true)
+		return s.opened(cl, a)
 	})
+}
+
+// closeSaid is what the document of a closing says.
+func closeSaid(doc format.Act) ([]said, error) {
+	object, oerr := format.DecodeActObject(doc.Object)
+	p, err := format.DecodeCloseParams(doc.Params)
+	return []said{
+		{"기관 번호", "institution", strconv.FormatUint(uint64(object.Institution), 10)},
+		{"폐지 예정일", "date", time.UnixMicro(p.Date - 1).In(kst).Format(time.DateOnly)},
+		{"접수증 해시", "receipt", digestText(p.Receipt)}, {"이관한 이력", "handed_over", fmt.Sprintf("%d..%d", p.First, p.End)},
+		{"이력 건수", "size", strconv.FormatUint(p.Size, 10)}, {"이력 루트", "root", hex.EncodeToString(p.Root[:])},
+	}, errors.Join(oerr, err)
 }
 
 // fileDigest is the SHA-256 of a file.
