@@ -12,6 +12,10 @@ import (
 // closeSteps is how many steps of closings one round of duties takes at most.
 const closeSteps = 8
 
+// lookEvery is how often closings are looked at that wait: for a release, or for
+// nodes to attest.
+const lookEvery = time.Second
+
 // sayOverdueEvery is how often the log names an institution that is overdue.
 const sayOverdueEvery = time.Hour
 
@@ -21,10 +25,17 @@ func (n *Node) closeInstitutions(ctx context.Context) error {
 	if err := n.sayOverdue(); err != nil {
 		return err
 	}
+	if time.Since(n.closingsWait) < lookEvery {
+		return nil
+	}
 	for range closeSteps {
 		kind, body, err := n.store.CloseDuty(sweepLimit)
-		if err != nil || kind == 0 {
+		if err != nil {
 			return err
+		}
+		if kind == 0 {
+			n.closingsWait = time.Now()
+			return nil
 		}
 		if _, err := n.duty(ctx, kind, body); err != nil {
 			return fmt.Errorf("closing: %w", err)

@@ -216,10 +216,17 @@ func TestR26_AClosingErasesBundlesAndUseRecords(t *testing.T) {
 	stored := v.nodes[0].row("T1").Store
 	v.hold("T3", true)
 	a := v.close1()
+	use1, judge := v.epochSlot(), warrantJudge{v.nodes[0].Store}
+	if err := judge.judgeUseEnd(format.KeyEffect{Verb: format.KeyUseEnd, Institution: 1, Epoch: kitEpoch, Use: use1}, []format.Slot{use1}); err == nil {
+		t.Fatal("a use-record key may be destroyed before the bundles are gone over")
+	}
 	for v.duty(3) {
 	}
 	v.settle()
 	for v.duty(3) {
+	}
+	if err := judge.judgeUseEnd(format.KeyEffect{Verb: format.KeyUseEnd, Institution: 1, Epoch: kitEpoch, Use: use1}, []format.Slot{v.nodes[0].row("T1").Slot}); err == nil {
+		t.Fatal("another slot goes under a use-record key's end")
 	}
 	if kept, err := v.nodes[1].KeptByClosing(1, 10); err != nil || !slices.Equal(kept, []format.BundleKey{keyOfBundle("T3")}) {
 		t.Fatal("kept", kept, err)

@@ -317,6 +317,9 @@ func (t *turn) decideBundle() error {
 	if t.op.Kind == KindRead {
 		return t.decideRead(b)
 	}
+	if t.op.Kind == KindUse && t.op.DetailClass == format.DetailOther {
+		return refuse(format.ReasonInvalid, "a use record is sealed under the key that goes with its institution's closing")
+	}
 	var e format.Effect = format.BundleRef{Store: b.Store}
 	if t.op.Kind == KindUse {
 		e = format.UseEffect{Store: b.Store, Definition: b.Definition, Subject: b.Subject}

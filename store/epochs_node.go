@@ -230,7 +230,7 @@ func (s *Store) checkOpens(ctx context.Context, p PendingEpoch) error {
 		if err = errors.Join(err, uerr); err != nil {
 			return false, err
 		}
-		if gone && row.Class == format.DetailUse && by != p.Epoch {
+		if gone && row.Class == format.DetailUse {
 			return true, ctx.Err() // closed: it opens under nothing
 		}
 		nothing := own != nil && len(own.Sealed) == 0

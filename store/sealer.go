@@ -29,6 +29,9 @@ func (s *Store) detailKey(institution, epoch uint32, class format.DetailClass) (
 		return [32]byte{}, err
 	}
 	if row == nil {
+		if inst, err := s.Institution(institution); err == nil && epoch != 0 && epoch <= inst.Epoch {
+			return [32]byte{}, fmt.Errorf("%w: institution %d, epoch %d, which ended", ErrKeyErased, institution, epoch)
+		}
 		return [32]byte{}, fmt.Errorf("%w: institution %d, epoch %d", ErrNoKeys, institution, epoch)
 	}
 	slot := row.Other
