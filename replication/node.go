@@ -46,11 +46,15 @@ type Node struct {
 	lost     atomic.Pointer[string] // that no majority has a history any more
 	ended    chan struct{}
 	wake     chan struct{} // something was recorded that a duty may wait for
-	marking  chan struct{} // held by who takes a checkpoint: one at a time
-	heal     *healer
-	rooms    roomBook
-	scrub    *scrubber
-	begun    uint64 // entry of the record that vouches for a copied base; serveCopy's
+	// The leader's duties' own: when the log last named an institution, and when
+	// closings were last seen to wait.
+	saidOverdue  map[uint32]time.Time
+	closingsWait time.Time
+	marking      chan struct{} // held by who takes a checkpoint: one at a time
+	heal         *healer
+	rooms        roomBook
+	scrub        *scrubber
+	begun        uint64 // entry of the record that vouches for a copied base; serveCopy's
 	// startDamage is what the start found, until the healer takes it.
 	startDamage []*format.DamageError
 	startID     format.ID // of this process start

@@ -115,6 +115,24 @@ var calls = map[string]struct {
 		_, err := sagov1.NewHistoryServiceClient(c).Verify(ctx, &sagov1.HistoryServiceVerifyRequest{})
 		return err
 	}},
+	"Institution.List": {access.VerbInstitutionList, func(ctx context.Context, c *grpc.ClientConn) error {
+		_, err := sagov1.NewInstitutionServiceClient(c).List(ctx, &sagov1.InstitutionServiceListRequest{})
+		return err
+	}},
+	"Institution.Subjects": {access.VerbInstitutionSubjects, func(ctx context.Context, c *grpc.ClientConn) error {
+		s, err := sagov1.NewInstitutionServiceClient(c).Subjects(ctx)
+		if err != nil {
+			return err
+		}
+		_ = s.CloseSend()
+		for err == nil {
+			_, err = s.Recv()
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		return err
+	}},
 	"Clock.Status": {access.VerbClockStatus, func(ctx context.Context, c *grpc.ClientConn) error {
 		_, err := sagov1.NewClockServiceClient(c).Status(ctx, &sagov1.ClockServiceStatusRequest{})
 		return err

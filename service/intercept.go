@@ -83,6 +83,13 @@ func methodOf(full string) (method, bool) {
 		return method{access.VerbActShow, format.ActSign, callWithin, false}, true
 	case sagov1.ActService_Veto_FullMethodName:
 		return method{access.VerbActShow, format.ActVeto, callWithin, false}, true
+	case sagov1.InstitutionService_Register_FullMethodName, sagov1.InstitutionService_Suspend_FullMethodName,
+		sagov1.InstitutionService_Resume_FullMethodName, sagov1.InstitutionService_Close_FullMethodName:
+		return method{access.VerbInstitution, format.ActInstitution, callWithin, false}, true
+	case sagov1.InstitutionService_List_FullMethodName:
+		return method{access.VerbInstitutionList, format.ActList, callWithin, false}, true
+	case sagov1.InstitutionService_Subjects_FullMethodName:
+		return method{access.VerbInstitutionSubjects, format.ActList, streamWithin, false}, true
 	case sagov1.PolicyService_Show_FullMethodName, sagov1.PolicyService_History_FullMethodName:
 		return method{access.VerbPolicyShow, format.ActList, callWithin, false}, true
 	case sagov1.PolicyService_Propose_FullMethodName:

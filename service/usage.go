@@ -28,7 +28,15 @@ func (s *usageServer) Record(ctx context.Context, req *sagov1.RecordRequest) (*s
 	if err != nil {
 		return nil, s.deniedWithout(ctx, c, sagov1.UsageService_Record_FullMethodName, req, err)
 	}
-	result, err := s.about(ctx, store.Op{Kind: store.KindUse}, key, format.ActUse, format.DetailUse, detail)
+	class := format.DetailUse
+	tenant, err := s.node.Store().Tenant(c.Institution)
+	if err != nil {
+		return nil, err
+	}
+	if tenant.State == format.TenantClosing || tenant.State == format.TenantClosed {
+		class = format.DetailOther // its use-record keys may be gone: what Apply refuses is a denial
+	}
+	result, err := s.about(ctx, store.Op{Kind: store.KindUse}, key, format.ActUse, class, detail)
 	if err != nil {
 		return nil, err
 	}

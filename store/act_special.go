@@ -49,6 +49,9 @@ func (t *turn) gate(b *format.BundleRow) error {
 	if t.op.Kind == KindVerify {
 		return nil // shows nothing of what is stopped
 	}
+	if err := t.serves(t.op.Institution); err != nil {
+		return err
+	}
 	stop, err := t.stop(t.key())
 	if err == nil && stop != nil {
 		err = refuse(format.ReasonStopped, "its circulation is stopped by an order")

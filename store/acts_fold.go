@@ -91,6 +91,11 @@ func (m *Machine) foldPropose(rec *format.Record) error {
 	if err := m.set(tAct, doc.Nonce[:], row.Encode()); err != nil {
 		return err
 	}
+	if doc.Kind == format.ActKindClose {
+		if err := m.foldCloseProposed(rec); err != nil {
+			return err
+		}
+	}
 	return m.set(tActOpen, doc.Nonce[:], []byte{})
 }
 

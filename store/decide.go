@@ -143,7 +143,11 @@ func (t *turn) decide() error {
 		return t.decideEvent()
 	case KindHoldSweep:
 		return t.decideHoldSweep()
-	case KindInstitution, KindCloseSweep, KindBackup:
+	case KindInstitution:
+		return t.decideInstitution()
+	case KindCloseSweep:
+		return t.decideCloseSweep()
+	case KindBackup:
 		return refuse(format.ReasonNotReady, "not in this build")
 	}
 	return fmt.Errorf("operation of unknown kind %d", t.op.Kind)
@@ -219,6 +223,9 @@ func (t *turn) decideStore() error {
 	if old != nil {
 		t.out.Outcome, t.out.Bundle = Exists, old
 		return nil
+	}
+	if err := t.checkIntake(t.op.Institution, e.Sealed); err != nil {
+		return err
 	}
 	if err := t.checkDefinition(e); err != nil {
 		return err
@@ -317,6 +324,9 @@ func (t *turn) decideBundle() error {
 	}
 	if t.op.Kind == KindRead {
 		return t.decideRead(b)
+	}
+	if t.op.Kind == KindUse && t.op.DetailClass == format.DetailOther {
+		return refuse(format.ReasonInvalid, "a use record is sealed under the key that goes with its institution's closing")
 	}
 	var e format.Effect = format.BundleRef{Store: b.Store}
 	if t.op.Kind == KindUse {

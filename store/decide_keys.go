@@ -41,6 +41,10 @@ func (t *turn) decideKey() error {
 		if _, member := t.members[e.Owner]; !member || e.Owner != t.op.Front || e.Root == (format.Digest{}) {
 			return refuse(format.ReasonMember, "a node speaks of its own root key alone, and names it")
 		}
+	case format.KeyUseEnd:
+		if err := t.checkUseEnd(e); err != nil {
+			return err
+		}
 	default:
 		return refuse(format.ReasonInvalid, "unknown key verb")
 	}

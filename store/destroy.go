@@ -123,6 +123,9 @@ func (j warrantJudge) JudgeUnused(w custodian.Warrant, slots []format.Slot) erro
 		return err
 	}
 	e, err := format.DecodeKeyEffect(rec.Effect)
+	if err == nil && rec.Action == format.ActKey && e.Verb == format.KeyUseEnd {
+		return j.judgeUseEnd(e, slots)
+	}
 	if err == nil && rec.Action == format.ActKey && e.Verb == format.KeyEpochEnd {
 		return j.judgeEpochEnd(e, slots)
 	}

@@ -92,9 +92,15 @@ func (t *turn) decideCarry() error {
 		if row == nil || row.Institution != e.Institution || row.Epoch == 0 || len(k.Sealed) > 64 {
 			return refuse(format.ReasonState, "a named record is not carried, or not the institution's")
 		}
-		if by, old, err := t.sealedBy(*row, k.Sequence); err != nil {
+		by, old, err := t.sealedBy(*row, k.Sequence)
+		if err != nil {
 			return err
-		} else if by >= e.Epoch || old != nil && len(k.Sealed) == 0 {
+		}
+		gone, err := t.useEnded(e.Institution, by)
+		if err != nil {
+			return err
+		}
+		if by >= e.Epoch || old != nil && len(k.Sealed) == 0 && !(gone && row.Class == format.DetailUse) {
 			return refuse(format.ReasonState, "a named record's key is carried already")
 		}
 	}
@@ -208,8 +214,12 @@ func (m *Machine) epochState(institution, epoch, passed uint32) (epochState, err
 
 func (m *Machine) foldEpochEnd(e format.KeyEffect, sequence uint64) error {
 	row := format.EpochEndRow{Institution: e.Institution, Epoch: e.Epoch, Use: e.Use, Other: e.Other}
-	return errors.Join(m.set(tDeadSlot, slotKey(e.Use), []byte{}), m.set(tDeadSlot, slotKey(e.Other), []byte{}),
-		m.set(tEpochEnd, key64(sequence), row.Encode()))
+	for _, slot := range row.Slots() {
+		if err := m.set(tDeadSlot, slotKey(slot), []byte{}); err != nil {
+			return err
+		}
+	}
+	return m.set(tEpochEnd, key64(sequence), row.Encode())
 }
 
 func (m *Machine) foldAttest(rec *format.Record) error {
@@ -252,11 +262,14 @@ func (m *Machine) foldAttest(rec *format.Record) error {
 }
 
 // attestEpoch notes that a node destroyed an epoch's keys; with the last voter the
-// epoch is no more.
+// epoch is no more, or has no use-record key.
 func (m *Machine) attestEpoch(seq uint64, row *format.EpochEndRow, node uint32) error {
 	row.Attested = withNode(row.Attested, node)
 	if !containsAll(row.Attested, m.voters()) {
 		return m.set(tEpochEnd, key64(seq), row.Encode())
+	}
+	if row.Other.IsZero() { // of its use records only
+		return m.set(tEpochEnd, key64(seq), nil)
 	}
 	return errors.Join(m.set(tEpochEnd, key64(seq), nil), m.unset(tEpoch, epochKey(row.Institution, row.Epoch)))
 }

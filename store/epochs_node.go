@@ -92,6 +92,9 @@ func (s *Store) carryKey(seq uint64, epoch uint32) ([]byte, error) {
 		return nil, err
 	}
 	own, err := s.ownDetailKey(&rec)
+	if errors.Is(err, ErrKeyErased) && rec.DetailClass == format.DetailUse {
+		return nil, nil // its use-record key ended with its institution's closing
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -190,8 +193,10 @@ func (m *Machine) oldestEpoch(institution, passed uint32) (d KeyDuty, found bool
 func (s *Store) DestroyEpochs(ctx context.Context, pending []PendingEpoch) error {
 	var orders []custodian.Order
 	for _, p := range pending {
-		if err := s.checkOpens(ctx, p); err != nil {
-			return err
+		if !p.Other.IsZero() { // else its use records are to open no more
+			if err := s.checkOpens(ctx, p); err != nil {
+				return err
+			}
 		}
 		decision, err := s.log.Read(p.Decision)
 		if err != nil {
@@ -199,7 +204,7 @@ func (s *Store) DestroyEpochs(ctx context.Context, pending []PendingEpoch) error
 		}
 		orders = append(orders, custodian.Order{
 			Warrant: custodian.Warrant{Decision: decision, Checkpoint: format.EncodeEffect(s.Summary().Checkpoint)},
-			Work:    custodian.Work{Unused: true, Slots: []format.Slot{p.Use, p.Other}}})
+			Work:    custodian.Work{Unused: true, Slots: p.Slots()}})
 	}
 	if len(orders) == 0 {
 		return nil
@@ -220,9 +225,13 @@ func (s *Store) checkOpens(ctx context.Context, p PendingEpoch) error {
 		seq := r.U64()
 		s.mu.RLock()
 		by, own, err := s.sealedBy(row, seq)
+		gone, uerr := s.useEnded(row.Institution, by)
 		s.mu.RUnlock()
-		if err != nil {
+		if err = errors.Join(err, uerr); err != nil {
 			return false, err
+		}
+		if gone && row.Class == format.DetailUse {
+			return true, ctx.Err() // closed: it opens under nothing
 		}
 		nothing := own != nil && len(own.Sealed) == 0
 		if nothing && by != p.Epoch {

@@ -86,6 +86,10 @@ func (m *Machine) foldEffect(rec *format.Record) error {
 		return m.foldVeto(rec)
 	case format.ActCirculationStop:
 		return m.foldStop(rec)
+	case format.ActInstitution:
+		return m.foldInstitution(rec)
+	case format.ActClose:
+		return m.foldClosedBundle(rec)
 	case format.ActKey:
 		return m.foldKey(rec)
 	case format.ActShow, format.ActList, format.ActVerify, format.ActDeny, format.ActNodeStart,
@@ -176,6 +180,9 @@ func (m *Machine) foldStore(rec *format.Record) error {
 	if err := m.set(tSubject, subject, key.Encode()); err != nil {
 		return err
 	}
+	if err := m.countUsed(key.Institution, row.Sealed, 0); err != nil {
+		return err
+	}
 	return m.putBundle(key, nil, row)
 }
 
@@ -260,14 +267,6 @@ func (m *Machine) foldRead(rec *format.Record) error {
 	})
 }
 
-func (m *Machine) foldUse(rec *format.Record) error {
-	e, err := format.DecodeUseEffect(rec.Effect)
-	if err != nil {
-		return err
-	}
-	return m.set(tUse, cat(subjectKey(rec.Institution, e.Subject), key64(rec.Sequence)), []byte{})
-}
-
 func (m *Machine) foldExpire(rec *format.Record) error {
 	e, err := format.DecodeBundleRef(rec.Effect)
 	if err != nil {
@@ -285,6 +284,9 @@ func (m *Machine) end(key format.BundleKey, store, decision uint64) error {
 		if err := m.set(tDeadSlot, slotKey(row.Slot), key.Encode()); err != nil {
 			return err
 		}
+		if err := m.unset(tKept, cat(key32(key.Institution), key64(row.Store))); err != nil {
+			return err
+		}
 		return m.set(tErasure, key64(row.Store), pending.Encode())
 	})
 }
@@ -300,6 +302,9 @@ func (m *Machine) foldErase(rec *format.Record) error {
 	}
 	return m.changeBundle(key, e.Store, func(row *format.BundleRow) error {
 		row.Erase = rec.Sequence + 1
+		if err := m.countUsed(key.Institution, 0, row.Sealed); err != nil {
+			return err
+		}
 		return m.settle(row)
 	})
 }

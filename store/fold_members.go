@@ -148,6 +148,8 @@ func (m *Machine) foldKey(rec *format.Record) error {
 		return m.foldEpochEnd(e, rec.Sequence)
 	case format.KeyRewrap:
 		return nil // the record is all there is: slots keep their numbers
+	case format.KeyUseEnd:
+		return m.foldUseEnd(e, rec.Sequence)
 	}
 	return fmt.Errorf("key verb %d", e.Verb)
 }

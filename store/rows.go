@@ -23,6 +23,17 @@ func lookup[T any](m *Machine, t index.Table, key []byte, decode func([]byte) (T
 	return &row, nil
 }
 
+// allRows reads a whole table, of few rows.
+func allRows[T any](m *Machine, t index.Table, decode func([]byte) (T, error)) ([]T, error) {
+	var out []T
+	err := m.idx.Ascend(t, nil, nil, func(_, v []byte) (bool, error) {
+		row, err := decode(v)
+		out = append(out, row)
+		return true, err
+	})
+	return out, err
+}
+
 func (m *Machine) bundle(k format.BundleKey) (*format.BundleRow, error) {
 	return lookup(m, tBundle, k.Encode(), format.DecodeBundleRow)
 }

@@ -30,11 +30,17 @@ func (s *Store) detailKey(institution, epoch uint32, class format.DetailClass) (
 		return [32]byte{}, err
 	}
 	if row == nil {
+		if inst, err := s.Institution(institution); err == nil && epoch != 0 && epoch <= inst.Epoch {
+			return [32]byte{}, fmt.Errorf("%w: institution %d, epoch %d, which ended", ErrKeyErased, institution, epoch)
+		}
 		return [32]byte{}, fmt.Errorf("%w: institution %d, epoch %d", ErrNoKeys, institution, epoch)
 	}
 	slot := row.Other
 	if class == format.DetailUse {
 		slot = row.Use
+	}
+	if slot.IsZero() { // it ended with the institution's closing
+		return [32]byte{}, fmt.Errorf("%w: use records of institution %d, epoch %d", ErrKeyErased, institution, epoch)
 	}
 	return s.keys.Key(slot)
 }

@@ -48,7 +48,8 @@ const (
 	tMedium        index.Table = 35 // node || incarnation -> sequence of the act that records its medium's destruction
 	tBackup        index.Table = 36 // sequence of BACKUP record -> nothing
 	tArchive       index.Table = 37 // period -> key archive
-	lastLogical                = tArchive
+	tKept          index.Table = 38 // institution || STORE sequence -> BundleKey of a bundle that its closing keeps as yet
+	lastLogical                = tKept
 	tRange         index.Table = 50 // slot || chunk || file || offset -> length || digest
 	metaCeremony               = "ceremony"
 	metaPolicy                 = "policy"

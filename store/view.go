@@ -150,13 +150,7 @@ func (m *Machine) Institutions() ([]format.InstitutionRow, error) {
 func collect[T any](m *Machine, t index.Table, decode func([]byte) (T, error)) ([]T, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	var out []T
-	err := m.idx.Ascend(t, nil, nil, func(_, v []byte) (bool, error) {
-		row, err := decode(v)
-		out = append(out, row)
-		return true, err
-	})
-	return out, err
+	return allRows(m, t, decode)
 }
 
 // Authorities lists the certificates (DER) that client certificates chain to.

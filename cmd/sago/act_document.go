@@ -48,6 +48,8 @@ func saidBy(doc format.Act) ([]said, error) {
 	case format.ActKindHoldRelease:
 		p, err := format.DecodeHoldReleaseParams(doc.Params)
 		return []said{{"보존조치 번호", "hold", fmt.Sprintf("%016x", p.Hold)}, {"보존조치 이력", "placed", strconv.FormatUint(p.Placed, 10)}}, err
+	case format.ActKindClose:
+		return closeSaid(doc)
 	case format.ActKindPolicy:
 		p, err := format.DecodePolicyParams(doc.Params)
 		return saidByPolicy(p), err

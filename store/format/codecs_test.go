@@ -110,10 +110,16 @@ func tidyKey(e *format.KeyEffect) {
 		own.Institution, own.Epoch, own.Use, own.Other = e.Institution, e.Epoch, e.Use, e.Other
 	case format.KeyRewrap:
 		own.Owner, own.Slots, own.Root = e.Owner, e.Slots, e.Root
+	case format.KeyUseEnd:
+		own.Institution, own.Epoch, own.Use = e.Institution, e.Epoch, e.Use
 	case format.KeyEpoch:
 		own.Institution, own.Epoch, own.Use, own.Other, own.Subject = e.Institution, e.Epoch, e.Use, e.Other, e.Subject
 	}
 	*e = own
+}
+
+func tidyInstitution(e *format.InstitutionEffect) {
+	asSet(&e.Officers, func(a, b format.Person) int { return byNumber(a.ID, b.ID) })
 }
 
 func tidyBlock(b *format.BlockRow) {
@@ -293,6 +299,11 @@ func effectCodecs() []codec {
 		effect("key-epoch", exampleEpoch(), format.DecodeKeyEffect, tidyKey),
 		effect("key-epoch-end", exampleEpochEnd(), format.DecodeKeyEffect, tidyKey),
 		effect("key-rewrap", exampleRewrap(), format.DecodeKeyEffect, tidyKey),
+		effect("key-use-end", format.KeyEffect{Verb: format.KeyUseEnd, Institution: 1, Epoch: 8104, Use: slot(0)}, format.DecodeKeyEffect, tidyKey),
+		effect("institution-register", exampleRegister(), format.DecodeInstitutionEffect, tidyInstitution),
+		effect("institution-swept", format.InstitutionEffect{Verb: format.InstitutionSwept, Number: 2, Passed: exampleKey().Encode(), Kept: []format.BundleKey{exampleKey()}},
+			format.DecodeInstitutionEffect, tidyInstitution),
+		effect("institution-suspend", format.InstitutionEffect{Verb: format.InstitutionSuspend, Number: 2, Until: exampleTime}, format.DecodeInstitutionEffect, tidyInstitution),
 		effect("carry", exampleCarry(), format.DecodeCarryEffect, func(e *format.CarryEffect) {
 			asSet(&e.Keys, func(a, b format.CarriedKey) int { return byNumber(a.Sequence, b.Sequence) })
 			asSet(&e.Signatures, func(a, b format.NodeSignature) int { return byNumber(a.Node, b.Node) })
@@ -345,6 +356,7 @@ func rowCodecs() []codec {
 				asSet(&a.Signatures, func(x, y format.PlacedSignature) int { return byNumber(x.Person, y.Person) })
 			}),
 		row("stop", format.StopRow{Sequence: 88, Order: "2026-001", Document: digest(0x61), Act: id(0x60), At: exampleTime}, format.StopRow.Encode, format.DecodeStopRow, nil),
+		row("tenant", exampleTenant(), format.TenantRow.Encode, format.DecodeTenantRow, nil),
 		row("exit", format.ExitRow{Exit: 1, Act: id(0x60), Decision: 99}, format.ExitRow.Encode, format.DecodeExitRow, nil),
 		row("person", exampleCeremony().Persons[0], format.EncodePerson, format.DecodePerson, nil),
 		row("definition", exampleCeremony().Definitions[0], format.EncodeDefinition, format.DecodeDefinition, nil),

@@ -15,7 +15,7 @@ type Detail struct {
 	Issuer     string // DN of its certificate's issuer
 	Origin     string // network address the request came from
 	Query      string // what a list asked for
-	Name       string // a person's name, in ENROL; a hold's, in HOLD_PLACE
+	Name       string // a person's name, in ENROL; a hold's, in HOLD_PLACE; a registration's texts, in INSTITUTION
 	Requester  string // who asked for it, outside the appliance (요청자)
 	Salt       string // of an act's particulars, 32 hexadecimal digits
 }

@@ -170,6 +170,7 @@ const (
 	KeyEpoch    KeyVerb = 3 // an institution's history keys of a quarter
 	KeyEpochEnd KeyVerb = 4 // nothing that is kept needs these history keys any more
 	KeyRewrap   KeyVerb = 5 // a node seals all its slots under a new root key; the old one is destroyed
+	KeyUseEnd   KeyVerb = 6 // the institution closes (폐지): its use records go
 )
 
 // KeyEffect is what KEY did. For KeyAnnounce: Block, Owner, Start, Slots. For
@@ -177,7 +178,9 @@ const (
 // KeyEpoch: Institution, Epoch, and the three slots; Subject is zero except in
 // the institution's first epoch. For KeyEpochEnd: Institution, Epoch and its two
 // slots, which are to be destroyed. For KeyRewrap: Owner, the node; Slots, how many
-// of its slots open under the new root key; Root. Fields of other verbs are zero.
+// of its slots open under the new root key; Root.
+// For KeyUseEnd: Institution, Epoch and the slot of its use-record key. Fields of
+// other verbs are zero.
 type KeyEffect struct {
 	Verb        KeyVerb
 	Block       ID
@@ -244,6 +247,8 @@ func (e KeyEffect) plain() bool {
 		own.Institution, own.Epoch, own.Use, own.Other = e.Institution, e.Epoch, e.Use, e.Other
 	case KeyRewrap:
 		own.Owner, own.Slots, own.Root = e.Owner, e.Slots, e.Root
+	case KeyUseEnd:
+		own.Institution, own.Epoch, own.Use = e.Institution, e.Epoch, e.Use
 	default:
 		return true
 	}

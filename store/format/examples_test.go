@@ -242,3 +242,18 @@ func exampleHeld() format.HeldRow {
 	return format.HeldRow{Scope: format.HoldSubject, Bundle: format.BundleKey{Institution: 1}, Subject: digest(0x62), ID: 7, Owner: 3, Basis: 1,
 		Review: exampleTime, Placed: 88, At: exampleTime, Released: 97}
 }
+
+func exampleRegister() format.InstitutionEffect {
+	return format.InstitutionEffect{
+		Verb: format.InstitutionRegister, Number: 2, Code: "B559999", Quota: 1 << 40,
+		Officers:    []format.Person{{ID: 9, Role: 3, Institution: 2, PublicKey: public(0x12), Identity: digest(0x12)}},
+		Definitions: []format.Definition{{Institution: 2, BundleID: "MDS0000002", Version: 1, Grade: 2, Rule: "P1Y"}},
+	}
+}
+
+func exampleTenant() format.TenantRow {
+	return format.TenantRow{
+		State: format.TenantClosing, Since: exampleTime, Quota: 1 << 40, Used: 1 << 20, NoSpecial: true, Act: id(0x60), Close: 101,
+		Date: exampleTime + 1e6, Passed: exampleKey().Encode(), Watch: 60, LastUse: 55,
+	}
+}

@@ -238,6 +238,18 @@ type EpochEndRow struct {
 	Attested           []uint32 // ascending
 }
 
+// Slots are the keys that are to be destroyed: both, or the use-record key alone
+// where the other has no slot, or the other alone.
+func (e EpochEndRow) Slots() []Slot {
+	var out []Slot
+	for _, s := range []Slot{e.Use, e.Other} {
+		if !s.IsZero() {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
 // Encode returns the canonical bytes of e.
 func (e EpochEndRow) Encode() []byte {
 	var w Writer
