@@ -29,13 +29,15 @@ func (k Kind) action() format.Action {
 		return format.ActUse
 	case KindExport:
 		return format.ActExport
+	case KindBackup:
+		return format.ActBackup
 	}
 	return 0
 }
 
 // Known reports whether this version decides operations of the kind. Any other
 // kind halts the node that applies it.
-func (k Kind) Known() bool { return k >= KindCeremony && k <= KindCarry }
+func (k Kind) Known() bool { return k >= KindCeremony && k <= KindCarry || k == KindBackup }
 
 // admit judges what is the same for every kind. Errors are as decide's.
 func (t *turn) admit() error {
@@ -107,6 +109,8 @@ func (t *turn) decide() error {
 		return t.decidePrune()
 	case KindCarry:
 		return t.decideCarry()
+	case KindBackup:
+		return t.decideBackup()
 	}
 	return fmt.Errorf("operation of unknown kind %d", t.op.Kind)
 }

@@ -64,6 +64,10 @@ func (m *Machine) foldEffect(rec *format.Record) error {
 		return m.foldAct(rec)
 	case format.ActKey:
 		return m.foldKey(rec)
+	case format.ActBackup:
+		return m.foldBackup(rec)
+	case format.ActRestore:
+		return m.foldRestore(rec)
 	case format.ActShow, format.ActList, format.ActVerify, format.ActDeny, format.ActNodeStart,
 		format.ActEnrol, format.ActDamage, format.ActRepair, format.ActExport:
 		return nil // the record is its own effect

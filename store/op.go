@@ -34,6 +34,7 @@ const (
 	KindExport     Kind = 22 // format.ExportEffect, First and End left 0
 	KindPrune      Kind = 23 // format.PruneEffect, counts and digest left 0
 	KindCarry      Kind = 24 // format.CarryEffect
+	KindBackup     Kind = 35 // format.BackupEffect
 )
 
 // Op is one operation of a log entry, decoded.

@@ -78,6 +78,9 @@ func (m *Machine) due(limit int) ([]dueBundle, error) {
 	if m.clock.Now == 0 || limit <= 0 {
 		return nil, nil
 	}
+	if stopped, err := m.expiryStopped(); stopped || err != nil {
+		return nil, err
+	}
 	var out []dueBundle
 	err := m.idx.Ascend(tExpiry, nil, key64(uint64(m.clock.Now)+1), func(_, value []byte) (bool, error) {
 		k, err := format.DecodeBundleKey(value)

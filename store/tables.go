@@ -36,7 +36,8 @@ const (
 	tPassed        index.Table = 23 // institution -> newest epoch whose KEY record lies below the bound
 	tEpochEnd      index.Table = 24 // sequence of the KEY record -> EpochEndRow
 	tCheckpoint    index.Table = 25 // tree size -> sequence of its CHECKPOINT record
-	lastLogical                = tCheckpoint
+	tBackup        index.Table = 36 // sequence of the BACKUP record of a run's end -> BackupRow
+	lastLogical                = tBackup
 	tRange         index.Table = 50 // slot || chunk || file || offset -> length || digest
 	metaCeremony               = "ceremony"
 	metaPolicy                 = "policy"
@@ -44,6 +45,8 @@ const (
 	metaCheckpoint             = "checkpoint"
 	metaState                  = "state"
 	metaPruned                 = "pruned"
+	metaBackup                 = "backup"   // BackupRow of the newest backup
+	metaRestored               = "restored" // sequence of the RESTORE record that declared a loss, until its end
 	metaAuthority              = "authority/"
 )
 

@@ -99,6 +99,7 @@ var mayRemove = []allowance{
 	{"replication/data.go", "a data directory that may not be used again is put aside, whole, under another name"},
 	{"cmd/sago/target.go", "a read document takes its name only after its fingerprint verified; what did not verify goes"},
 	{"service/client/export*.go", "a file of an export takes its name only once it verified; lines beyond what is whole are cut off"},
+	{"store/backup/...", "a file of a backup takes its name only once it verified"},
 	{"cmd/sagod/*remove*.go", "`sagod dev --remove` takes away a development directory"},
 	{"internal/demo/...", "takes away its own throw-away cluster"},
 	{"internal/testntp/...", "takes away the folder of a time server that it started"},

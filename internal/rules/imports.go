@@ -17,11 +17,11 @@ var mayKnow = map[string][]string{
 	"cmd/sago-provider": {"mydata"},
 
 	"service":        {"replication", "store", "store/format", "access", "retention", "proto/..."},
-	"service/client": {"proto/...", "store/format", "internal/durable"},
+	"service/client": {"proto/...", "store/backup", "store/format", "internal/durable"},
 
 	"service/client/cosign": {"store/format"},
 	"service/witnesses":     {"service/client/cosign", "store", "store/format", "internal/durable"}, // store: its Reader
-	"replication":           {"store", "store/format", "retention", "proto/...", "internal/durable"},
+	"replication":           {"store", "store/backup", "store/format", "retention", "proto/...", "internal/durable"},
 	"service/sink":          {"store", "store/format", "internal/durable"}, // store: its Reader
 	"store": {
 		"store/format", "store/segment", "store/keyring", "store/history", "store/index", "store/custodian",
@@ -32,6 +32,7 @@ var mayKnow = map[string][]string{
 	"store/keyring":        {"store/format", "internal/durable"},
 	"store/history":        {"store/segment/series", "store/format", "internal/durable"},
 	"store/index":          {"store/format", "internal/durable"},
+	"store/backup":         {"store/format", "internal/durable"},
 	"store/custodian":      {"store/format", "store/keyring", "internal/durable", "retention", "access"},
 	"audit":                {"store/format", "service/client"},
 	"audit/witness":        {"store/format", "service/client/cosign", "internal/durable"},

@@ -1,0 +1,153 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/sago-worm/sago/store/format"
+)
+
+// A restored log goes on where the surviving history ends. Its first record,
+// RESTORE, is written by the restore itself, the same on every node: who restores
+// from another history gets other incarnations and meets nobody.
+
+// RestoreGap is how many log entries are left out between the surviving history
+// and a restored log, so that no entry of the lost one has the number of a new one.
+const RestoreGap = 1 << 20
+
+// Restored is where a restored log begins.
+type Restored struct {
+	// Sequence is that of the RESTORE record, Entry that of the log behind which raft
+	// begins.
+	Sequence, Entry uint64
+	Members         []format.MemberRow
+}
+
+// restoredFrom is what the incarnations of a restored cluster follow from.
+func (m *Machine) restoredFrom(sequence uint64, e format.ActEffect) (root, act format.Digest, err error) {
+	if root, err = m.log.RootAt(sequence); err != nil || len(e.Signed) == 0 {
+		return root, act, err
+	}
+	signed, err := format.DecodeSignedAct(e.Signed)
+	return root, sha256.Sum256(signed.Document), err
+}
+
+// foldRestore gives every node the incarnation of its restored data directory:
+// the ones before it are gone, with all that they still hold. A loss that was
+// declared stops expiry until an act confirms that lost holds and extensions stand
+// again.
+func (m *Machine) foldRestore(rec *format.Record) error {
+	e, err := format.DecodeActEffect(rec.Effect)
+	if err != nil {
+		return err
+	}
+	root, act, err := m.restoredFrom(rec.Sequence, e)
+	if err != nil {
+		return err
+	}
+	for _, n := range m.numbers() {
+		row := m.members[n]
+		if row.Current == (format.ID{}) {
+			continue
+		}
+		row.Gone = append(slices.Clone(row.Gone), row.Current)
+		if row.Joining != (format.ID{}) {
+			row.Gone = append(row.Gone, row.Joining)
+		}
+		row.Current, row.Joining = format.RestoredIncarnation(m.own.cluster, n, rec.Sequence, root, act), format.ID{}
+		row.Commit, row.Size, row.Room = 0, 0, 0
+		if err := m.putMember(row); err != nil {
+			return err
+		}
+	}
+	if len(e.Signed) == 0 {
+		return nil
+	}
+	return m.set(tMeta, []byte(metaRestored), key64(rec.Sequence))
+}
+
+// foldRestoreConfirm ends what a declared loss stopped.
+func (m *Machine) foldRestoreConfirm() error { return m.set(tMeta, []byte(metaRestored), nil) }
+
+// expiryStopped reports whether a declared loss waits to be confirmed: nothing
+// expires meanwhile.
+func (m *Machine) expiryStopped() (bool, error) {
+	v, err := m.idx.Get(tMeta, []byte(metaRestored))
+	return v != nil, err
+}
+
+// ExpiryStopped reports whether a restore with declared loss waits for the act
+// that confirms it.
+func (m *Machine) ExpiryStopped() (bool, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.expiryStopped()
+}
+
+// numbers are those of the member table, ascending.
+func (m *Machine) numbers() []uint32 {
+	out := make([]uint32, 0, len(m.members))
+	for n := range m.members {
+		out = append(out, n)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// BeginRestored writes the RESTORE record behind an adopted history and leaves the
+// Machine where the restored log begins. signed is the act that declares a loss;
+// none when nothing that was signed is missing.
+func (s *Store) BeginRestored(signed []byte) (Restored, error) {
+	out, err := s.writeRestored(signed)
+	if err != nil {
+		return out, err
+	}
+	out.Members = s.Members()
+	return out, s.Flush()
+}
+
+func (s *Store) writeRestored(signed []byte) (out Restored, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ceremony == nil || s.next != s.log.Size() {
+		return out, errors.New("a history that was not followed to its end")
+	}
+	e := format.ActEffect{Signed: signed}
+	root, act, err := s.restoredFrom(s.next, e)
+	if err != nil {
+		return out, err
+	}
+	inst, err := s.institution(0)
+	if err != nil {
+		return out, err
+	}
+	out.Sequence, out.Entry = s.next, max(s.applied, s.checkpoint.Checkpoint.Entry)+RestoreGap
+	rec := format.Record{Sequence: out.Sequence, Clock: s.clock.Now, Action: format.ActRestore, InstitutionSequence: inst.Records, Entry: out.Entry,
+		Operation: format.RestoredIncarnation(s.own.cluster, 0, out.Sequence, root, act), Effect: format.EncodeEffect(e)}
+	encoded := rec.Encode()
+	if len(encoded) > format.MaxRecord {
+		return out, fmt.Errorf("record of %d bytes", len(encoded))
+	}
+	if _, _, err := s.log.Append(encoded); err != nil {
+		return out, err
+	}
+	return out, s.follow(encoded)
+}
+
+// Unpaid are the live bundles that no chunk here makes whole: those stored after
+// the backup that a node was restored from.
+func (s *Store) Unpaid(ctx context.Context) (bundles uint64, err error) {
+	err = s.eachLive(ctx, func(_ format.BundleKey, row *format.BundleRow) error {
+		if _, err := s.BundleChunks(row); err != nil {
+			if !errors.Is(err, ErrMissing) {
+				return err
+			}
+			bundles++
+		}
+		return nil
+	})
+	return bundles, err
+}
