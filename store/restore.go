@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/sago-worm/sago/access"
+	"github.com/sago-worm/sago/store/custodian"
 	"github.com/sago-worm/sago/store/format"
+	"github.com/sago-worm/sago/store/keyring"
 )
 
 // A restored log goes on where the surviving history ends. Its first record,
@@ -151,3 +154,92 @@ func (s *Store) Unpaid(ctx context.Context) (bundles uint64, err error) {
 	})
 	return bundles, err
 }
+
+// EachLive tells each of every bundle that has not expired, by the sequence of its
+// STORE record.
+func (s *Store) EachLive(ctx context.Context, each func(row *format.BundleRow) error) error {
+	return s.eachLive(ctx, func(_ format.BundleKey, row *format.BundleRow) error { return each(row) })
+}
+
+// CheckRestoreAct reads the act that declares a loss and checks its signatures: two
+// distinct persons that the ceremony lists, one of them an access manager
+// (권한관리책임자).
+func CheckRestoreAct(signed format.SignedAct, cluster format.ID, c format.Ceremony) (format.RestoreParams, error) {
+	act, err := format.DecodeAct(signed.Document)
+	if err != nil {
+		return format.RestoreParams{}, fmt.Errorf("act: %w", err)
+	}
+	p, err := format.DecodeRestoreParams(act.Params)
+	switch {
+	case err != nil:
+		return p, fmt.Errorf("act: %w", err)
+	case act.Kind != format.ActKindRestore:
+		return p, fmt.Errorf("the act is of kind %d, not a restore", act.Kind)
+	case act.Cluster != cluster:
+		return p, fmt.Errorf("the act is of cluster %x", act.Cluster[:])
+	}
+	manager := false
+	signatures := make([]access.Signature, len(signed.Signatures))
+	for i, s := range signed.Signatures {
+		signatures[i] = access.Signature{Person: s.Person, Signature: s.Signature}
+		manager = manager || slices.ContainsFunc(c.Persons, func(p format.Person) bool {
+			return p.ID == s.Person && access.Role(p.Role) == access.RoleManager
+		})
+	}
+	listed := make([]access.Signatory, len(c.Persons))
+	for i, p := range c.Persons {
+		listed[i] = access.Signatory{ID: p.ID, PublicKey: p.PublicKey, Identity: p.Identity}
+	}
+	// Two always, as for a ceremony of production.
+	if err := access.CheckCeremonySignatures(signed.Document, true, listed, signatures); err != nil {
+		return p, fmt.Errorf("act: %w", err)
+	}
+	if !manager {
+		return p, errors.New("act: no access manager has signed")
+	}
+	return p, nil
+}
+
+// TakeBlocks installs the key blocks that another data directory holds, sealed
+// under a root key: slots that the state knows to be dead are cleared. It answers
+// how many there were. Blocks that the state does not know are left alone.
+func (s *Store) TakeBlocks(dir string, root RootKey) (blocks int, err error) {
+	ring, err := keyring.Open(dir, root, s.manifest.Cluster, nil)
+	if err != nil {
+		return 0, err
+	}
+	for _, id := range ring.Blocks() {
+		row, err := s.Block(id)
+		if err != nil {
+			return blocks, err
+		}
+		if row == nil {
+			continue
+		}
+		b, damaged, err := ring.Export(id)
+		if err != nil {
+			return blocks, err
+		}
+		for _, i := range damaged {
+			lives, err := s.SlotLives(format.Slot{Block: id, Index: i})
+			if err == nil && lives && row.IsUsed(i) {
+				err = &format.DamageError{File: keyring.FileName(id), Offset: keyring.SlotOffset(i), What: "key slot; is this its root key?"}
+			}
+			if err != nil {
+				b.Wipe()
+				return blocks, err
+			}
+			b.Erased[i] = true // nothing was sealed under it
+		}
+		err = s.InstallBlock(b)
+		b.Wipe()
+		if err != nil {
+			return blocks, err
+		}
+		blocks++
+	}
+	return blocks, nil
+}
+
+// DestroyUnfinished destroys a directory in which a restore was cut short.
+func DestroyUnfinished(dir string) error { return custodian.DestroyAside(dir) }

@@ -16,9 +16,10 @@ import (
 
 // The exit codes, a promise to scripts and service managers (docs/operations.md).
 const (
-	exitFailed = 1
-	exitInput  = 2
-	exitDamage = 7
+	exitFailed  = 1
+	exitInput   = 2
+	exitRefused = 3
+	exitDamage  = 7
 )
 
 // version is set by the linker.
@@ -29,6 +30,8 @@ type grammar struct {
 	Init    initGroup  `cmd:"" help:"The ceremony: the first act of a cluster."`
 	Run     runCmd     `cmd:"" help:"Run one node."`
 	Rebuild rebuildCmd `cmd:"" name:"rebuild-index" help:"Throw a stopped node's index away; its next start builds it from the history."`
+	Restore restoreCmd `cmd:"" help:"Restore a stopped node's empty data directory from a backup and all that is newer."`
+	Sign    signCmd    `cmd:"" help:"Sign the act that declares the loss of a restore."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 	Check   checkCmd   `cmd:"" name:"check-file" hidden:"" help:"Read a database file whole, as a child process."`
 }
@@ -73,6 +76,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	var wrong faults
 	var input *inputError
 	var damage *fileDamage
+	var refused *refusedError
+	var integrity *integrityError
 	switch {
 	case err == nil:
 		return 0
@@ -86,8 +91,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitDamage
 	}
 	fmt.Fprintln(stderr, "error: "+oneLine(err.Error()))
-	if errors.As(err, &input) {
+	switch {
+	case errors.As(err, &input):
 		return exitInput
+	case errors.As(err, &refused):
+		return exitRefused
+	case errors.As(err, &integrity):
+		return exitDamage
 	}
 	return exitFailed
 }

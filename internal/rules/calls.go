@@ -97,6 +97,7 @@ var mayRemove = []allowance{
 	{"store/custodian/...", "destroys under a warrant, preallocates, retires files"},
 	{"timesource/development.go", "replaces the development clock's one small file; timesource knows no room of ours"},
 	{"replication/data.go", "a data directory that may not be used again is put aside, whole, under another name"},
+	{"replication/restore.go", "a restored data directory takes its name only once it is whole"},
 	{"cmd/sago/target.go", "a read document takes its name only after its fingerprint verified; what did not verify goes"},
 	{"service/client/export*.go", "a file of an export takes its name only once it verified; lines beyond what is whole are cut off"},
 	{"store/backup/...", "a file of a backup takes its name only once it verified"},

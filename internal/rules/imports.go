@@ -10,7 +10,7 @@ import (
 // is placed here, and in docs/architecture.md, first.
 var mayKnow = map[string][]string{
 	"cmd/sagod": { // from access on: the ceremony, its files and the development directory
-		"service", "service/sink", "service/witnesses", "replication", "store", "timesource", "access", "retention", "proto/...", "store/custodian", "store/format", "internal/durable",
+		"service", "service/sink", "service/witnesses", "replication", "store", "timesource", "access", "retention", "proto/...", "store/backup", "store/custodian", "store/format", "internal/durable",
 	},
 	"cmd/sago":          {"proto/...", "service/client/...", "audit/...", "store/format", "internal/durable"}, // store/format: a person signs an act's canonical bytes
 	"cmd/sago-mydata":   {"mydata", "service/client"},

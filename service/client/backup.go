@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"iter"
 
 	"golang.org/x/mod/sumdb/tlog"
 	"google.golang.org/grpc"
@@ -118,7 +117,8 @@ type backupRun struct {
 	beginning *backup.BeginningWriter
 	records   *backup.HistoryWriter
 	payload   *backup.PayloadWriter
-	stores    *storesAhead
+	stores    func() (backup.Stored, error) // the STORE records whose bundles are to come
+	stop      func()
 	covered   uint64 // size of the attempt's first checkpoint: payload goes so far
 	store     uint64 // the bundle whose chunks come, plus one
 }
@@ -181,7 +181,7 @@ func (r *backupRun) drop() error {
 		errs = append(errs, r.payload.Drop())
 	}
 	if r.stores != nil {
-		r.stores.stop()
+		r.stop()
 	}
 	return errors.Join(errs...)
 }
@@ -299,30 +299,6 @@ func (r *backupRun) progress(done uint64) {
 	}
 }
 
-// storesAhead are the STORE records of the history here whose bundles are to come.
-type storesAhead struct {
-	next func() (uint64, format.StoreEffect, bool)
-	stop func()
-	err  error
-}
-
-func (r *backupRun) ahead(ctx context.Context) *storesAhead {
-	a := &storesAhead{}
-	a.next, a.stop = iter.Pull2(func(yield func(uint64, format.StoreEffect) bool) {
-		errStop := errors.New("stopped")
-		err := r.dir.Stores(ctx, r.dir.Payload(), r.covered, func(seq uint64, e format.StoreEffect) error {
-			if !yield(seq, e) {
-				return errStop
-			}
-			return nil
-		})
-		if !errors.Is(err, errStop) {
-			a.err = err
-		}
-	})
-	return a
-}
-
 // takeChunk takes in a bundle's next chunk. STORE records whose bundle does not
 // come have ended; Finish insists on it.
 func (r *backupRun) takeChunk(ctx context.Context, m *sagov1.BackupChunk) (err error) {
@@ -335,7 +311,7 @@ func (r *backupRun) takeChunk(ctx context.Context, m *sagov1.BackupChunk) (err e
 		}
 	}
 	if r.stores == nil {
-		r.stores = r.ahead(ctx)
+		r.stores, r.stop = r.dir.NextStore(ctx, r.dir.Payload(), r.covered)
 	}
 	if r.store == 0 {
 		if err := r.beginBundle(m.GetStore()); err != nil {
@@ -365,16 +341,16 @@ func (r *backupRun) takeChunk(ctx context.Context, m *sagov1.BackupChunk) (err e
 // beginBundle finds the STORE record of the bundle that comes next.
 func (r *backupRun) beginBundle(store uint64) error {
 	for {
-		seq, e, ok := r.stores.next()
-		if !ok && r.stores.err != nil {
-			return r.stores.err
-		}
-		if !ok || seq > store {
+		next, err := r.stores()
+		if errors.Is(err, io.EOF) || err == nil && next.Sequence > store {
 			return integrity("a bundle of record %d, which stored none", store)
 		}
-		if seq == store {
+		if err != nil {
+			return err
+		}
+		if next.Sequence == store {
 			r.store = store + 1
-			return r.payload.Bundle(store, e)
+			return r.payload.Bundle(store, next.StoreEffect)
 		}
 	}
 }

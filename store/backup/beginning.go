@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 
 	"github.com/sago-worm/sago/store/format"
@@ -166,14 +167,44 @@ func (d *Dir) carried(ctx context.Context, each func(uint64, []byte) error) erro
 	})
 }
 
-// Read tells the frames of the base, then the leaf hashes, then the carried
-// records, as a node takes them in.
-func (b *Beginning) Read(ctx context.Context, d *Dir, base func([]byte) error, leaf func(format.Digest) error, record func([]byte) error) error {
-	if err := d.frames(ctx, frameBase, base); err != nil {
-		return err
-	}
-	if err := d.leaves(ctx, leaf); err != nil {
-		return err
-	}
-	return d.frames(ctx, frameRecord, record)
+// Parts answer the next frame of a beginning's base, leaf hash and carried record,
+// each io.EOF behind the last; Stop ends them.
+type Parts struct {
+	Base   func() ([]byte, error)
+	Leaf   func() (format.Digest, error)
+	Record func() ([]byte, error)
+	Stop   func()
+}
+
+// Parts reads the beginning as a node takes it in.
+func (d *Dir) Parts(ctx context.Context) Parts {
+	base, stopBase := pull(func(each func([]byte) error) error { return d.frames(ctx, frameBase, each) })
+	leaf, stopLeaf := pull(func(each func(format.Digest) error) error { return d.leaves(ctx, each) })
+	record, stopRecord := pull(func(each func([]byte) error) error { return d.frames(ctx, frameRecord, each) })
+	return Parts{base, leaf, record, func() { stopBase(); stopLeaf(); stopRecord() }}
+}
+
+var errStopped = errors.New("stopped")
+
+// pull turns a walk into a function that answers one after the other.
+func pull[T any](walk func(each func(T) error) error) (next func() (T, error), stop func()) {
+	step, stop := iter.Pull2(func(yield func(T, error) bool) {
+		err := walk(func(v T) error {
+			if !yield(v, nil) {
+				return errStopped
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errStopped) {
+			var none T
+			yield(none, err)
+		}
+	})
+	return func() (T, error) {
+		v, err, ok := step()
+		if !ok {
+			err = io.EOF
+		}
+		return v, err
+	}, stop
 }

@@ -127,9 +127,18 @@ func (d *Dir) stores(ctx context.Context, from, to uint64, each func(sequence ui
 	})
 }
 
-// Stores tells each of the STORE records [from, to) that are here.
-func (d *Dir) Stores(ctx context.Context, from, to uint64, each func(sequence uint64, e format.StoreEffect) error) error {
-	return d.stores(ctx, from, to, each)
+// Stored is a STORE record's sequence and effect.
+type Stored struct {
+	Sequence uint64
+	format.StoreEffect
+}
+
+// NextStore answers one after the other the STORE records [from, to) that are here,
+// io.EOF behind the last; stop ends it.
+func (d *Dir) NextStore(ctx context.Context, from, to uint64) (next func() (Stored, error), stop func()) {
+	return pull(func(each func(Stored) error) error {
+		return d.stores(ctx, from, to, func(seq uint64, e format.StoreEffect) error { return each(Stored{seq, e}) })
+	})
 }
 
 // Verify reads the whole backup: the history up to the checkpoint, whose note
