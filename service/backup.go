@@ -235,25 +235,11 @@ func (b *backup) bundle(ctx context.Context, row *format.BundleRow) error {
 	return nil
 }
 
-// backupOverdue is how old the newest backup may be, microseconds: a day, and an
-// hour for a run to end.
-const backupOverdue = 25 * 3600 * 1_000_000
-
 // backupState is the newest backup, and whether there should be a newer one.
 func (s *Server) backupState() (*sagov1.BackupState, bool, error) {
-	st := s.node.Store()
-	row, err := st.LastBackup()
-	if err != nil {
-		return nil, false, err
-	}
-	now := st.Summary()
-	since := now.Ceremony
-	if row != nil {
-		since = row.Clock
-	}
-	overdue := now.Clock.Now-since > backupOverdue
-	if row == nil {
-		return nil, overdue, nil
+	row, overdue, err := s.node.Store().LastBackup()
+	if err != nil || row == nil {
+		return nil, overdue, err
 	}
 	return &sagov1.BackupState{Clock: instant(row.Clock), End: row.End}, overdue, nil
 }

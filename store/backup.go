@@ -39,9 +39,21 @@ func (m *Machine) foldBackup(rec *format.Record) error {
 	return m.set(tMeta, []byte(metaBackup), row)
 }
 
-// LastBackup answers the newest backup that was ended; nil when there is none.
-func (m *Machine) LastBackup() (*format.BackupRow, error) {
+// BackupOverdue is how old the newest backup may be on the quorum clock,
+// microseconds: a day, and an hour for a run to end.
+const BackupOverdue = 25 * 3600 * 1_000_000
+
+// LastBackup answers the newest backup that was ended, nil when there is none, and
+// whether there should be a newer one: the first is due as long after the ceremony.
+func (m *Machine) LastBackup() (row *format.BackupRow, overdue bool, err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return lookup(m, tMeta, []byte(metaBackup), format.DecodeBackupRow)
+	if row, err = lookup(m, tMeta, []byte(metaBackup), format.DecodeBackupRow); err != nil || m.ceremony == nil {
+		return nil, false, err
+	}
+	since := m.ceremony.time
+	if row != nil {
+		since = row.Clock
+	}
+	return row, m.clock.Now-since > BackupOverdue, nil
 }
