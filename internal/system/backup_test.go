@@ -3,6 +3,7 @@ package system_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sago-worm/sago/internal/testcluster"
+	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 )
 
 // TestP68_TotalLossAndRestore: all data is lost but the keys; a backup, brought up
@@ -79,6 +81,77 @@ func TestP68_TotalLossAndRestore(t *testing.T) {
 	s.sago(ctx, 0, 0, "admin", "cluster", "backup", "-o", dir)
 	s.verifyBackup(ctx, 0, dir, keys)
 	s.destroyed(ctx, dir)
+}
+
+// TestP68_DeclaredLoss: what a checkpoint covers and nobody has is lost, and says so.
+// Only an act of two persons goes on behind it; then nothing expires.
+func TestP68_DeclaredLoss(t *testing.T) {
+	ctx := bounded(t, 90*time.Second)
+	s := startSite(t, ctx, testcluster.Options{Nodes: 1})
+	stays := s.acknowledge(ctx, 0, "STAYS", 3)
+	cl := s.client(ctx, 0, "app")
+	_, err := put(ctx, cl, "GOES", "PT8S", contentOf("GOES"))
+	must(t, err)
+	dir, act := filepath.Join(t.TempDir(), "backup"), filepath.Join(t.TempDir(), "restore.act")
+	run := s.sago(ctx, 0, 0, "admin", "cluster", "backup", "-o", dir)
+	_, err = put(ctx, cl, "LOST", "P5Y", contentOf("LOST"))
+	must(t, err)
+	s.sago(ctx, 0, 0, "auditor", "history", "checkpoint") // the node signs beyond the backup
+	s.stopAll(ctx)
+	survived := filepath.Join(t.TempDir(), "node")
+	must(t, s.CopyData(0, survived))
+	must(t, s.Wipe(0))
+
+	said := s.restore(ctx, 3, 0, "--from", dir)
+	if !strings.Contains(said, fmt.Sprintf("records %.0f to ", run["end"])) {
+		t.Errorf("the loss is not named: %s", said)
+	}
+	s.restore(ctx, 0, 0, "--from", dir, "--draft", act)
+	loss := []string{"--from", dir, "--declare-loss", "--act", act, "--keys", filepath.Join(survived, "keys")}
+	s.restore(ctx, 1, 0, loss...) // nobody signed
+	s.signAct(ctx, 0, act, "manager")
+	s.restore(ctx, 1, 0, loss...)
+	s.signAct(ctx, 2, act, "manager")
+	s.signAct(ctx, 0, act, "admin")
+	s.restore(ctx, 0, 0, loss...)
+	must(t, s.StartAll())
+	must(t, s.Ready(ctx))
+	s.everywhere(ctx, stays)
+	status := s.sago(ctx, 0, 0, "admin", "cluster", "status")
+	if status["restore_unconfirmed"] != true {
+		t.Errorf("status: %v", status)
+	}
+	auditor := s.client(ctx, 0, "auditor")
+	await(t, ctx, "GOES past its deadline", func(ctx context.Context) (bool, string, error) {
+		b, err := auditor.Show(ctx, &sagov1.ShowRequest{Transaction: "GOES", Part: 1})
+		return b.GetState() == "expired", b.GetState(), err
+	})
+	_, err = put(ctx, s.client(ctx, 0, "app"), "NEW", "P5Y", contentOf("NEW"))
+	must(t, err)
+	// Whoever saw the lost part is told, until they say that they know.
+	s.sago(ctx, 7, 0, "auditor", "history", "checkpoint")
+	s.sago(ctx, 5, 0, "officer", "--no-memory", "bundle", "get", "--transaction", "LOST", "--purpose", "시험", "-o", os.DevNull)
+	rows := rowsOf(t, s.sago(ctx, 0, 0, "inspector", "--no-memory", "history", "list", "--action", "RESTORE"), "records")
+	if len(rows) != 1 || rows[0]["sequence"] != run["end"] {
+		t.Errorf("the first record behind the loss: %v", rows)
+	}
+	rows = rowsOf(t, s.sago(ctx, 0, 0, "auditor", "--no-memory", "history", "list", "--action", "EXPIRE"), "records")
+	if len(rows) != 0 {
+		t.Errorf("expired while the loss is not confirmed: %v", rows)
+	}
+	s.intact(ctx)
+}
+
+// signAct has a person sign an act; the command must exit so.
+func (s *site) signAct(ctx context.Context, exit int, act, who string) {
+	s.t.Helper()
+	contexts := filepath.Dir(s.Context(who))
+	person := map[string]string{"manager": "4", "admin": "8"}[who]
+	out, err := s.Sagod(ctx, "sign", act, "--ceremony", filepath.Join(filepath.Dir(contexts), "ceremony.act"), "--person", person, "--key", filepath.Join(contexts, who+".key"))
+	must(s.t, err)
+	if out.Exit != exit {
+		s.t.Fatalf("sign by %s: exit %d: %s%s", who, out.Exit, out.Stdout, out.Stderr)
+	}
 }
 
 // restore runs a restore of node i, which must exit so.
