@@ -24,9 +24,9 @@ func effectOf(a format.Action) retention.Effect {
 	case format.ActStore, format.ActRead, format.ActShow, format.ActVerify, format.ActUse, format.ActExpire, format.ActErase:
 		return retention.EffectBundle
 	case format.ActDeny, format.ActClock, format.ActCheckpoint, format.ActList, format.ActExport, format.ActNodeStart,
-		format.ActDamage, format.ActRepair, format.ActAttest, format.ActState, format.ActPrune, format.ActCarry:
+		format.ActDamage, format.ActRepair, format.ActAttest, format.ActState, format.ActPrune, format.ActCarry, format.ActBackup:
 		return retention.EffectMoment
-	case format.ActAct, format.ActMember, format.ActKey, format.ActPolicy, format.ActEnrol, format.ActInstitution, format.ActDefinition:
+	case format.ActAct, format.ActMember, format.ActKey, format.ActPolicy, format.ActEnrol, format.ActInstitution, format.ActDefinition, format.ActRestore:
 		return retention.EffectLasting
 	}
 	return retention.EffectUnknown
@@ -110,7 +110,7 @@ func (m *Machine) judgeRecord(rec *format.Record, cut retention.Instant, loose *
 	v := verdict{sequence: rec.Sequence, row: format.CarriedRow{Lasting: true, Institution: rec.Institution, Class: rec.DetailClass, Epoch: rec.DetailEpoch}}
 	e := retention.Ended{Effect: effectOf(rec.Action), After: max(cut, retention.Instant(rec.Clock))}
 	switch rec.Action {
-	case format.ActAct, format.ActMember:
+	case format.ActAct, format.ActMember, format.ActRestore:
 		*loose = append(*loose, rec.Sequence)
 	case format.ActKey:
 		k, err := format.DecodeKeyEffect(rec.Effect)
