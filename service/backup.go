@@ -209,12 +209,24 @@ func (b *backup) bundles(ctx context.Context, size uint64) error {
 			return err
 		}
 		err = b.bundle(ctx, row)
-		if now, rerr := b.s.node.Store().Bundle(key); err != nil && rerr == nil && now != nil && now.Expire != 0 {
-			// It ended under the hands of this run: the next one passes it over.
-			err = fmt.Errorf("%w: the bundle of record %d has ended: %w", replication.ErrUnavailable, sequence, err)
+		if err == nil || !b.absent(key, err) {
+			return err
 		}
-		return err
+		b.s.log.Warn("a bundle is left out of a backup", "store", sequence, "error", err)
+		gone := &sagov1.BackupChunk{Store: sequence, Absent: true}
+		return b.stream.Send(&sagov1.BackupResponse{Part: &sagov1.BackupResponse_Chunk{Chunk: gone}})
 	})
+}
+
+// absent reports whether a bundle could not be sent because it ended under the
+// hands of this run, or because no node has it whole: others are sent all the same.
+func (b *backup) absent(key format.BundleKey, err error) bool {
+	var damage *format.DamageError
+	if errors.As(err, &damage) {
+		return true
+	}
+	now, rerr := b.s.node.Store().Bundle(key)
+	return rerr == nil && now != nil && now.Expire != 0
 }
 
 func (b *backup) bundle(ctx context.Context, row *format.BundleRow) error {

@@ -34,6 +34,7 @@ type backupJSON struct {
 	Signers        []string `json:"signers"`
 	Needed         int      `json:"needed"`
 	BackupSequence uint64   `json:"backup_sequence"`
+	Missing        []uint64 `json:"missing"`
 }
 
 // Run brings the backup in a directory up to date.
@@ -46,7 +47,7 @@ func (c *backupRunCmd) Run(s *session) error {
 		if errors.Is(err, client.ErrBackupDirectory) {
 			return &inputError{"FILE", err.Error()}
 		}
-		if err != nil {
+		if r == nil {
 			if errors.Is(err, context.Canceled) || exitCode(err) == exitUnavailable {
 				s.say("백업이 끝나지 않았습니다. 같은 명령을 다시 실행하면 멈춘 곳에서 이어집니다: "+c.To,
 					"the backup is not whole; the same command again goes on where it stopped: "+c.To)
@@ -55,8 +56,8 @@ func (c *backupRunCmd) Run(s *session) error {
 		}
 		cp := r.Checkpoint.Checkpoint
 		result := backupJSON{r.Directory, r.First, r.End, r.Payload, r.Bundles, r.Size, hexOf(r.Digest[:]), cp.Size, hexOf(cp.Root[:]),
-			append([]string{}, r.Checkpoint.Signers...), r.Checkpoint.Needed, r.Sequence}
-		return s.answer(result, func(p *page) { backupText(p, result) })
+			append([]string{}, r.Checkpoint.Signers...), r.Checkpoint.Needed, r.Sequence, append([]uint64{}, r.Missing...)}
+		return errors.Join(err, s.answer(result, func(p *page) { backupText(p, result) }))
 	})
 }
 
@@ -71,6 +72,9 @@ func backupText(p *page, r backupJSON) {
 	p.pair("체크포인트 루트", "checkpoint root", r.Root)
 	p.pair("서명한 노드", "signed by", strings.Join(r.Signers, ", "))
 	p.pair("백업 기록", "backup record", r.BackupSequence)
+	if len(r.Missing) > 0 {
+		p.pair("어느 노드에도 없는 묶음정보", "bundles that no node has", len(r.Missing))
+	}
 }
 
 type backupVerifyCmd struct {
@@ -85,6 +89,7 @@ type backupVerifyJSON struct {
 	Payload uint64    `json:"payload"`
 	Bundles uint64    `json:"bundles"`
 	Ended   uint64    `json:"ended"`
+	Missing []uint64  `json:"missing"`
 	Size    uint64    `json:"size"`
 	Root    string    `json:"root"`
 	Digest  string    `json:"digest"`
@@ -119,13 +124,14 @@ func (c *backupVerifyCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	result := backupVerifyJSON{true, r.Records, r.Payload, r.Bundles, r.Ended, r.Size, hexOf(r.Root[:]), hexOf(r.Digest[:]), time.UnixMicro(r.Clock).UTC()}
+	result := backupVerifyJSON{true, r.Records, r.Payload, r.Bundles, r.Ended, append([]uint64{}, r.Missing...), r.Size, hexOf(r.Root[:]), hexOf(r.Digest[:]), time.UnixMicro(r.Clock).UTC()}
 	return s.answer(result, func(p *page) {
 		p.pair("온전함", "intact", p.yes(true))
 		p.pair("이력 건수", "records", r.Records)
 		p.pair("본문을 담은 끝", "payload up to", r.Payload)
 		p.pair("묶음정보", "bundles", r.Bundles)
 		p.pair("소거된 자리", "places of ended bundles", r.Ended)
+		p.pair("어느 노드에도 없던 묶음정보", "bundles that no node had", len(r.Missing))
 		p.pair("크기 (바이트)", "size (bytes)", r.Size)
 		p.pair("이력 루트", "history root", result.Root)
 		p.pair("목록의 지문", "manifest digest", result.Digest)

@@ -38,6 +38,9 @@ type BackupResult struct {
 	// bytes, Digest the SHA-256 of the manifest.
 	Bundles, Size uint64
 	Digest        format.Digest
+	// Missing are the STORE records of bundles that have not ended and did not come,
+	// because no node has them whole; all of them, and those that this run found.
+	Missing, NewMissing []uint64
 	// Checkpoint was signed by a majority of the pinned nodes over all records.
 	Checkpoint *SignedCheckpoint
 	// Sequence is that of the BACKUP record of the run's end.
@@ -51,7 +54,8 @@ type BackupResult struct {
 //
 // When a node breaks off, the next one goes on; when the whole call breaks off, the
 // same call goes on where it was. Errors wrap [ErrIntegrity] when what was answered
-// does not verify, and [ErrBackupDirectory].
+// does not verify, and [ErrBackupDirectory]. A bundle that no node has whole is left
+// out: the run that finds it answers its result and an error beside it.
 func (c *Client) Backup(ctx context.Context, o BackupOptions) (*BackupResult, error) {
 	d, err := backup.Create(o.Dir, c.cluster)
 	if err != nil {
@@ -78,6 +82,10 @@ func (c *Client) Backup(ctx context.Context, o BackupOptions) (*BackupResult, er
 	done := &sagov1.BackupDoneRequest{First: out.First, End: out.End, Size: out.Size, Digest: out.Digest[:]}
 	resp, err := unary(ctx, c, repeatable, sagov1.NewClusterServiceClient, sagov1.ClusterServiceClient.BackupDone, done)
 	out.Sequence = resp.GetSequence()
+	out.Missing, out.NewMissing = report.Missing, report.NewMissing
+	if err == nil && len(out.NewMissing) > 0 {
+		err = integrity("%d bundles that have not ended did not come, the first is that of record %d", len(out.NewMissing), out.NewMissing[0])
+	}
 	return out, err
 }
 
@@ -313,6 +321,9 @@ func (r *backupRun) takeChunk(ctx context.Context, m *sagov1.BackupChunk) (err e
 	if r.stores == nil {
 		r.stores, r.stop = r.dir.NextStore(ctx, r.dir.Payload(), r.covered)
 	}
+	if m.GetAbsent() {
+		return r.absent(m.GetStore())
+	}
 	if r.store == 0 {
 		if err := r.beginBundle(m.GetStore()); err != nil {
 			return err
@@ -336,6 +347,18 @@ func (r *backupRun) takeChunk(ctx context.Context, m *sagov1.BackupChunk) (err e
 	err = w.Publish(m.GetStore() + 1)
 	r.progress(r.covered + r.dir.Payload())
 	return err
+}
+
+// absent takes back what came of a bundle. Finish finds out what it means.
+func (r *backupRun) absent(store uint64) error {
+	switch r.store {
+	case 0:
+		return nil
+	case store + 1:
+		r.store = 0
+		return r.payload.Abandon()
+	}
+	return integrity("the bundle of record %d is not whole", r.store-1)
 }
 
 // beginBundle finds the STORE record of the bundle that comes next.

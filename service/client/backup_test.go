@@ -375,10 +375,40 @@ func TestP34_ABundleThatIsHeldBackIsNoBackup(t *testing.T) {
 	l := newBackupLog(t, 4)
 	l.ended[2] = true // though no record says so
 	dir := filepath.Join(t.TempDir(), "b")
-	_, err := l.client(nil).Backup(t.Context(), client.BackupOptions{Dir: dir})
-	if !errors.Is(err, client.ErrIntegrity) || !strings.Contains(err.Error(), "record 2") {
-		t.Fatal(err)
+	cl := l.client(nil)
+	r, err := cl.Backup(t.Context(), client.BackupOptions{Dir: dir})
+	if !errors.Is(err, client.ErrIntegrity) || !strings.Contains(err.Error(), "record 2") || !slices.Equal(r.NewMissing, []uint64{2}) {
+		t.Fatal(r, err)
 	}
+	// Once told, it stays on the list.
+	if r, err = cl.Backup(t.Context(), client.BackupOptions{Dir: dir}); err != nil || !slices.Equal(r.Missing, []uint64{2}) || r.NewMissing != nil {
+		t.Fatal(r, err)
+	}
+	if v, err := l.verify(dir); err != nil || !slices.Equal(v.Missing, []uint64{2}) || v.Bundles != 3 {
+		t.Fatal(v, err)
+	}
+	l.expire(2)
+	if r, err = cl.Backup(t.Context(), client.BackupOptions{Dir: dir}); err != nil || len(r.Missing) > 0 {
+		t.Fatal(r, err)
+	}
+}
+
+// TestABundleThatBreaksOffIsTakenBack: others come all the same.
+func TestABundleThatBreaksOffIsTakenBack(t *testing.T) {
+	l := newBackupLog(t, 9)
+	l.spoil = func(m *sagov1.BackupResponse, _ int) {
+		if c := m.GetChunk(); c != nil && c.GetStore() == 8 {
+			h, err := format.DecodeChunkHeader(c.GetHeader())
+			if c.Absent = err == nil && h.Chunk == 2; c.Absent {
+				c.Header, c.Sealed = nil, nil
+			}
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "b")
+	if r, err := l.client(nil).Backup(t.Context(), client.BackupOptions{Dir: dir}); err == nil || !slices.Equal(r.NewMissing, []uint64{8}) {
+		t.Fatal(r, err)
+	}
+	l.holds(dir, 8)
 }
 
 // TestP47_ABackupIsReadAgainWhole bends every file of a backup at many places: its

@@ -57,19 +57,23 @@ type Manifest struct {
 	Payload uint64
 	// Clock is the checkpoint's, microseconds.
 	Clock int64
+	// Missing are the STORE records below Payload whose bundles have not ended and are
+	// not here: no node had them whole. Ascending.
+	Missing []uint64
 }
 
 type manifestJSON struct {
-	Format  string `json:"format"`
-	Cluster string `json:"cluster"`
-	Records uint64 `json:"records"`
-	Root    string `json:"root"`
-	Payload uint64 `json:"payload"`
-	Clock   int64  `json:"clock"`
+	Format  string   `json:"format"`
+	Cluster string   `json:"cluster"`
+	Records uint64   `json:"records"`
+	Root    string   `json:"root"`
+	Payload uint64   `json:"payload"`
+	Clock   int64    `json:"clock"`
+	Missing []uint64 `json:"missing,omitempty"`
 }
 
 func (m Manifest) encode() ([]byte, error) {
-	return format.EncodeSummed(manifestJSON{formatName, hex.EncodeToString(m.Cluster[:]), m.Records, hex.EncodeToString(m.Root[:]), m.Payload, m.Clock})
+	return format.EncodeSummed(manifestJSON{formatName, hex.EncodeToString(m.Cluster[:]), m.Records, hex.EncodeToString(m.Root[:]), m.Payload, m.Clock, m.Missing})
 }
 
 func decodeManifest(raw []byte) (m Manifest, err error) {
@@ -80,7 +84,7 @@ func decodeManifest(raw []byte) (m Manifest, err error) {
 	if j.Format != formatName {
 		return m, fmt.Errorf("%w: format %q", format.ErrMalformed, j.Format)
 	}
-	m.Records, m.Payload, m.Clock = j.Records, j.Payload, j.Clock
+	m.Records, m.Payload, m.Clock, m.Missing = j.Records, j.Payload, j.Clock, j.Missing
 	for _, f := range []struct {
 		text string
 		dst  []byte

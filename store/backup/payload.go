@@ -23,6 +23,7 @@ type PayloadWriter struct {
 	head    format.BundleHead
 	effect  format.StoreEffect
 	digests []format.Digest
+	held    uint64 // bytes of ciphertext of the bundle so far
 }
 
 // NewPayload begins the payload file behind what is here.
@@ -43,6 +44,7 @@ func (w *PayloadWriter) Bundle(sequence uint64, e format.StoreEffect) error {
 		return fmt.Errorf("%w: the bundle of record %d comes late", ErrMismatch, sequence)
 	}
 	w.next, w.effect, w.head, w.digests = sequence+1, e, format.HeadOf(sequence, e), w.digests[:0]
+	w.held = 0
 	return w.add(w.head.Encode())
 }
 
@@ -55,7 +57,7 @@ func (w *PayloadWriter) Chunk(h format.ChunkHeader, sealed []byte) (whole bool, 
 	case sha256.Sum256(sealed) != h.Digest:
 		return false, fmt.Errorf("%w: chunk %d of the bundle of record %d does not have its digest", ErrMismatch, h.Chunk, w.head.Store)
 	}
-	w.digests = append(w.digests, h.Digest)
+	w.digests, w.held = append(w.digests, h.Digest), w.held+uint64(len(sealed))
 	if err := errors.Join(w.add(h.Encode()), w.add(sealed)); err != nil || len(w.digests) < int(w.effect.Chunks) {
 		return false, err
 	}
@@ -63,6 +65,24 @@ func (w *PayloadWriter) Chunk(h format.ChunkHeader, sealed []byte) (whole bool, 
 		return false, fmt.Errorf("%w: the chunks of the bundle of record %d do not have the digest that the record names", ErrMismatch, w.head.Store)
 	}
 	return true, nil
+}
+
+// Abandon takes back what came of a bundle that does not come whole.
+func (w *PayloadWriter) Abandon() error {
+	start := w.size - format.BundleHeadSize
+	for range w.digests {
+		start -= format.ChunkHeaderSize
+	}
+	start -= int64(w.held)
+	err := w.w.Flush()
+	if err == nil {
+		err = w.f.Truncate(start)
+	}
+	if err == nil {
+		_, err = w.f.Seek(start, io.SeekStart)
+	}
+	w.size = start
+	return err
 }
 
 // Publish gives the file its name: it speaks for every STORE record below end.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sago-worm/sago/store/format"
 )
@@ -12,6 +13,8 @@ import (
 // Report says what a backup holds.
 type Report struct {
 	Manifest
+	// NewMissing are those of Missing that this run found.
+	NewMissing []uint64
 	// Bundles is how many bundles are here, Ended how many places of ended ones.
 	Bundles, Ended uint64
 	// Size is the length of all files, bytes; Digest the manifest's.
@@ -26,8 +29,9 @@ type scan struct {
 }
 
 // Finish ends a run: the history here is that of the note, which the caller has
-// verified. Every bundle below Payload is here or has ended, and the places of
-// those that have ended are overwritten; then the manifest is written.
+// verified. Of the bundles below Payload those that are not here and have not ended
+// are told, and the places of those that have ended are overwritten; then the
+// manifest is written.
 func (d *Dir) Finish(ctx context.Context, note string, c format.Checkpoint) (Report, error) {
 	f, err := d.Frontier()
 	if err != nil {
@@ -36,14 +40,15 @@ func (d *Dir) Finish(ctx context.Context, note string, c format.Checkpoint) (Rep
 	if c.Cluster != d.cluster || c.Size != f.Size() || c.Root != f.Root() {
 		return Report{}, fmt.Errorf("%w: the checkpoint is of %d records, %d are here", ErrMismatch, c.Size, f.Size())
 	}
-	from, payload := uint64(0), uint64(0)
+	var before Manifest
 	if d.run != nil {
-		from, payload = d.run.Records, d.run.Payload
+		before = *d.run
 	}
 	ended := map[uint64]bool{}
-	err = d.Kept(ctx, min(from, payload), c.Size, func(_ uint64, encoded []byte) error { return d.end(encoded, ended) })
+	err = d.Kept(ctx, min(before.Records, before.Payload), c.Size, func(_ uint64, encoded []byte) error { return d.end(encoded, ended) })
+	var found []uint64
 	if err == nil {
-		err = d.complete(ctx, payload, ended)
+		found, err = d.absent(ctx, before.Payload, ended)
 	}
 	for i := 0; i < len(d.payload) && err == nil; i++ {
 		if d.payload[i].any(ended) {
@@ -57,6 +62,7 @@ func (d *Dir) Finish(ctx context.Context, note string, c format.Checkpoint) (Rep
 		return Report{}, err
 	}
 	m := Manifest{Cluster: d.cluster, Records: c.Size, Root: c.Root, Payload: d.Payload(), Clock: c.Clock}
+	m.Missing = append(slices.DeleteFunc(slices.Clone(before.Missing), func(seq uint64) bool { return ended[seq] }), found...)
 	raw, err := m.encode()
 	if err == nil {
 		err = d.write(manifestFile, raw)
@@ -65,7 +71,7 @@ func (d *Dir) Finish(ctx context.Context, note string, c format.Checkpoint) (Rep
 		return Report{}, err
 	}
 	d.run = &m
-	out := Report{Manifest: m, Digest: sha256.Sum256(raw)}
+	out := Report{Manifest: m, NewMissing: found, Digest: sha256.Sum256(raw)}
 	out.Size, err = d.Size()
 	return out, err
 }
@@ -92,24 +98,25 @@ func (d *Dir) end(encoded []byte, ended map[uint64]bool) error {
 	return err
 }
 
-// complete insists that every bundle that was stored from a sequence on is here or
-// has ended.
-func (d *Dir) complete(ctx context.Context, from uint64, ended map[uint64]bool) error {
+// absent lists the bundles stored from a sequence on that are not here and have not
+// ended.
+func (d *Dir) absent(ctx context.Context, from uint64, ended map[uint64]bool) (missing []uint64, err error) {
 	have := map[uint64]bool{}
 	for _, s := range d.payload {
 		if s.end <= from {
 			continue
 		}
 		if err := d.heads(ctx, s, func(p placed, _ *reader) error { have[p.Store] = true; return nil }); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return d.stores(ctx, from, d.Payload(), func(seq uint64, _ format.StoreEffect) error {
+	err = d.stores(ctx, from, d.Payload(), func(seq uint64, _ format.StoreEffect) error {
 		if !have[seq] && !ended[seq] {
-			return d.damage(payloadDir, -1, fmt.Sprintf("the bundle of record %d", seq), errors.New("it is missing, and no record says that it has ended"))
+			missing = append(missing, seq)
 		}
 		return nil
 	})
+	return missing, err
 }
 
 // stores tells each of the STORE records [from, to) that are here.
@@ -263,7 +270,7 @@ func (d *Dir) verifyPayload(ctx context.Context, s span, ended map[uint64]bool, 
 		return err
 	}
 	for seq := range effects {
-		if !ended[seq] && seq < d.run.Payload {
+		if !ended[seq] && seq < d.run.Payload && !slices.Contains(d.run.Missing, seq) {
 			return d.damage(s.name(payloadDir, payloadExt), -1, fmt.Sprintf("the bundle of record %d", seq), errors.New("it is missing, and no record says that it has ended"))
 		}
 	}

@@ -751,10 +751,13 @@ func (x *BackupRecords) GetConsistency() [][]byte {
 
 // BackupChunk is a bundle's next chunk. A bundle that has ended is passed over.
 type BackupChunk struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Store         uint64                 `protobuf:"varint,1,opt,name=store,proto3" json:"store,omitempty"`
-	Header        []byte                 `protobuf:"bytes,2,opt,name=header,proto3" json:"header,omitempty"`
-	Sealed        []byte                 `protobuf:"bytes,3,opt,name=sealed,proto3" json:"sealed,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Store  uint64                 `protobuf:"varint,1,opt,name=store,proto3" json:"store,omitempty"`
+	Header []byte                 `protobuf:"bytes,2,opt,name=header,proto3" json:"header,omitempty"`
+	Sealed []byte                 `protobuf:"bytes,3,opt,name=sealed,proto3" json:"sealed,omitempty"`
+	// Absent says that no further chunk of this bundle comes: it has ended meanwhile,
+	// or no node has it whole.
+	Absent        bool `protobuf:"varint,4,opt,name=absent,proto3" json:"absent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -808,6 +811,13 @@ func (x *BackupChunk) GetSealed() []byte {
 		return x.Sealed
 	}
 	return nil
+}
+
+func (x *BackupChunk) GetAbsent() bool {
+	if x != nil {
+		return x.Absent
+	}
+	return false
 }
 
 type BackupDoneRequest struct {
@@ -1739,11 +1749,12 @@ const file_sago_v1_cluster_proto_rawDesc = "" +
 	"\rBackupRecords\x12\x18\n" +
 	"\arecords\x18\x01 \x03(\fR\arecords\x12\x12\n" +
 	"\x04ends\x18\x02 \x01(\bR\x04ends\x12 \n" +
-	"\vconsistency\x18\x03 \x03(\fR\vconsistency\"S\n" +
+	"\vconsistency\x18\x03 \x03(\fR\vconsistency\"k\n" +
 	"\vBackupChunk\x12\x14\n" +
 	"\x05store\x18\x01 \x01(\x04R\x05store\x12\x16\n" +
 	"\x06header\x18\x02 \x01(\fR\x06header\x12\x16\n" +
-	"\x06sealed\x18\x03 \x01(\fR\x06sealed\"g\n" +
+	"\x06sealed\x18\x03 \x01(\fR\x06sealed\x12\x16\n" +
+	"\x06absent\x18\x04 \x01(\bR\x06absent\"g\n" +
 	"\x11BackupDoneRequest\x12\x14\n" +
 	"\x05first\x18\x01 \x01(\x04R\x05first\x12\x10\n" +
 	"\x03end\x18\x02 \x01(\x04R\x03end\x12\x12\n" +
