@@ -23,8 +23,8 @@ const (
 	backupFile    = 16 << 20
 )
 
-// backup is one run on its way out: what the receiver has so far.
-type backup struct {
+// outgoing is one backup run on its way out: what the receiver has so far.
+type outgoing struct {
 	s                       *clusterServer
 	stream                  grpc.ServerStreamingServer[sagov1.BackupResponse]
 	records, payload, known uint64
@@ -41,7 +41,7 @@ func (s *clusterServer) Backup(req *sagov1.BackupRequest, stream grpc.ServerStre
 		return err
 	}
 	defer s.exports.leave(c.ID)
-	b := &backup{s: s, stream: stream, records: req.GetRecords(), payload: req.GetPayload(), known: req.GetKnown()}
+	b := &outgoing{s: s, stream: stream, records: req.GetRecords(), payload: req.GetPayload(), known: req.GetKnown()}
 	if size := s.node.Store().Summary().Size; b.records > size || b.payload > b.records {
 		return refusal(format.ReasonState, fmt.Sprintf("the backup holds %d records and payload up to %d, the history has %d records", b.records, b.payload, size))
 	}
@@ -78,7 +78,7 @@ func (s *clusterServer) BackupDone(ctx context.Context, req *sagov1.BackupDoneRe
 }
 
 // history sends a fresh checkpoint and the records up to it, and answers its size.
-func (b *backup) history(ctx context.Context) (uint64, error) {
+func (b *outgoing) history(ctx context.Context) (uint64, error) {
 	st := b.s.node.Store()
 	if err := b.s.node.Checkpoint(ctx, true); err != nil {
 		return 0, err
@@ -113,7 +113,7 @@ func (b *backup) history(ctx context.Context) (uint64, error) {
 }
 
 // sendRecords sends the records that the receiver lacks, file by file.
-func (b *backup) sendRecords(ctx context.Context, size uint64) error {
+func (b *outgoing) sendRecords(ctx context.Context, size uint64) error {
 	st := b.s.node.Store()
 	out, waiting, file, first := &sagov1.BackupRecords{}, 0, 0, b.records
 	send := func() error {
@@ -140,7 +140,7 @@ func (b *backup) sendRecords(ctx context.Context, size uint64) error {
 }
 
 // beginning sends what stands for erased records, where there are any.
-func (b *backup) beginning(ctx context.Context, size uint64) error {
+func (b *outgoing) beginning(ctx context.Context, size uint64) error {
 	st := b.s.node.Store()
 	var head store.Beginning
 	waiting := 0
@@ -194,7 +194,7 @@ func (b *backup) beginning(ctx context.Context, size uint64) error {
 
 // bundles sends the chunks of every bundle that was stored in the range and has
 // not ended.
-func (b *backup) bundles(ctx context.Context, size uint64) error {
+func (b *outgoing) bundles(ctx context.Context, size uint64) error {
 	if b.payload >= size {
 		return nil
 	}
@@ -220,7 +220,7 @@ func (b *backup) bundles(ctx context.Context, size uint64) error {
 
 // absent reports whether a bundle could not be sent because it ended under the
 // hands of this run, or because no node has it whole: others are sent all the same.
-func (b *backup) absent(key format.BundleKey, err error) bool {
+func (b *outgoing) absent(key format.BundleKey, err error) bool {
 	var damage *format.DamageError
 	if errors.As(err, &damage) {
 		return true
@@ -229,7 +229,7 @@ func (b *backup) absent(key format.BundleKey, err error) bool {
 	return rerr == nil && now != nil && now.Expire != 0
 }
 
-func (b *backup) bundle(ctx context.Context, row *format.BundleRow) error {
+func (b *outgoing) bundle(ctx context.Context, row *format.BundleRow) error {
 	headers, err := b.s.node.ChunkHeaders(ctx, row)
 	if err != nil {
 		return err
