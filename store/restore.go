@@ -72,6 +72,18 @@ func (m *Machine) foldRestore(rec *format.Record) error {
 	return m.set(tMeta, []byte(metaRestored), key64(rec.Sequence))
 }
 
+// checkRestoreConfirm refuses a confirmation where nothing waits for one.
+func (m *Machine) checkRestoreConfirm(a *openAct) error {
+	if len(a.doc.Params) != len(format.Digest{}) {
+		return refuse(format.ReasonInvalid, "a confirmation has particulars alone")
+	}
+	stopped, err := m.expiryStopped()
+	if err == nil && !stopped {
+		err = refuse(format.ReasonState, "no restore with a declared loss waits to be confirmed")
+	}
+	return err
+}
+
 // foldRestoreConfirm ends what a declared loss stopped.
 func (m *Machine) foldRestoreConfirm() error { return m.set(tMeta, []byte(metaRestored), nil) }
 

@@ -25,21 +25,28 @@ type Summary struct {
 	Production bool
 	Ceremony   int64 // the time that the persons compared, microseconds
 	Failed     error
+	Cluster    format.ID
 }
 
 // Summary answers from memory.
 func (m *Machine) Summary() Summary {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	s := Summary{Applied: m.applied, Size: m.next, State: m.state, Clock: m.clock, Policy: m.policy, Checkpoint: m.checkpoint, Failed: m.failed}
+	s := Summary{Applied: m.applied, Size: m.next, State: m.state, Clock: m.clock, Policy: m.policy, Checkpoint: m.checkpoint, Failed: m.failed, Cluster: m.own.cluster}
 	if m.ceremony != nil {
 		s.Begun, s.Production, s.Ceremony = true, m.ceremony.production, m.ceremony.time
 	}
 	return s
 }
 
-// Members lists the nodes by number.
+// Members lists the nodes by number, without those that were removed.
 func (m *Machine) Members() []format.MemberRow {
+	return slices.DeleteFunc(m.EveryMember(), func(row format.MemberRow) bool { return len(row.PublicKey) == 0 })
+}
+
+// EveryMember lists the nodes by number, those that were removed included: they
+// have no key any more.
+func (m *Machine) EveryMember() []format.MemberRow {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	out := make([]format.MemberRow, 0, len(m.members))

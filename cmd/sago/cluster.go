@@ -12,6 +12,9 @@ type clusterGroup struct {
 	Status clusterStatusCmd `cmd:"" help:"${help_cluster_status}"`
 	Verify clusterVerifyCmd `cmd:"" help:"${help_cluster_verify}"`
 	Backup backupGroup      `cmd:"" help:"${help_cluster_backup}"`
+	Add    clusterAddCmd    `cmd:"" help:"${help_cluster_add}"`
+	Remove clusterRemoveCmd `cmd:"" help:"${help_cluster_remove}"`
+	Medium clusterMediumCmd `cmd:"" help:"${help_cluster_medium}"`
 }
 
 type clusterStatusCmd struct{}

@@ -18,7 +18,8 @@ import (
 const (
 	exitFailed  = 1
 	exitInput   = 2
-	exitRefused = 3
+	exitFound   = 3 // forensic: what should be gone opened
+	exitRefused = 3 // restore: records are lost that a checkpoint covers
 	exitDamage  = 7
 )
 
@@ -32,6 +33,7 @@ type grammar struct {
 	Rebuild rebuildCmd `cmd:"" name:"rebuild-index" help:"Throw a stopped node's index away; its next start builds it from the history."`
 	Restore restoreCmd `cmd:"" help:"Restore a stopped node's empty data directory from a backup and all that is newer."`
 	Sign    signCmd    `cmd:"" help:"Sign the act that declares the loss of a restore."`
+	Search  searchCmd  `cmd:"" name:"forensic" help:"Try every way to recover a bundle (묶음정보) from files, and say what was found."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 	Check   checkCmd   `cmd:"" name:"check-file" hidden:"" help:"Read a database file whole, as a child process."`
 }
@@ -78,9 +80,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 	var damage *fileDamage
 	var refused *refusedError
 	var integrity *integrityError
+	var verdict *notNothing
 	switch {
 	case err == nil:
 		return 0
+	case errors.As(err, &verdict):
+		return verdict.code // the report has said it
 	case errors.As(err, &wrong):
 		for _, line := range wrong {
 			fmt.Fprintln(stderr, oneLine(line))

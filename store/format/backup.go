@@ -116,8 +116,32 @@ func (r *Record) Ends() (store uint64, ends bool, err error) {
 	case ActExpire, ActErase:
 		e, err := DecodeBundleRef(r.Effect)
 		return e.Store, err == nil, err
+	case ActClose:
+		e, err := DecodeCloseEffect(r.Effect)
+		return e.Store, err == nil, err
+	case ActSpecialExecute:
+		store, err := specialStore(r.Effect)
+		return store, err == nil, err
 	}
 	return 0, false, nil
+}
+
+// specialStore is the bundle that the execution of a special deletion names.
+func specialStore(effect []byte) (uint64, error) {
+	e, err := DecodeActEffect(effect)
+	if err != nil {
+		return 0, err
+	}
+	signed, err := DecodeSignedAct(e.Signed)
+	if err != nil {
+		return 0, err
+	}
+	act, err := DecodeAct(signed.Document)
+	if err != nil {
+		return 0, err
+	}
+	p, err := DecodeSpecialParams(act.Params)
+	return p.Store, err
 }
 
 // BundleHeadSize is the length in bytes of the head before each bundle in a
