@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -174,8 +175,8 @@ func (s *Store) EachLive(ctx context.Context, each func(row *format.BundleRow) e
 }
 
 // CheckRestoreAct reads the act that declares a loss and checks its signatures: two
-// distinct persons that the ceremony lists, one of them an access manager
-// (권한관리책임자).
+// distinct persons that the ceremony lists, who sign for the appliance, one of them
+// an access manager (권한관리책임자).
 func CheckRestoreAct(signed format.SignedAct, cluster format.ID, c format.Ceremony) (format.RestoreParams, error) {
 	act, err := format.DecodeAct(signed.Document)
 	if err != nil {
@@ -190,17 +191,12 @@ func CheckRestoreAct(signed format.SignedAct, cluster format.ID, c format.Ceremo
 	case act.Cluster != cluster:
 		return p, fmt.Errorf("the act is of cluster %x", act.Cluster[:])
 	}
+	listed, managers := restoreSigners(c)
 	manager := false
 	signatures := make([]access.Signature, len(signed.Signatures))
 	for i, s := range signed.Signatures {
 		signatures[i] = access.Signature{Person: s.Person, Signature: s.Signature}
-		manager = manager || slices.ContainsFunc(c.Persons, func(p format.Person) bool {
-			return p.ID == s.Person && access.Role(p.Role) == access.RoleManager
-		})
-	}
-	listed := make([]access.Signatory, len(c.Persons))
-	for i, p := range c.Persons {
-		listed[i] = access.Signatory{ID: p.ID, PublicKey: p.PublicKey, Identity: p.Identity}
+		manager = manager || slices.Contains(managers, s.Person)
 	}
 	// Two always, as for a ceremony of production.
 	if err := access.CheckCeremonySignatures(signed.Document, true, listed, signatures); err != nil {
@@ -210,6 +206,35 @@ func CheckRestoreAct(signed format.SignedAct, cluster format.ID, c format.Ceremo
 		return p, errors.New("act: no access manager has signed")
 	}
 	return p, nil
+}
+
+// restoreSigners are the ceremony's persons who sign for the appliance, as operator
+// finds them in the state, and the access managers among them.
+func restoreSigners(c format.Ceremony) (listed []access.Signatory, managers []uint64) {
+	persons := slices.Clone(c.Persons)
+	slices.SortStableFunc(persons, func(a, b format.Person) int { return cmp.Compare(a.Institution, b.Institution) })
+	for len(persons) > 0 {
+		of := persons[0].Institution
+		n := slices.IndexFunc(persons, func(p format.Person) bool { return p.Institution != of })
+		if n < 0 {
+			n = len(persons)
+		}
+		listed, managers = nil, nil
+		for _, p := range persons[:n] {
+			who := signerOf(&p)
+			if access.Decide(who.Principal, access.VerbActSign) == nil {
+				listed = append(listed, access.Signatory{ID: p.ID, PublicKey: p.PublicKey, Identity: p.Identity})
+			}
+			if who.Role == access.RoleManager {
+				managers = append(managers, p.ID)
+			}
+		}
+		if len(managers) > 0 && len(listed) > 1 {
+			return listed, managers
+		}
+		persons = persons[n:]
+	}
+	return nil, nil
 }
 
 // TakeBlocks installs the key blocks that another data directory holds, sealed

@@ -112,7 +112,7 @@ func TestP68_DeclaredLoss(t *testing.T) {
 	s.signAct(ctx, 0, act, "manager")
 	s.restore(ctx, 1, 0, loss...)
 	s.signAct(ctx, 2, act, "manager")
-	s.signAct(ctx, 0, act, "admin")
+	s.signAct(ctx, 0, act, "approver1")
 	s.restore(ctx, 0, 0, loss...)
 	must(t, s.StartAll())
 	must(t, s.Ready(ctx))
@@ -146,7 +146,7 @@ func TestP68_DeclaredLoss(t *testing.T) {
 func (s *site) signAct(ctx context.Context, exit int, act, who string) {
 	s.t.Helper()
 	contexts := filepath.Dir(s.Context(who))
-	person := map[string]string{"manager": "4", "admin": "8"}[who]
+	person := map[string]string{"manager": "4", "approver1": "5"}[who]
 	out, err := s.Sagod(ctx, "sign", act, "--ceremony", filepath.Join(filepath.Dir(contexts), "ceremony.act"), "--person", person, "--key", filepath.Join(contexts, who+".key"))
 	must(s.t, err)
 	if out.Exit != exit {
