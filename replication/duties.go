@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
 )
@@ -85,6 +87,52 @@ type duties struct {
 	// followed from it, said when it was logged.
 	asked, said time.Time
 	lost        string
+	blocks      pause     // between two searches for blocks that nobody may have
+	warned      time.Time // when an overdue backup was last logged
+}
+
+// pause grows with each failure, up to pauseMost.
+type pause struct {
+	next  time.Time
+	every time.Duration
+}
+
+const (
+	pauseLeast = 200 * time.Millisecond
+	pauseMost  = 30 * time.Second
+)
+
+// over reports whether it is time to try again.
+func (p *pause) over() bool { return !time.Now().Before(p.next) }
+
+// took notes how a try ended, and passes its error on.
+func (p *pause) took(err error) error {
+	if err == nil {
+		*p = pause{}
+		return nil
+	}
+	p.every = min(max(2*p.every, pauseLeast), pauseMost)
+	p.next = time.Now().Add(p.every)
+	return err
+}
+
+// overdueEvery is how often an overdue backup is logged.
+const overdueEvery = time.Hour
+
+// sayOverdue logs, on the node that leads, that there should be a newer backup.
+func (d *duties) sayOverdue() error {
+	n := d.node
+	row, overdue, err := n.store.LastBackup()
+	if err != nil || !overdue || n.raft.State() != raft.Leader || time.Since(d.warned) < overdueEvery {
+		return err
+	}
+	d.warned = time.Now()
+	last := "none"
+	if row != nil {
+		last = time.UnixMicro(row.Clock).UTC().Format(time.RFC3339)
+	}
+	n.log.Warn("the backup is overdue: run `sago cluster backup`", "last", last)
+	return nil
 }
 
 // retireEvery is how often a node looks for blocks to retire.
@@ -113,7 +161,10 @@ func (d *duties) round(ctx context.Context) error {
 	if n.supply.low() {
 		errs = append(errs, n.supply.refill(ctx))
 	}
-	errs = append(errs, n.fetchBlocks(ctx), d.destroyDue(ctx), n.writeDown())
+	if d.blocks.over() {
+		errs = append(errs, d.blocks.took(n.fetchBlocks(ctx)))
+	}
+	errs = append(errs, d.destroyDue(ctx), n.writeDown(), d.sayOverdue())
 	if !d.started && n.supply.ready() {
 		e := format.NodeStartEffect{Node: n.own.number, Incarnation: n.own.incarnation, BootID: n.bootID(), Version: n.cfg.Version}
 		_, err := n.duty(ctx, store.KindNodeStart, format.EncodeEffect(e))

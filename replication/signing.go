@@ -107,6 +107,18 @@ func (s *signer) sign(ctx context.Context, t tree, incarnation format.ID, c form
 	return v.Signature, nil
 }
 
+// forget puts aside what the key last signed, under the act that declares it lost:
+// the log goes on behind it, and the node must sign again.
+func (s *signer) forget() error {
+	if s.have.Text == "" {
+		return nil
+	}
+	if err := writeSummed(fmt.Sprintf("%s.lost-%d", s.path, s.last.Size), "signed checkpoint", s.have); err != nil {
+		return err
+	}
+	return writeSummed(s.path, "signed checkpoint", signed{})
+}
+
 // vouch is sign for whoever signs something else about a MARK, at which a later
 // checkpoint may have been signed already: then its history must be that one's
 // beginning.

@@ -23,6 +23,7 @@ const errorDomain = "sago"
 const (
 	reasonUnavailable = "UNAVAILABLE"
 	reasonStorageFull = "STORAGE_FULL"
+	reasonKeyMissing  = "KEY_MISSING"
 	reasonDamage      = "DAMAGE"
 	reasonInternal    = "INTERNAL"
 	reasonTimeout     = "TIMEOUT"
@@ -144,7 +145,9 @@ func problemOf(err error) *problem {
 		return &problem{reason: reasonDamage, code: codes.DataLoss, why: placeOf(err), err: err}
 	case errors.Is(err, replication.ErrStorageFull):
 		return &problem{reason: reasonStorageFull, code: codes.Unavailable, err: err}
-	case errors.Is(err, replication.ErrUnavailable), errors.Is(err, store.ErrKeyMissing), errors.Is(err, store.ErrHalted):
+	case errors.Is(err, store.ErrKeyMissing):
+		return &problem{reason: reasonKeyMissing, code: codes.Unavailable, err: err}
+	case errors.Is(err, replication.ErrUnavailable), errors.Is(err, store.ErrHalted):
 		return &problem{reason: reasonUnavailable, code: codes.Unavailable, err: err}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &problem{reason: reasonTimeout, code: codes.DeadlineExceeded, err: err}

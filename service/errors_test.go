@@ -55,7 +55,7 @@ func TestFailuresHaveReasons(t *testing.T) {
 		{fmt.Errorf("%w: %w", replication.ErrUnavailable, context.DeadlineExceeded), codes.Unavailable, "UNAVAILABLE"},
 		{replication.ErrStorageFull, codes.Unavailable, "STORAGE_FULL"},
 		{store.ErrHalted, codes.Unavailable, "UNAVAILABLE"},
-		{store.ErrKeyMissing, codes.Unavailable, "UNAVAILABLE"},
+		{store.ErrKeyMissing, codes.Unavailable, "KEY_MISSING"},
 		{store.ErrNoKeys, codes.Unavailable, "NOT_READY"},
 		{fmt.Errorf("read: %w", damage), codes.DataLoss, "DAMAGE"},
 		{damaged(io.ErrUnexpectedEOF), codes.DataLoss, "DAMAGE"},

@@ -104,6 +104,10 @@ func methodOf(full string) (method, bool) {
 		return method{access.VerbClusterStatus, format.ActState, callWithin, true}, true
 	case sagov1.ClusterService_Verify_FullMethodName:
 		return method{access.VerbClusterVerify, format.ActVerify, streamWithin, true}, true
+	case sagov1.ClusterService_Backup_FullMethodName:
+		return method{access.VerbBackup, format.ActBackup, exportWithin, false}, true
+	case sagov1.ClusterService_BackupDone_FullMethodName:
+		return method{access.VerbBackup, format.ActBackup, callWithin, false}, true
 	}
 	return method{}, false
 }

@@ -85,6 +85,8 @@ func stateSentences(reason string) (ko, en string) {
 		return "아직 체크포인트가 없습니다. 잠시 뒤 다시 시도하십시오", "there is no checkpoint yet; try again shortly"
 	case reasonUnavailable:
 		return "과반수의 노드가 응답하지 않습니다. 처리 여부는 다시 확인하십시오", "no majority answers; whether it took place is not known"
+	case reasonKeyMissing:
+		return "이 노드에 키가 없습니다. 키 블록이 다른 노드에서 오거나 키 보관본을 되돌린 뒤 다시 시도하십시오", "the key is not on this node; try again once its block came from another node, or a key archive was restored"
 	case reasonStorageFull:
 		return "저장 공간이 부족하여 새로 저장할 수 없습니다", "there is no room for new bundles"
 	case reasonDamage:

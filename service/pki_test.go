@@ -52,7 +52,7 @@ func newPKI(t *testing.T) pki {
 		{"approver", access.RoleApprover, 1}, {"head", access.RoleHead, 1}, {"admin", access.RoleAdmin, 1},
 		{"auditor", access.RoleAuditor, 1}, {"contractor", access.RoleContractor, 1},
 		{"app2", access.RoleApplication, 2}, {"officer2", access.RoleOfficer, 2}, {"auditor2", access.RoleAuditor, 2},
-		{"app3", access.RoleApplication, 3}, {"auditor0", access.RoleAuditor, 0},
+		{"app3", access.RoleApplication, 3}, {"auditor0", access.RoleAuditor, 0}, {"admin0", access.RoleAdmin, 0},
 	} {
 		one := p.person(t, e.name)
 		one.Person.ID, one.Person.Role, one.Person.Institution = uint64(i+1), uint8(e.role), e.institution

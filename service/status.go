@@ -63,6 +63,13 @@ func (s *clusterServer) Status(ctx context.Context, _ *sagov1.ClusterServiceStat
 		ClusterId: hex.EncodeToString(manifest.Cluster[:]), Production: manifest.Production, AnsweredBy: s.node.Name(),
 		Checkpoint: s.checkpointState(),
 	}
+	var err error
+	if answer.LastBackup, answer.BackupOverdue, err = s.backupState(); err != nil {
+		return nil, err
+	}
+	if answer.RestoreUnconfirmed, err = st.ExpiryStopped(); err != nil {
+		return nil, err
+	}
 	for _, n := range seen.Nodes {
 		answer.Nodes = append(answer.Nodes, &sagov1.Node{
 			Number: n.Number, Id: n.Name, Address: n.Address, State: n.State, AppliedIndex: n.Applied, HistorySize: n.HistorySize,

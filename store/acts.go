@@ -409,6 +409,8 @@ func (m *Machine) checkAct(a *openAct) error {
 		return m.checkResync(a)
 	case format.ActKindMedium:
 		return m.checkMedium(a)
+	case format.ActKindRestoreConfirm:
+		return m.checkRestoreConfirm(a)
 	}
 	return refuse(format.ReasonInvalid, "this version takes no act of this kind")
 }

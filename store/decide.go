@@ -125,6 +125,8 @@ func (t *turn) decide() error {
 		return t.decidePrune()
 	case KindCarry:
 		return t.decideCarry()
+	case KindBackup:
+		return t.decideBackup()
 	case KindPropose:
 		return t.decidePropose()
 	case KindSign:
@@ -147,8 +149,6 @@ func (t *turn) decide() error {
 		return t.decideInstitution()
 	case KindCloseSweep:
 		return t.decideCloseSweep()
-	case KindBackup:
-		return refuse(format.ReasonNotReady, "not in this build")
 	}
 	return fmt.Errorf("operation of unknown kind %d", t.op.Kind)
 }

@@ -76,7 +76,7 @@ func (m *Machine) foldEffect(rec *format.Record) error {
 		return m.foldExtend(rec)
 	case format.ActEvent:
 		return m.foldEvent(rec)
-	case format.ActSpecialExecute, format.ActCirculationLift, format.ActPolicy, format.ActRestore:
+	case format.ActSpecialExecute, format.ActCirculationLift, format.ActPolicy:
 		return m.foldExecuted(rec)
 	case format.ActPropose, format.ActSpecialRequest:
 		return m.foldPropose(rec)
@@ -92,6 +92,10 @@ func (m *Machine) foldEffect(rec *format.Record) error {
 		return m.foldClosedBundle(rec)
 	case format.ActKey:
 		return m.foldKey(rec)
+	case format.ActBackup:
+		return m.foldBackup(rec)
+	case format.ActRestore:
+		return m.foldRestore(rec)
 	case format.ActShow, format.ActList, format.ActVerify, format.ActDeny, format.ActNodeStart,
 		format.ActEnrol, format.ActDamage, format.ActRepair, format.ActExport:
 		return nil // the record is its own effect

@@ -117,7 +117,7 @@ func (m *Machine) judgeRecord(rec *format.Record, cut retention.Instant, loose *
 	v := verdict{sequence: rec.Sequence, row: format.CarriedRow{Lasting: true, Institution: rec.Institution, Class: rec.DetailClass, Epoch: rec.DetailEpoch}}
 	e := retention.Ended{Effect: effectOf(rec.Action), After: max(cut, retention.Instant(rec.Clock))}
 	switch rec.Action {
-	case format.ActAct, format.ActMember:
+	case format.ActAct, format.ActMember, format.ActRestore:
 		*loose = append(*loose, rec.Sequence)
 	case format.ActKey:
 		k, err := format.DecodeKeyEffect(rec.Effect)

@@ -91,6 +91,9 @@ func (m *Machine) due(limit int) ([]dueBundle, error) {
 	if m.clock.Now == 0 || limit <= 0 {
 		return nil, nil
 	}
+	if stopped, err := m.expiryStopped(); stopped || err != nil {
+		return nil, err
+	}
 	holds, err := m.stands(tScopeHold, nil, nil)
 	if err != nil {
 		return nil, err

@@ -46,7 +46,7 @@ const (
 	tTenant        index.Table = 33 // institution -> its state, quota, dates
 	tPolicyChange  index.Table = 34 // number of the change -> sequence of its POLICY record
 	tMedium        index.Table = 35 // node || incarnation -> sequence of the act that records its medium's destruction
-	tBackup        index.Table = 36 // sequence of BACKUP record -> nothing
+	tBackup        index.Table = 36 // sequence of the BACKUP record of a run's end -> BackupRow
 	tArchive       index.Table = 37 // period -> key archive
 	tKept          index.Table = 38 // institution || STORE sequence -> BundleKey of a bundle that its closing keeps as yet
 	lastLogical                = tKept
@@ -57,6 +57,8 @@ const (
 	metaCheckpoint             = "checkpoint"
 	metaState                  = "state"
 	metaPruned                 = "pruned"
+	metaBackup                 = "backup"   // BackupRow of the newest backup
+	metaRestored               = "restored" // sequence of the RESTORE record that declared a loss, until its end
 	metaAuthority              = "authority/"
 	metaReleased               = "released/" // then the key of tHold
 )

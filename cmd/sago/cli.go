@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -77,7 +78,7 @@ func execute(args []string, lang language, stdout, stderr io.Writer) error {
 // anybody asks it.
 func limitOf(command string, offline bool) time.Duration {
 	switch {
-	case command == "history export" || offline:
+	case command == "history export" || strings.HasPrefix(command, "cluster backup") || offline:
 		return 12 * time.Hour
 	case command == "witness":
 		return 100 * 365 * 24 * time.Hour

@@ -2,6 +2,7 @@ package main
 
 import (
 	"strings"
+	"time"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/service/client"
@@ -10,6 +11,7 @@ import (
 type clusterGroup struct {
 	Status clusterStatusCmd `cmd:"" help:"${help_cluster_status}"`
 	Verify clusterVerifyCmd `cmd:"" help:"${help_cluster_verify}"`
+	Backup backupGroup      `cmd:"" help:"${help_cluster_backup}"`
 	Add    clusterAddCmd    `cmd:"" help:"${help_cluster_add}"`
 	Remove clusterRemoveCmd `cmd:"" help:"${help_cluster_remove}"`
 	Medium clusterMediumCmd `cmd:"" help:"${help_cluster_medium}"`
@@ -29,6 +31,16 @@ type clusterJSON struct {
 	AnsweredBy string     `json:"answered_by"`
 
 	Checkpoint witnessedJSON `json:"checkpoint"`
+
+	LastBackup         *backupStateJSON `json:"last_backup"`
+	BackupOverdue      bool             `json:"backup_overdue"`
+	RestoreUnconfirmed bool             `json:"restore_unconfirmed"`
+}
+
+// backupStateJSON is the newest backup.
+type backupStateJSON struct {
+	Time time.Time `json:"time"`
+	End  uint64    `json:"end"`
 }
 
 type nodeJSON struct {
@@ -51,7 +63,10 @@ func toCluster(r *sagov1.ClusterServiceStatusResponse) clusterJSON {
 	out := clusterJSON{
 		Leader: r.GetLeader(), Term: r.GetTerm(), Ready: r.GetReady(), Single: r.GetSingle(), Nodes: []nodeJSON{},
 		ClusterID: r.GetClusterId(), Production: r.GetProduction(), Detail: r.GetDetail(), AnsweredBy: r.GetAnsweredBy(),
-		Checkpoint: toWitnessed(r.GetCheckpoint()),
+		Checkpoint: toWitnessed(r.GetCheckpoint()), BackupOverdue: r.GetBackupOverdue(), RestoreUnconfirmed: r.GetRestoreUnconfirmed(),
+	}
+	if b := r.GetLastBackup(); b != nil {
+		out.LastBackup = &backupStateJSON{b.GetClock().AsTime(), b.GetEnd()}
 	}
 	for _, n := range r.GetNodes() {
 		out.Nodes = append(out.Nodes, nodeJSON{
@@ -92,10 +107,25 @@ func clusterText(p *page, r *sagov1.ClusterServiceStatusResponse) {
 		}
 	}
 	witnessedText(p, r.GetCheckpoint())
+	backupStateText(p, r)
 	p.head("노드", "NODE", "주소", "ADDRESS", "상태", "STATE", "닿음", "REACHABLE", "적용", "APPLIED", "이력", "HISTORY", "서명", "SIGNED", "루트", "ROOT", "보호", "PROTECTION")
 	for _, n := range r.GetNodes() {
 		root := hexOf(n.GetHistoryRoot())
 		p.row(n.GetId(), n.GetAddress(), n.GetState(), p.yes(n.GetReachable()), n.GetAppliedIndex(), n.GetHistorySize(), n.GetSignedSize(), root[:min(16, len(root))], n.GetProtection())
+	}
+}
+
+func backupStateText(p *page, r *sagov1.ClusterServiceStatusResponse) {
+	at := p.lang.pick("없음", "none")
+	if b := r.GetLastBackup(); b != nil {
+		at = b.GetClock().AsTime().Format(time.RFC3339)
+	}
+	if r.GetBackupOverdue() {
+		at += p.lang.pick(" (기한 지남)", " (overdue)")
+	}
+	p.pair("마지막 백업", "last backup", at)
+	if r.GetRestoreUnconfirmed() {
+		p.pair("주의", "caution", p.lang.pick("손실을 선언한 복원이 확인되지 않음: 확인 결재까지 만료하지 않음", "a restore declared a loss: nothing expires until an act confirms it"))
 	}
 }
 

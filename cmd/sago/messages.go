@@ -54,6 +54,7 @@ var messages = map[string]message{
 	"TIMEOUT":         {"시간 안에 끝나지 않았습니다. 다시 하거나 --timeout을 늘리십시오", "it did not end in time; try again or give a longer --timeout"},
 	"RATE_LIMITED":    {"요청이 너무 많습니다. 잠시 뒤 다시 하십시오", "too many requests; try again later"},
 	"EXHAUSTED":       {"서버의 한도에 이르렀습니다. 잠시 뒤 다시 하십시오", "a limit of the server is reached; try again later"},
+	"KEY_MISSING":     {"키가 없어 읽을 수 없습니다. 키 블록이 다른 노드에서 오거나 키 보관본을 되돌린 뒤 다시 하십시오", "the key is not here; try again once its block came from another node, or a key archive was restored"},
 	"STORAGE_FULL":    {"저장 공간이 부족하여 새로 저장할 수 없습니다. 공간을 늘리십시오", "there is no room for new bundles; add storage"},
 	"STALE_OPERATION": {"요청이 너무 늦게 처리되었습니다. 다시 하십시오", "the request was overtaken by too many others; try again"},
 	"KEY_SLOT":        {"키 슬롯을 쓸 수 없었습니다. 다시 하십시오", "the key slot could not be used; try again"},

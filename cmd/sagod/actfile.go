@@ -84,3 +84,8 @@ func beside(dir, name string) string {
 	}
 	return filepath.Join(dir, name)
 }
+
+// replaceAct writes an act's file anew, with another signature.
+func replaceAct(path string, signed format.SignedAct) error {
+	return durable.WriteFile(path, actText(signed), 0o600)
+}

@@ -16,10 +16,11 @@ import (
 
 // The exit codes, a promise to scripts and service managers (docs/operations.md).
 const (
-	exitFailed = 1
-	exitInput  = 2
-	exitFound  = 3 // forensic: what should be gone opened
-	exitDamage = 7
+	exitFailed  = 1
+	exitInput   = 2
+	exitFound   = 3 // forensic: what should be gone opened
+	exitRefused = 3 // restore: records are lost that a checkpoint covers
+	exitDamage  = 7
 )
 
 // version is set by the linker.
@@ -30,6 +31,8 @@ type grammar struct {
 	Init    initGroup  `cmd:"" help:"The ceremony: the first act of a cluster."`
 	Run     runCmd     `cmd:"" help:"Run one node."`
 	Rebuild rebuildCmd `cmd:"" name:"rebuild-index" help:"Throw a stopped node's index away; its next start builds it from the history."`
+	Restore restoreCmd `cmd:"" help:"Restore a stopped node's empty data directory from a backup and all that is newer."`
+	Sign    signCmd    `cmd:"" help:"Sign the act that declares the loss of a restore."`
 	Search  searchCmd  `cmd:"" name:"forensic" help:"Try every way to recover a bundle (묶음정보) from files, and say what was found."`
 	Rekey   rekeyCmd   `cmd:"" help:"Seal a node's keys under a new root key and destroy the old one, while the node runs or not."`
 	Version versionCmd `cmd:"" help:"Show the version."`
@@ -76,6 +79,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	var wrong faults
 	var input *inputError
 	var damage *fileDamage
+	var refused *refusedError
+	var integrity *integrityError
 	var verdict *notNothing
 	switch {
 	case err == nil:
@@ -92,8 +97,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitDamage
 	}
 	fmt.Fprintln(stderr, "error: "+oneLine(err.Error()))
-	if errors.As(err, &input) {
+	switch {
+	case errors.As(err, &input):
 		return exitInput
+	case errors.As(err, &refused):
+		return exitRefused
+	case errors.As(err, &integrity):
+		return exitDamage
 	}
 	return exitFailed
 }

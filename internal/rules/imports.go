@@ -10,7 +10,7 @@ import (
 // is placed here, and in docs/architecture.md, first.
 var mayKnow = map[string][]string{
 	"cmd/sagod": { // from access on: the ceremony, its files and the development directory
-		"service", "service/sink", "service/witnesses", "replication", "store", "timesource", "access", "retention", "proto/...", "store/custodian", "store/format", "internal/durable",
+		"service", "service/sink", "service/witnesses", "replication", "store", "timesource", "access", "retention", "proto/...", "store/backup", "store/custodian", "store/format", "internal/durable",
 		"audit/forensic",
 	},
 	"cmd/sago":          {"proto/...", "service/client/...", "audit/...", "store/format", "internal/durable"}, // store/format: a person signs an act's canonical bytes
@@ -18,11 +18,11 @@ var mayKnow = map[string][]string{
 	"cmd/sago-provider": {"mydata"},
 
 	"service":        {"replication", "store", "store/format", "access", "retention", "proto/..."},
-	"service/client": {"proto/...", "store/format", "internal/durable"},
+	"service/client": {"proto/...", "store/backup", "store/format", "internal/durable"},
 
 	"service/client/cosign": {"store/format"},
 	"service/witnesses":     {"service/client/cosign", "store", "store/format", "internal/durable"}, // store: its Reader
-	"replication":           {"store", "store/format", "retention", "proto/...", "internal/durable"},
+	"replication":           {"store", "store/backup", "store/format", "retention", "proto/...", "internal/durable"},
 	"service/sink":          {"store", "store/format", "internal/durable"}, // store: its Reader
 	"store": {
 		"store/format", "store/segment", "store/keyring", "store/history", "store/index", "store/custodian",
@@ -33,6 +33,7 @@ var mayKnow = map[string][]string{
 	"store/keyring":        {"store/format", "internal/durable"},
 	"store/history":        {"store/segment/series", "store/format", "internal/durable"},
 	"store/index":          {"store/format", "internal/durable"},
+	"store/backup":         {"store/format", "internal/durable"},
 	"store/custodian":      {"store/format", "store/keyring", "internal/durable", "retention", "access"},
 	"audit":                {"store/format", "service/client"},
 	"audit/forensic":       {"store/format", "store/keyring", "proto/..."}, // reads bytes alone: no room that walks, opens or writes files

@@ -52,6 +52,8 @@ type usage struct {
 type cluster struct {
 	sagov1.UnimplementedClusterServiceServer
 	verify func() (*sagov1.ClusterServiceVerifyResponse, error)
+	backup func(*sagov1.BackupRequest, grpc.ServerStreamingServer[sagov1.BackupResponse]) error
+	done   func(*sagov1.BackupDoneRequest) (*sagov1.BackupDoneResponse, error)
 }
 
 func (n *node) Put(_ context.Context, r *sagov1.PutRequest) (*sagov1.PutResponse, error) {
@@ -96,6 +98,14 @@ func (u usage) Record(context.Context, *sagov1.RecordRequest) (*sagov1.RecordRes
 
 func (c cluster) Verify(context.Context, *sagov1.ClusterServiceVerifyRequest) (*sagov1.ClusterServiceVerifyResponse, error) {
 	return c.verify()
+}
+
+func (c cluster) Backup(r *sagov1.BackupRequest, s grpc.ServerStreamingServer[sagov1.BackupResponse]) error {
+	return c.backup(r, s)
+}
+
+func (c cluster) BackupDone(_ context.Context, r *sagov1.BackupDoneRequest) (*sagov1.BackupDoneResponse, error) {
+	return c.done(r)
 }
 
 // serve starts the node on a loopback port under this certificate; clients must

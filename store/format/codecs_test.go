@@ -210,13 +210,15 @@ func drawChunks(t *rapid.T) any {
 
 // codecs lists every encoding of the package.
 func codecs() []codec {
-	list := slices.Concat(fileCodecs(), actCodecs(), effectCodecs(), rowCodecs())
+	list := slices.Concat(fileCodecs(), actCodecs(), effectCodecs(), rowCodecs(), backupCodecs())
 	for i, c := range list {
 		switch c.name {
 		case "detail":
 			list[i].joins = true
 		case "segment", "history", "key-block":
 			list[i].mend = reChecksum(format.FileHeaderSize)
+		case "bundle-head":
+			list[i].mend = reChecksum(format.BundleHeadSize)
 		case "chunk-header":
 			list[i].mend = reChecksum(format.ChunkHeaderSize)
 		case "chunks":

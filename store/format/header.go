@@ -29,6 +29,10 @@ var (
 	KindKeyBlock = FileKind{'K', 'E', 'Y', '1'}
 	KindCarried  = FileKind{'C', 'A', 'R', '1'}
 	KindBase     = FileKind{'B', 'A', 'S', '1'}
+
+	KindBackupHistory   = FileKind{'B', 'K', 'H', '1'}
+	KindBackupPayload   = FileKind{'B', 'K', 'P', '1'}
+	KindBackupBeginning = FileKind{'B', 'K', 'B', '1'}
 )
 
 // FileHeaderSize is the length in bytes of every file's header.
@@ -47,7 +51,8 @@ type FileHeader struct {
 	Cluster ID
 	// Incarnation is the data directory that wrote the file.
 	Incarnation ID
-	// Number is the file's place in its series, from 1. For a key block, 0.
+	// Number is the file's place in its series, from 1. For a key block, 0. For a
+	// file of a backup, one past the last sequence that it speaks for.
 	Number uint64
 	// First is, for a history file, the sequence of its first record; for a
 	// carried file, that of the record behind the last one it speaks for; for a

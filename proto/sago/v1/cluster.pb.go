@@ -338,6 +338,656 @@ func (x *ClockSource) GetDetail() string {
 	return ""
 }
 
+// BackupRequest says what a backup holds.
+type BackupRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Records is one past its last record, payload one past the last sequence whose
+	// bundles it has.
+	Records uint64 `protobuf:"varint,1,opt,name=records,proto3" json:"records,omitempty"`
+	Payload uint64 `protobuf:"varint,2,opt,name=payload,proto3" json:"payload,omitempty"`
+	// Known is the size of the checkpoint that the caller remembers; 0 for none.
+	Known         uint64 `protobuf:"varint,3,opt,name=known,proto3" json:"known,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupRequest) Reset() {
+	*x = BackupRequest{}
+	mi := &file_sago_v1_cluster_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupRequest) ProtoMessage() {}
+
+func (x *BackupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_cluster_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
+func (*BackupRequest) Descriptor() ([]byte, []int) {
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *BackupRequest) GetRecords() uint64 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
+func (x *BackupRequest) GetPayload() uint64 {
+	if x != nil {
+		return x.Payload
+	}
+	return 0
+}
+
+func (x *BackupRequest) GetKnown() uint64 {
+	if x != nil {
+		return x.Known
+	}
+	return 0
+}
+
+// BackupResponse is one part of a run: a checkpoint, what stands for erased
+// records if the backup is empty, and the records up to the checkpoint; then
+// chunks; then another checkpoint with the records up to it.
+type BackupResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Part:
+	//
+	//	*BackupResponse_Checkpoint
+	//	*BackupResponse_Beginning
+	//	*BackupResponse_Records
+	//	*BackupResponse_Chunk
+	Part          isBackupResponse_Part `protobuf_oneof:"part"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupResponse) Reset() {
+	*x = BackupResponse{}
+	mi := &file_sago_v1_cluster_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupResponse) ProtoMessage() {}
+
+func (x *BackupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_cluster_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
+func (*BackupResponse) Descriptor() ([]byte, []int) {
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *BackupResponse) GetPart() isBackupResponse_Part {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+func (x *BackupResponse) GetCheckpoint() *BackupCheckpoint {
+	if x != nil {
+		if x, ok := x.Part.(*BackupResponse_Checkpoint); ok {
+			return x.Checkpoint
+		}
+	}
+	return nil
+}
+
+func (x *BackupResponse) GetBeginning() *BackupBeginning {
+	if x != nil {
+		if x, ok := x.Part.(*BackupResponse_Beginning); ok {
+			return x.Beginning
+		}
+	}
+	return nil
+}
+
+func (x *BackupResponse) GetRecords() *BackupRecords {
+	if x != nil {
+		if x, ok := x.Part.(*BackupResponse_Records); ok {
+			return x.Records
+		}
+	}
+	return nil
+}
+
+func (x *BackupResponse) GetChunk() *BackupChunk {
+	if x != nil {
+		if x, ok := x.Part.(*BackupResponse_Chunk); ok {
+			return x.Chunk
+		}
+	}
+	return nil
+}
+
+type isBackupResponse_Part interface {
+	isBackupResponse_Part()
+}
+
+type BackupResponse_Checkpoint struct {
+	Checkpoint *BackupCheckpoint `protobuf:"bytes,1,opt,name=checkpoint,proto3,oneof"`
+}
+
+type BackupResponse_Beginning struct {
+	Beginning *BackupBeginning `protobuf:"bytes,2,opt,name=beginning,proto3,oneof"`
+}
+
+type BackupResponse_Records struct {
+	Records *BackupRecords `protobuf:"bytes,3,opt,name=records,proto3,oneof"`
+}
+
+type BackupResponse_Chunk struct {
+	Chunk *BackupChunk `protobuf:"bytes,4,opt,name=chunk,proto3,oneof"`
+}
+
+func (*BackupResponse_Checkpoint) isBackupResponse_Part() {}
+
+func (*BackupResponse_Beginning) isBackupResponse_Part() {}
+
+func (*BackupResponse_Records) isBackupResponse_Part() {}
+
+func (*BackupResponse_Chunk) isBackupResponse_Part() {}
+
+type BackupCheckpoint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Note is signed by a majority of the nodes.
+	Note string `protobuf:"bytes,1,opt,name=note,proto3" json:"note,omitempty"`
+	// Sequence is that of the BACKUP record of the run's beginning, plus one.
+	Sequence uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Consistency proves that the tree of known records is the beginning of its own.
+	Consistency   [][]byte `protobuf:"bytes,3,rep,name=consistency,proto3" json:"consistency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupCheckpoint) Reset() {
+	*x = BackupCheckpoint{}
+	mi := &file_sago_v1_cluster_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupCheckpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupCheckpoint) ProtoMessage() {}
+
+func (x *BackupCheckpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_cluster_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupCheckpoint.ProtoReflect.Descriptor instead.
+func (*BackupCheckpoint) Descriptor() ([]byte, []int) {
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *BackupCheckpoint) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+func (x *BackupCheckpoint) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *BackupCheckpoint) GetConsistency() [][]byte {
+	if x != nil {
+		return x.Consistency
+	}
+	return nil
+}
+
+// BackupBeginning carries one of a base's frames, leaf hashes and carried records;
+// only the first message names whole, decided and entry.
+type BackupBeginning struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Whole   uint64                 `protobuf:"varint,1,opt,name=whole,proto3" json:"whole,omitempty"`
+	Decided uint64                 `protobuf:"varint,2,opt,name=decided,proto3" json:"decided,omitempty"`
+	Entry   uint64                 `protobuf:"varint,3,opt,name=entry,proto3" json:"entry,omitempty"`
+	Base    [][]byte               `protobuf:"bytes,4,rep,name=base,proto3" json:"base,omitempty"`
+	Leaves  []byte                 `protobuf:"bytes,5,opt,name=leaves,proto3" json:"leaves,omitempty"`
+	Records [][]byte               `protobuf:"bytes,6,rep,name=records,proto3" json:"records,omitempty"`
+	// Consistency, in the last message, proves that the tree of whole records is the
+	// beginning of the checkpoint's.
+	Consistency   [][]byte `protobuf:"bytes,7,rep,name=consistency,proto3" json:"consistency,omitempty"`
+	Ends          bool     `protobuf:"varint,8,opt,name=ends,proto3" json:"ends,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupBeginning) Reset() {
+	*x = BackupBeginning{}
+	mi := &file_sago_v1_cluster_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupBeginning) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupBeginning) ProtoMessage() {}
+
+func (x *BackupBeginning) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_cluster_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupBeginning.ProtoReflect.Descriptor instead.
+func (*BackupBeginning) Descriptor() ([]byte, []int) {
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *BackupBeginning) GetWhole() uint64 {
+	if x != nil {
+		return x.Whole
+	}
+	return 0
+}
+
+func (x *BackupBeginning) GetDecided() uint64 {
+	if x != nil {
+		return x.Decided
+	}
+	return 0
+}
+
+func (x *BackupBeginning) GetEntry() uint64 {
+	if x != nil {
+		return x.Entry
+	}
+	return 0
+}
+
+func (x *BackupBeginning) GetBase() [][]byte {
+	if x != nil {
+		return x.Base
+	}
+	return nil
+}
+
+func (x *BackupBeginning) GetLeaves() []byte {
+	if x != nil {
+		return x.Leaves
+	}
+	return nil
+}
+
+func (x *BackupBeginning) GetRecords() [][]byte {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
+func (x *BackupBeginning) GetConsistency() [][]byte {
+	if x != nil {
+		return x.Consistency
+	}
+	return nil
+}
+
+func (x *BackupBeginning) GetEnds() bool {
+	if x != nil {
+		return x.Ends
+	}
+	return false
+}
+
+// BackupRecords are records that follow each other.
+type BackupRecords struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Records [][]byte               `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
+	// Ends closes a file: consistency proves that the tree up to here is the
+	// beginning of the checkpoint's.
+	Ends          bool     `protobuf:"varint,2,opt,name=ends,proto3" json:"ends,omitempty"`
+	Consistency   [][]byte `protobuf:"bytes,3,rep,name=consistency,proto3" json:"consistency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupRecords) Reset() {
+	*x = BackupRecords{}
+	mi := &file_sago_v1_cluster_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupRecords) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupRecords) ProtoMessage() {}
+
+func (x *BackupRecords) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_cluster_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupRecords.ProtoReflect.Descriptor instead.
+func (*BackupRecords) Descriptor() ([]byte, []int) {
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *BackupRecords) GetRecords() [][]byte {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
+func (x *BackupRecords) GetEnds() bool {
+	if x != nil {
+		return x.Ends
+	}
+	return false
+}
+
+func (x *BackupRecords) GetConsistency() [][]byte {
+	if x != nil {
+		return x.Consistency
+	}
+	return nil
+}
+
+// BackupChunk is a bundle's next chunk. A bundle that has ended is passed over.
+type BackupChunk struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Store  uint64                 `protobuf:"varint,1,opt,name=store,proto3" json:"store,omitempty"`
+	Header []byte                 `protobuf:"bytes,2,opt,name=header,proto3" json:"header,omitempty"`
+	Sealed []byte                 `protobuf:"bytes,3,opt,name=sealed,proto3" json:"sealed,omitempty"`
+	// Absent says that no further chunk of this bundle comes: it has ended meanwhile,
+	// or no node has it whole.
+	Absent        bool `protobuf:"varint,4,opt,name=absent,proto3" json:"absent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupChunk) Reset() {
+	*x = BackupChunk{}
+	mi := &file_sago_v1_cluster_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupChunk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupChunk) ProtoMessage() {}
+
+func (x *BackupChunk) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_cluster_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupChunk.ProtoReflect.Descriptor instead.
+func (*BackupChunk) Descriptor() ([]byte, []int) {
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *BackupChunk) GetStore() uint64 {
+	if x != nil {
+		return x.Store
+	}
+	return 0
+}
+
+func (x *BackupChunk) GetHeader() []byte {
+	if x != nil {
+		return x.Header
+	}
+	return nil
+}
+
+func (x *BackupChunk) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
+func (x *BackupChunk) GetAbsent() bool {
+	if x != nil {
+		return x.Absent
+	}
+	return false
+}
+
+type BackupDoneRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	First uint64                 `protobuf:"varint,1,opt,name=first,proto3" json:"first,omitempty"`
+	End   uint64                 `protobuf:"varint,2,opt,name=end,proto3" json:"end,omitempty"`
+	Size  uint64                 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	// Digest is the SHA-256 of the backup's manifest.
+	Digest        []byte `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupDoneRequest) Reset() {
+	*x = BackupDoneRequest{}
+	mi := &file_sago_v1_cluster_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupDoneRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupDoneRequest) ProtoMessage() {}
+
+func (x *BackupDoneRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_cluster_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupDoneRequest.ProtoReflect.Descriptor instead.
+func (*BackupDoneRequest) Descriptor() ([]byte, []int) {
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *BackupDoneRequest) GetFirst() uint64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *BackupDoneRequest) GetEnd() uint64 {
+	if x != nil {
+		return x.End
+	}
+	return 0
+}
+
+func (x *BackupDoneRequest) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *BackupDoneRequest) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+type BackupDoneResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Sequence is that of the BACKUP record.
+	Sequence      uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupDoneResponse) Reset() {
+	*x = BackupDoneResponse{}
+	mi := &file_sago_v1_cluster_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupDoneResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupDoneResponse) ProtoMessage() {}
+
+func (x *BackupDoneResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_cluster_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupDoneResponse.ProtoReflect.Descriptor instead.
+func (*BackupDoneResponse) Descriptor() ([]byte, []int) {
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *BackupDoneResponse) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+// BackupState is the newest backup that was ended.
+type BackupState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Clock *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=clock,proto3" json:"clock,omitempty"`
+	// End is how many records it holds.
+	End           uint64 `protobuf:"varint,2,opt,name=end,proto3" json:"end,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupState) Reset() {
+	*x = BackupState{}
+	mi := &file_sago_v1_cluster_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupState) ProtoMessage() {}
+
+func (x *BackupState) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_cluster_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupState.ProtoReflect.Descriptor instead.
+func (*BackupState) Descriptor() ([]byte, []int) {
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *BackupState) GetClock() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Clock
+	}
+	return nil
+}
+
+func (x *BackupState) GetEnd() uint64 {
+	if x != nil {
+		return x.End
+	}
+	return 0
+}
+
 type ClusterServiceStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -346,7 +996,7 @@ type ClusterServiceStatusRequest struct {
 
 func (x *ClusterServiceStatusRequest) Reset() {
 	*x = ClusterServiceStatusRequest{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[4]
+	mi := &file_sago_v1_cluster_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -358,7 +1008,7 @@ func (x *ClusterServiceStatusRequest) String() string {
 func (*ClusterServiceStatusRequest) ProtoMessage() {}
 
 func (x *ClusterServiceStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[4]
+	mi := &file_sago_v1_cluster_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -371,7 +1021,7 @@ func (x *ClusterServiceStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterServiceStatusRequest.ProtoReflect.Descriptor instead.
 func (*ClusterServiceStatusRequest) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{4}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{13}
 }
 
 type ClusterServiceStatusResponse struct {
@@ -388,14 +1038,21 @@ type ClusterServiceStatusResponse struct {
 	// Answered_by is the node that answers.
 	AnsweredBy string `protobuf:"bytes,9,opt,name=answered_by,json=answeredBy,proto3" json:"answered_by,omitempty"`
 	// Checkpoint is what the answering node knows of the newest checkpoint.
-	Checkpoint    *CheckpointState `protobuf:"bytes,10,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Checkpoint *CheckpointState `protobuf:"bytes,10,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// Last_backup is absent before the first backup.
+	LastBackup *BackupState `protobuf:"bytes,11,opt,name=last_backup,json=lastBackup,proto3" json:"last_backup,omitempty"`
+	// Backup_overdue says that the newest backup is older than it should be.
+	BackupOverdue bool `protobuf:"varint,12,opt,name=backup_overdue,json=backupOverdue,proto3" json:"backup_overdue,omitempty"`
+	// Restore_unconfirmed says that a restore declared a loss and nothing expires
+	// until an act confirms that lost holds and extensions were placed again.
+	RestoreUnconfirmed bool `protobuf:"varint,13,opt,name=restore_unconfirmed,json=restoreUnconfirmed,proto3" json:"restore_unconfirmed,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *ClusterServiceStatusResponse) Reset() {
 	*x = ClusterServiceStatusResponse{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[5]
+	mi := &file_sago_v1_cluster_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -407,7 +1064,7 @@ func (x *ClusterServiceStatusResponse) String() string {
 func (*ClusterServiceStatusResponse) ProtoMessage() {}
 
 func (x *ClusterServiceStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[5]
+	mi := &file_sago_v1_cluster_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -420,7 +1077,7 @@ func (x *ClusterServiceStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterServiceStatusResponse.ProtoReflect.Descriptor instead.
 func (*ClusterServiceStatusResponse) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{5}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ClusterServiceStatusResponse) GetLeader() string {
@@ -493,6 +1150,27 @@ func (x *ClusterServiceStatusResponse) GetCheckpoint() *CheckpointState {
 	return nil
 }
 
+func (x *ClusterServiceStatusResponse) GetLastBackup() *BackupState {
+	if x != nil {
+		return x.LastBackup
+	}
+	return nil
+}
+
+func (x *ClusterServiceStatusResponse) GetBackupOverdue() bool {
+	if x != nil {
+		return x.BackupOverdue
+	}
+	return false
+}
+
+func (x *ClusterServiceStatusResponse) GetRestoreUnconfirmed() bool {
+	if x != nil {
+		return x.RestoreUnconfirmed
+	}
+	return false
+}
+
 // CheckpointState is the newest checkpoint and who beside the nodes has seen it.
 type CheckpointState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -510,7 +1188,7 @@ type CheckpointState struct {
 
 func (x *CheckpointState) Reset() {
 	*x = CheckpointState{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[6]
+	mi := &file_sago_v1_cluster_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -522,7 +1200,7 @@ func (x *CheckpointState) String() string {
 func (*CheckpointState) ProtoMessage() {}
 
 func (x *CheckpointState) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[6]
+	mi := &file_sago_v1_cluster_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -535,7 +1213,7 @@ func (x *CheckpointState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointState.ProtoReflect.Descriptor instead.
 func (*CheckpointState) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{6}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CheckpointState) GetSize() uint64 {
@@ -595,7 +1273,7 @@ type WitnessState struct {
 
 func (x *WitnessState) Reset() {
 	*x = WitnessState{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[7]
+	mi := &file_sago_v1_cluster_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -607,7 +1285,7 @@ func (x *WitnessState) String() string {
 func (*WitnessState) ProtoMessage() {}
 
 func (x *WitnessState) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[7]
+	mi := &file_sago_v1_cluster_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -620,7 +1298,7 @@ func (x *WitnessState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WitnessState.ProtoReflect.Descriptor instead.
 func (*WitnessState) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{7}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WitnessState) GetName() string {
@@ -677,7 +1355,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[8]
+	mi := &file_sago_v1_cluster_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -689,7 +1367,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[8]
+	mi := &file_sago_v1_cluster_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -702,7 +1380,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{8}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Node) GetNumber() uint32 {
@@ -804,7 +1482,7 @@ type ClusterServiceVerifyRequest struct {
 
 func (x *ClusterServiceVerifyRequest) Reset() {
 	*x = ClusterServiceVerifyRequest{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[9]
+	mi := &file_sago_v1_cluster_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -816,7 +1494,7 @@ func (x *ClusterServiceVerifyRequest) String() string {
 func (*ClusterServiceVerifyRequest) ProtoMessage() {}
 
 func (x *ClusterServiceVerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[9]
+	mi := &file_sago_v1_cluster_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -829,7 +1507,7 @@ func (x *ClusterServiceVerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterServiceVerifyRequest.ProtoReflect.Descriptor instead.
 func (*ClusterServiceVerifyRequest) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{9}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{18}
 }
 
 type ClusterServiceVerifyResponse struct {
@@ -845,7 +1523,7 @@ type ClusterServiceVerifyResponse struct {
 
 func (x *ClusterServiceVerifyResponse) Reset() {
 	*x = ClusterServiceVerifyResponse{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[10]
+	mi := &file_sago_v1_cluster_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -857,7 +1535,7 @@ func (x *ClusterServiceVerifyResponse) String() string {
 func (*ClusterServiceVerifyResponse) ProtoMessage() {}
 
 func (x *ClusterServiceVerifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[10]
+	mi := &file_sago_v1_cluster_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -870,7 +1548,7 @@ func (x *ClusterServiceVerifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterServiceVerifyResponse.ProtoReflect.Descriptor instead.
 func (*ClusterServiceVerifyResponse) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{10}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ClusterServiceVerifyResponse) GetIntact() bool {
@@ -919,7 +1597,7 @@ type NodeVerification struct {
 
 func (x *NodeVerification) Reset() {
 	*x = NodeVerification{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[11]
+	mi := &file_sago_v1_cluster_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -931,7 +1609,7 @@ func (x *NodeVerification) String() string {
 func (*NodeVerification) ProtoMessage() {}
 
 func (x *NodeVerification) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[11]
+	mi := &file_sago_v1_cluster_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -944,7 +1622,7 @@ func (x *NodeVerification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeVerification.ProtoReflect.Descriptor instead.
 func (*NodeVerification) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{11}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *NodeVerification) GetNode() string {
@@ -1042,8 +1720,52 @@ const file_sago_v1_cluster_proto_rawDesc = "" +
 	"\bselected\x18\x05 \x01(\bR\bselected\x12%\n" +
 	"\x0eoffset_seconds\x18\x06 \x01(\x01R\roffsetSeconds\x12#\n" +
 	"\rerror_seconds\x18\a \x01(\x01R\ferrorSeconds\x12\x16\n" +
-	"\x06detail\x18\b \x01(\tR\x06detail\"\x1d\n" +
-	"\x1bClusterServiceStatusRequest\"\xcf\x02\n" +
+	"\x06detail\x18\b \x01(\tR\x06detail\"Y\n" +
+	"\rBackupRequest\x12\x18\n" +
+	"\arecords\x18\x01 \x01(\x04R\arecords\x12\x18\n" +
+	"\apayload\x18\x02 \x01(\x04R\apayload\x12\x14\n" +
+	"\x05known\x18\x03 \x01(\x04R\x05known\"\xf1\x01\n" +
+	"\x0eBackupResponse\x12;\n" +
+	"\n" +
+	"checkpoint\x18\x01 \x01(\v2\x19.sago.v1.BackupCheckpointH\x00R\n" +
+	"checkpoint\x128\n" +
+	"\tbeginning\x18\x02 \x01(\v2\x18.sago.v1.BackupBeginningH\x00R\tbeginning\x122\n" +
+	"\arecords\x18\x03 \x01(\v2\x16.sago.v1.BackupRecordsH\x00R\arecords\x12,\n" +
+	"\x05chunk\x18\x04 \x01(\v2\x14.sago.v1.BackupChunkH\x00R\x05chunkB\x06\n" +
+	"\x04part\"d\n" +
+	"\x10BackupCheckpoint\x12\x12\n" +
+	"\x04note\x18\x01 \x01(\tR\x04note\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12 \n" +
+	"\vconsistency\x18\x03 \x03(\fR\vconsistency\"\xd3\x01\n" +
+	"\x0fBackupBeginning\x12\x14\n" +
+	"\x05whole\x18\x01 \x01(\x04R\x05whole\x12\x18\n" +
+	"\adecided\x18\x02 \x01(\x04R\adecided\x12\x14\n" +
+	"\x05entry\x18\x03 \x01(\x04R\x05entry\x12\x12\n" +
+	"\x04base\x18\x04 \x03(\fR\x04base\x12\x16\n" +
+	"\x06leaves\x18\x05 \x01(\fR\x06leaves\x12\x18\n" +
+	"\arecords\x18\x06 \x03(\fR\arecords\x12 \n" +
+	"\vconsistency\x18\a \x03(\fR\vconsistency\x12\x12\n" +
+	"\x04ends\x18\b \x01(\bR\x04ends\"_\n" +
+	"\rBackupRecords\x12\x18\n" +
+	"\arecords\x18\x01 \x03(\fR\arecords\x12\x12\n" +
+	"\x04ends\x18\x02 \x01(\bR\x04ends\x12 \n" +
+	"\vconsistency\x18\x03 \x03(\fR\vconsistency\"k\n" +
+	"\vBackupChunk\x12\x14\n" +
+	"\x05store\x18\x01 \x01(\x04R\x05store\x12\x16\n" +
+	"\x06header\x18\x02 \x01(\fR\x06header\x12\x16\n" +
+	"\x06sealed\x18\x03 \x01(\fR\x06sealed\x12\x16\n" +
+	"\x06absent\x18\x04 \x01(\bR\x06absent\"g\n" +
+	"\x11BackupDoneRequest\x12\x14\n" +
+	"\x05first\x18\x01 \x01(\x04R\x05first\x12\x10\n" +
+	"\x03end\x18\x02 \x01(\x04R\x03end\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x04R\x04size\x12\x16\n" +
+	"\x06digest\x18\x04 \x01(\fR\x06digest\"0\n" +
+	"\x12BackupDoneResponse\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\"Q\n" +
+	"\vBackupState\x120\n" +
+	"\x05clock\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05clock\x12\x10\n" +
+	"\x03end\x18\x02 \x01(\x04R\x03end\"\x1d\n" +
+	"\x1bClusterServiceStatusRequest\"\xde\x03\n" +
 	"\x1cClusterServiceStatusResponse\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x14\n" +
@@ -1061,7 +1783,11 @@ const file_sago_v1_cluster_proto_rawDesc = "" +
 	"\n" +
 	"checkpoint\x18\n" +
 	" \x01(\v2\x18.sago.v1.CheckpointStateR\n" +
-	"checkpoint\"\xfc\x01\n" +
+	"checkpoint\x125\n" +
+	"\vlast_backup\x18\v \x01(\v2\x14.sago.v1.BackupStateR\n" +
+	"lastBackup\x12%\n" +
+	"\x0ebackup_overdue\x18\f \x01(\bR\rbackupOverdue\x12/\n" +
+	"\x13restore_unconfirmed\x18\r \x01(\bR\x12restoreUnconfirmed\"\xfc\x01\n" +
 	"\x0fCheckpointState\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x04R\x04size\x120\n" +
 	"\x05clock\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05clock\x12\x1c\n" +
@@ -1112,10 +1838,13 @@ const file_sago_v1_cluster_proto_rawDesc = "" +
 	"\x06damage\x18\b \x03(\tR\x06damage\x12(\n" +
 	"\x10root_at_compared\x18\t \x01(\fR\x0erootAtCompared2a\n" +
 	"\fClockService\x12Q\n" +
-	"\x06Status\x12\".sago.v1.ClockServiceStatusRequest\x1a#.sago.v1.ClockServiceStatusResponse2\xbe\x01\n" +
+	"\x06Status\x12\".sago.v1.ClockServiceStatusRequest\x1a#.sago.v1.ClockServiceStatusResponse2\xc2\x02\n" +
 	"\x0eClusterService\x12U\n" +
 	"\x06Status\x12$.sago.v1.ClusterServiceStatusRequest\x1a%.sago.v1.ClusterServiceStatusResponse\x12U\n" +
-	"\x06Verify\x12$.sago.v1.ClusterServiceVerifyRequest\x1a%.sago.v1.ClusterServiceVerifyResponseB0Z.github.com/sago-worm/sago/proto/sago/v1;sagov1b\x06proto3"
+	"\x06Verify\x12$.sago.v1.ClusterServiceVerifyRequest\x1a%.sago.v1.ClusterServiceVerifyResponse\x12;\n" +
+	"\x06Backup\x12\x16.sago.v1.BackupRequest\x1a\x17.sago.v1.BackupResponse0\x01\x12E\n" +
+	"\n" +
+	"BackupDone\x12\x1a.sago.v1.BackupDoneRequest\x1a\x1b.sago.v1.BackupDoneResponseB0Z.github.com/sago-worm/sago/proto/sago/v1;sagov1b\x06proto3"
 
 var (
 	file_sago_v1_cluster_proto_rawDescOnce sync.Once
@@ -1129,46 +1858,65 @@ func file_sago_v1_cluster_proto_rawDescGZIP() []byte {
 	return file_sago_v1_cluster_proto_rawDescData
 }
 
-var file_sago_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_sago_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_sago_v1_cluster_proto_goTypes = []any{
 	(*ClockServiceStatusRequest)(nil),    // 0: sago.v1.ClockServiceStatusRequest
 	(*ClockServiceStatusResponse)(nil),   // 1: sago.v1.ClockServiceStatusResponse
 	(*ClockBudget)(nil),                  // 2: sago.v1.ClockBudget
 	(*ClockSource)(nil),                  // 3: sago.v1.ClockSource
-	(*ClusterServiceStatusRequest)(nil),  // 4: sago.v1.ClusterServiceStatusRequest
-	(*ClusterServiceStatusResponse)(nil), // 5: sago.v1.ClusterServiceStatusResponse
-	(*CheckpointState)(nil),              // 6: sago.v1.CheckpointState
-	(*WitnessState)(nil),                 // 7: sago.v1.WitnessState
-	(*Node)(nil),                         // 8: sago.v1.Node
-	(*ClusterServiceVerifyRequest)(nil),  // 9: sago.v1.ClusterServiceVerifyRequest
-	(*ClusterServiceVerifyResponse)(nil), // 10: sago.v1.ClusterServiceVerifyResponse
-	(*NodeVerification)(nil),             // 11: sago.v1.NodeVerification
-	(*timestamppb.Timestamp)(nil),        // 12: google.protobuf.Timestamp
+	(*BackupRequest)(nil),                // 4: sago.v1.BackupRequest
+	(*BackupResponse)(nil),               // 5: sago.v1.BackupResponse
+	(*BackupCheckpoint)(nil),             // 6: sago.v1.BackupCheckpoint
+	(*BackupBeginning)(nil),              // 7: sago.v1.BackupBeginning
+	(*BackupRecords)(nil),                // 8: sago.v1.BackupRecords
+	(*BackupChunk)(nil),                  // 9: sago.v1.BackupChunk
+	(*BackupDoneRequest)(nil),            // 10: sago.v1.BackupDoneRequest
+	(*BackupDoneResponse)(nil),           // 11: sago.v1.BackupDoneResponse
+	(*BackupState)(nil),                  // 12: sago.v1.BackupState
+	(*ClusterServiceStatusRequest)(nil),  // 13: sago.v1.ClusterServiceStatusRequest
+	(*ClusterServiceStatusResponse)(nil), // 14: sago.v1.ClusterServiceStatusResponse
+	(*CheckpointState)(nil),              // 15: sago.v1.CheckpointState
+	(*WitnessState)(nil),                 // 16: sago.v1.WitnessState
+	(*Node)(nil),                         // 17: sago.v1.Node
+	(*ClusterServiceVerifyRequest)(nil),  // 18: sago.v1.ClusterServiceVerifyRequest
+	(*ClusterServiceVerifyResponse)(nil), // 19: sago.v1.ClusterServiceVerifyResponse
+	(*NodeVerification)(nil),             // 20: sago.v1.NodeVerification
+	(*timestamppb.Timestamp)(nil),        // 21: google.protobuf.Timestamp
 }
 var file_sago_v1_cluster_proto_depIdxs = []int32{
-	12, // 0: sago.v1.ClockServiceStatusResponse.clock:type_name -> google.protobuf.Timestamp
-	12, // 1: sago.v1.ClockServiceStatusResponse.earliest:type_name -> google.protobuf.Timestamp
-	12, // 2: sago.v1.ClockServiceStatusResponse.latest:type_name -> google.protobuf.Timestamp
+	21, // 0: sago.v1.ClockServiceStatusResponse.clock:type_name -> google.protobuf.Timestamp
+	21, // 1: sago.v1.ClockServiceStatusResponse.earliest:type_name -> google.protobuf.Timestamp
+	21, // 2: sago.v1.ClockServiceStatusResponse.latest:type_name -> google.protobuf.Timestamp
 	2,  // 3: sago.v1.ClockServiceStatusResponse.budget:type_name -> sago.v1.ClockBudget
 	3,  // 4: sago.v1.ClockServiceStatusResponse.sources:type_name -> sago.v1.ClockSource
-	12, // 5: sago.v1.ClockBudget.floor_line:type_name -> google.protobuf.Timestamp
-	8,  // 6: sago.v1.ClusterServiceStatusResponse.nodes:type_name -> sago.v1.Node
-	6,  // 7: sago.v1.ClusterServiceStatusResponse.checkpoint:type_name -> sago.v1.CheckpointState
-	12, // 8: sago.v1.CheckpointState.clock:type_name -> google.protobuf.Timestamp
-	7,  // 9: sago.v1.CheckpointState.witnesses:type_name -> sago.v1.WitnessState
-	12, // 10: sago.v1.WitnessState.cosigned_at:type_name -> google.protobuf.Timestamp
-	11, // 11: sago.v1.ClusterServiceVerifyResponse.nodes:type_name -> sago.v1.NodeVerification
-	0,  // 12: sago.v1.ClockService.Status:input_type -> sago.v1.ClockServiceStatusRequest
-	4,  // 13: sago.v1.ClusterService.Status:input_type -> sago.v1.ClusterServiceStatusRequest
-	9,  // 14: sago.v1.ClusterService.Verify:input_type -> sago.v1.ClusterServiceVerifyRequest
-	1,  // 15: sago.v1.ClockService.Status:output_type -> sago.v1.ClockServiceStatusResponse
-	5,  // 16: sago.v1.ClusterService.Status:output_type -> sago.v1.ClusterServiceStatusResponse
-	10, // 17: sago.v1.ClusterService.Verify:output_type -> sago.v1.ClusterServiceVerifyResponse
-	15, // [15:18] is the sub-list for method output_type
-	12, // [12:15] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	21, // 5: sago.v1.ClockBudget.floor_line:type_name -> google.protobuf.Timestamp
+	6,  // 6: sago.v1.BackupResponse.checkpoint:type_name -> sago.v1.BackupCheckpoint
+	7,  // 7: sago.v1.BackupResponse.beginning:type_name -> sago.v1.BackupBeginning
+	8,  // 8: sago.v1.BackupResponse.records:type_name -> sago.v1.BackupRecords
+	9,  // 9: sago.v1.BackupResponse.chunk:type_name -> sago.v1.BackupChunk
+	21, // 10: sago.v1.BackupState.clock:type_name -> google.protobuf.Timestamp
+	17, // 11: sago.v1.ClusterServiceStatusResponse.nodes:type_name -> sago.v1.Node
+	15, // 12: sago.v1.ClusterServiceStatusResponse.checkpoint:type_name -> sago.v1.CheckpointState
+	12, // 13: sago.v1.ClusterServiceStatusResponse.last_backup:type_name -> sago.v1.BackupState
+	21, // 14: sago.v1.CheckpointState.clock:type_name -> google.protobuf.Timestamp
+	16, // 15: sago.v1.CheckpointState.witnesses:type_name -> sago.v1.WitnessState
+	21, // 16: sago.v1.WitnessState.cosigned_at:type_name -> google.protobuf.Timestamp
+	20, // 17: sago.v1.ClusterServiceVerifyResponse.nodes:type_name -> sago.v1.NodeVerification
+	0,  // 18: sago.v1.ClockService.Status:input_type -> sago.v1.ClockServiceStatusRequest
+	13, // 19: sago.v1.ClusterService.Status:input_type -> sago.v1.ClusterServiceStatusRequest
+	18, // 20: sago.v1.ClusterService.Verify:input_type -> sago.v1.ClusterServiceVerifyRequest
+	4,  // 21: sago.v1.ClusterService.Backup:input_type -> sago.v1.BackupRequest
+	10, // 22: sago.v1.ClusterService.BackupDone:input_type -> sago.v1.BackupDoneRequest
+	1,  // 23: sago.v1.ClockService.Status:output_type -> sago.v1.ClockServiceStatusResponse
+	14, // 24: sago.v1.ClusterService.Status:output_type -> sago.v1.ClusterServiceStatusResponse
+	19, // 25: sago.v1.ClusterService.Verify:output_type -> sago.v1.ClusterServiceVerifyResponse
+	5,  // 26: sago.v1.ClusterService.Backup:output_type -> sago.v1.BackupResponse
+	11, // 27: sago.v1.ClusterService.BackupDone:output_type -> sago.v1.BackupDoneResponse
+	23, // [23:28] is the sub-list for method output_type
+	18, // [18:23] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_sago_v1_cluster_proto_init() }
@@ -1176,13 +1924,19 @@ func file_sago_v1_cluster_proto_init() {
 	if File_sago_v1_cluster_proto != nil {
 		return
 	}
+	file_sago_v1_cluster_proto_msgTypes[5].OneofWrappers = []any{
+		(*BackupResponse_Checkpoint)(nil),
+		(*BackupResponse_Beginning)(nil),
+		(*BackupResponse_Records)(nil),
+		(*BackupResponse_Chunk)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sago_v1_cluster_proto_rawDesc), len(file_sago_v1_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -127,8 +127,10 @@ var ClockService_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	ClusterService_Status_FullMethodName = "/sago.v1.ClusterService/Status"
-	ClusterService_Verify_FullMethodName = "/sago.v1.ClusterService/Verify"
+	ClusterService_Status_FullMethodName     = "/sago.v1.ClusterService/Status"
+	ClusterService_Verify_FullMethodName     = "/sago.v1.ClusterService/Verify"
+	ClusterService_Backup_FullMethodName     = "/sago.v1.ClusterService/Backup"
+	ClusterService_BackupDone_FullMethodName = "/sago.v1.ClusterService/BackupDone"
 )
 
 // ClusterServiceClient is the client API for ClusterService service.
@@ -141,6 +143,11 @@ type ClusterServiceClient interface {
 	Status(ctx context.Context, in *ClusterServiceStatusRequest, opts ...grpc.CallOption) (*ClusterServiceStatusResponse, error)
 	// Verify has every reachable node check all its files and compares the roots.
 	Verify(ctx context.Context, in *ClusterServiceVerifyRequest, opts ...grpc.CallOption) (*ClusterServiceVerifyResponse, error)
+	// Backup sends ciphertext and history that a backup does not hold yet. Unlike the
+	// others it is recorded, before the first byte leaves.
+	Backup(ctx context.Context, in *BackupRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BackupResponse], error)
+	// BackupDone records what the backup holds at the end of a run.
+	BackupDone(ctx context.Context, in *BackupDoneRequest, opts ...grpc.CallOption) (*BackupDoneResponse, error)
 }
 
 type clusterServiceClient struct {
@@ -171,6 +178,35 @@ func (c *clusterServiceClient) Verify(ctx context.Context, in *ClusterServiceVer
 	return out, nil
 }
 
+func (c *clusterServiceClient) Backup(ctx context.Context, in *BackupRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BackupResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ClusterService_ServiceDesc.Streams[0], ClusterService_Backup_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[BackupRequest, BackupResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ClusterService_BackupClient = grpc.ServerStreamingClient[BackupResponse]
+
+func (c *clusterServiceClient) BackupDone(ctx context.Context, in *BackupDoneRequest, opts ...grpc.CallOption) (*BackupDoneResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BackupDoneResponse)
+	err := c.cc.Invoke(ctx, ClusterService_BackupDone_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ClusterServiceServer is the server API for ClusterService service.
 // All implementations must embed UnimplementedClusterServiceServer
 // for forward compatibility.
@@ -181,6 +217,11 @@ type ClusterServiceServer interface {
 	Status(context.Context, *ClusterServiceStatusRequest) (*ClusterServiceStatusResponse, error)
 	// Verify has every reachable node check all its files and compares the roots.
 	Verify(context.Context, *ClusterServiceVerifyRequest) (*ClusterServiceVerifyResponse, error)
+	// Backup sends ciphertext and history that a backup does not hold yet. Unlike the
+	// others it is recorded, before the first byte leaves.
+	Backup(*BackupRequest, grpc.ServerStreamingServer[BackupResponse]) error
+	// BackupDone records what the backup holds at the end of a run.
+	BackupDone(context.Context, *BackupDoneRequest) (*BackupDoneResponse, error)
 	mustEmbedUnimplementedClusterServiceServer()
 }
 
@@ -196,6 +237,12 @@ func (UnimplementedClusterServiceServer) Status(context.Context, *ClusterService
 }
 func (UnimplementedClusterServiceServer) Verify(context.Context, *ClusterServiceVerifyRequest) (*ClusterServiceVerifyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Verify not implemented")
+}
+func (UnimplementedClusterServiceServer) Backup(*BackupRequest, grpc.ServerStreamingServer[BackupResponse]) error {
+	return status.Error(codes.Unimplemented, "method Backup not implemented")
+}
+func (UnimplementedClusterServiceServer) BackupDone(context.Context, *BackupDoneRequest) (*BackupDoneResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BackupDone not implemented")
 }
 func (UnimplementedClusterServiceServer) mustEmbedUnimplementedClusterServiceServer() {}
 func (UnimplementedClusterServiceServer) testEmbeddedByValue()                        {}
@@ -254,6 +301,35 @@ func _ClusterService_Verify_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ClusterService_Backup_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(BackupRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ClusterServiceServer).Backup(m, &grpc.GenericServerStream[BackupRequest, BackupResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ClusterService_BackupServer = grpc.ServerStreamingServer[BackupResponse]
+
+func _ClusterService_BackupDone_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BackupDoneRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ClusterServiceServer).BackupDone(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ClusterService_BackupDone_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ClusterServiceServer).BackupDone(ctx, req.(*BackupDoneRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ClusterService_ServiceDesc is the grpc.ServiceDesc for ClusterService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -269,7 +345,17 @@ var ClusterService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "Verify",
 			Handler:    _ClusterService_Verify_Handler,
 		},
+		{
+			MethodName: "BackupDone",
+			Handler:    _ClusterService_BackupDone_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Backup",
+			Handler:       _ClusterService_Backup_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "sago/v1/cluster.proto",
 }

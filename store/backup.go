@@ -1,0 +1,59 @@
+package store
+
+import (
+	"github.com/sago-worm/sago/access"
+	"github.com/sago-worm/sago/store/format"
+)
+
+// decideBackup records that a backup begins, or what it held at its end.
+func (t *turn) decideBackup() error {
+	if err := t.permit(access.VerbBackup); err != nil {
+		return err
+	}
+	if ok, err := t.mayExportTree(t.op.Institution); err != nil {
+		return err
+	} else if !ok {
+		return refuse(format.ReasonNotPermitted, "the whole appliance is backed up by its own administrator")
+	}
+	e, err := format.DecodeBackupEffect(t.op.Body)
+	if err != nil {
+		return refuse(format.ReasonInvalid, err.Error())
+	}
+	if e.First > t.next || e.End > t.next || e.Whole() && e.First > e.End || !e.Whole() && (e.End != 0 || e.Size != 0) {
+		return refuse(format.ReasonInvalid, "a backup of records that are not there")
+	}
+	return t.write(draft{action: format.ActBackup, effect: e, detail: true, institution: t.op.Institution})
+}
+
+// foldBackup keeps what the newest backup holds. A backup is a copy that outlives
+// what it was made of, so each that was ended keeps a row.
+func (m *Machine) foldBackup(rec *format.Record) error {
+	e, err := format.DecodeBackupEffect(rec.Effect)
+	if err != nil || !e.Whole() {
+		return err
+	}
+	row := format.BackupRow{Clock: rec.Clock, End: e.End}.Encode()
+	if err := m.set(tBackup, key64(rec.Sequence), row); err != nil {
+		return err
+	}
+	return m.set(tMeta, []byte(metaBackup), row)
+}
+
+// BackupOverdue is how old the newest backup may be on the quorum clock,
+// microseconds: a day, and an hour for a run to end.
+const BackupOverdue = 25 * 3600 * 1_000_000
+
+// LastBackup answers the newest backup that was ended, nil when there is none, and
+// whether there should be a newer one: the first is due as long after the ceremony.
+func (m *Machine) LastBackup() (row *format.BackupRow, overdue bool, err error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if row, err = lookup(m, tMeta, []byte(metaBackup), format.DecodeBackupRow); err != nil || m.ceremony == nil {
+		return nil, false, err
+	}
+	since := m.ceremony.time
+	if row != nil {
+		since = row.Clock
+	}
+	return row, m.clock.Now-since > BackupOverdue, nil
+}

@@ -1,0 +1,79 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/sago-worm/sago/store/backup"
+	"github.com/sago-worm/sago/store/format"
+)
+
+// backedUp is a backup of a node, with what stands for its erased records.
+func (n *node) backedUp(c format.Checkpoint) *backup.Dir {
+	n.w.Helper()
+	d, err := backup.Create(filepath.Join(n.w.dir, "backup"), c.Cluster)
+	n.w.must(err)
+	b, err := n.sendBeginning()
+	n.w.must(err)
+	w, err := d.NewBeginning(backup.Beginning{Whole: b.Whole, Decided: b.Decided, Entry: b.Entry})
+	n.w.must(err)
+	for _, f := range b.base {
+		n.w.must(w.Base(f))
+	}
+	for _, leaf := range b.leaves {
+		n.w.must(w.Leaves(leaf[:]))
+	}
+	for _, r := range b.records {
+		n.w.must(w.Record(r))
+	}
+	n.w.must(w.Publish())
+	h, err := d.NewHistory()
+	n.w.must(err)
+	n.w.must(n.History(context.Background(), d.Records(), c.Size, func(_ uint64, encoded []byte) error { return h.Add(encoded) }))
+	n.w.must(h.Publish())
+	_, err = d.Finish(context.Background(), "note", c)
+	n.w.must(err)
+	return d
+}
+
+// TestP68_ARestoredHistoryGoesOn, also one whose first records had been erased: the
+// rows are those that were signed, and the RESTORE record makes every incarnation
+// another, the same one on every node.
+func TestP68_ARestoredHistoryGoesOn(t *testing.T) {
+	w := erased(t)
+	a, c := w.nodes[0], w.checkpoint().Checkpoint
+	d := a.backedUp(c)
+	report, err := d.Verify(context.Background(), func(string) (format.Checkpoint, error) { return c, nil }, nil)
+	if err != nil || report.Records != c.Size || d.Whole() == 0 {
+		t.Fatal(report, err)
+	}
+	var restored []Restored
+	for _, name := range []string{"one", "two"} {
+		n := w.joining(name)
+		b, p := d.Beginning(), d.Parts(context.Background())
+		w.must(n.TakeBeginning(context.Background(), Beginning{Whole: b.Whole, Decided: b.Decided, Entry: b.Entry}, p.Base, p.Leaf, p.Record))
+		p.Stop()
+		w.must(d.Range(context.Background(), n.CopiedSize(), c.Size, func(_ uint64, encoded []byte) error { return n.Copy(bytes.Clone(encoded)) }))
+		w.must(n.Adopt(context.Background(), c))
+		r, err := n.BeginRestored(nil)
+		w.must(err)
+		restored = append(restored, r)
+		if r.Sequence != c.Size || r.Entry <= c.Entry+RestoreGap-1 || n.Summary().Applied != r.Entry {
+			t.Errorf("%+v behind %+v", r, c)
+		}
+		for _, m := range r.Members {
+			if old := a.members[m.Number]; m.Current == old.Current || !slices.Contains(m.Gone, old.Current) || m.Commit+m.Size != 0 {
+				t.Errorf("node %d: %+v, was %+v", m.Number, m, old)
+			}
+		}
+		n.replay()
+	}
+	for i, m := range restored[0].Members {
+		if restored[1].Members[i].Current != m.Current {
+			t.Errorf("two restores of one history make node %d two", m.Number)
+		}
+	}
+}
