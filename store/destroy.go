@@ -155,6 +155,9 @@ func (s *Store) destroy(ctx context.Context, orders []custodian.Order, gone []he
 	if len(orders) == 0 {
 		return nil
 	}
+	if err := s.SyncHistory(); err != nil { // a custodian apart reads the decisions in the file
+		return err
+	}
 	_, err := s.custodian.DestroyAll(ctx, orders)
 	if !errors.Is(err, custodian.ErrNotSealed) {
 		return err

@@ -263,7 +263,7 @@ func TestErasingCutShortIsResumed(t *testing.T) {
 	// Destruction stops at every step of the custodian.
 	for i := 1; ; i++ {
 		count, failed := 0, errors.New("failed")
-		n.custodian.SetFault(func(string, bool) error {
+		n.custodian.(*custodian.Local).SetFault(func(string, bool) error {
 			if count++; count == i {
 				return failed
 			}

@@ -1,0 +1,48 @@
+package store
+
+import (
+	"context"
+	"flag"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/sago-worm/sago/store/custodian"
+	"github.com/sago-worm/sago/store/custodian/gate"
+)
+
+// apart runs every test of this package with custodians that are asked over a
+// socket and judge for themselves: `go test ./store -apart`.
+var apart = flag.Bool("apart", false, "ask a custodian over a socket, which judges for itself")
+
+// keeper is a custodian of the node's directory that is apart, if the test is to
+// have one; the one before has ended.
+func (n *node) keeper() Custodian {
+	if !*apart && !n.w.apart {
+		return nil
+	}
+	n.w.Helper()
+	if n.stop != nil {
+		n.stop()
+	}
+	dir, err := os.MkdirTemp("", "keeper")
+	n.w.must(err)
+	path := filepath.Join(dir, "s")
+	ctx, cancel := context.WithCancel(context.Background())
+	s, err := custodian.NewServer(ctx, n.dir, custodian.ServerOptions{Peer: uint32(os.Geteuid()), Gate: gate.New(n.dir, n.w.digest), Log: slog.New(slog.DiscardHandler)})
+	n.w.must(err)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	n.w.must(err)
+	var done sync.WaitGroup
+	done.Go(func() { n.w.must(s.Serve(ctx, l)) })
+	n.stop = func() {
+		cancel()
+		done.Wait()
+		_ = os.RemoveAll(dir)
+	}
+	r, err := custodian.NewRemote(ctx, n.dir, path)
+	n.w.must(err)
+	return r
+}
