@@ -35,6 +35,7 @@ func (n *node) keeper() Custodian {
 	n.w.must(err)
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	n.w.must(err)
+	n.server = s
 	var done sync.WaitGroup
 	done.Go(func() { n.w.must(s.Serve(ctx, l)) })
 	n.stop = func() {
@@ -45,4 +46,13 @@ func (n *node) keeper() Custodian {
 	r, err := custodian.NewRemote(ctx, n.dir, path)
 	n.w.must(err)
 	return r
+}
+
+// fault has every step of a destruction ask hook, wherever it is done.
+func (n *node) fault(hook func(step string, done bool) error) {
+	if n.server != nil {
+		n.server.SetFault(hook)
+		return
+	}
+	n.custodian.(*custodian.Local).SetFault(hook)
 }

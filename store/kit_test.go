@@ -84,7 +84,8 @@ type node struct {
 	number  uint32
 	dir     string
 	damages []*format.DamageError
-	stop    func() // ends the custodian that is apart
+	stop    func()            // ends the custodian that is apart
+	server  *custodian.Server // which it is, or nil
 }
 
 // newWorld makes a world of count stores that have had the ceremony, a key block

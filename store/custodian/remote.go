@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/sago-worm/sago/retention"
 )
 
 // Remote asks a custodian that is a process of its own. Its methods may be called
@@ -167,8 +169,13 @@ func (r *Remote) Destroy(ctx context.Context, w Warrant, work Work) (Done, error
 }
 
 // DestroyAll asks for destructions. The custodian comes to its own judgement from
-// its own files; the warrants' permits stay here.
+// its own files; the warrants' permits are looked at here, and stay here.
 func (r *Remote) DestroyAll(ctx context.Context, orders []Order) (Done, error) {
+	for _, o := range orders {
+		if !o.Work.Unused && !o.Work.History && !o.Warrant.Permit.Covers(retention.RecordID(o.Work.Bundle)) {
+			return Done{}, fmt.Errorf("custodian: bundle %d: %w: the permit is not for it", o.Work.Bundle, ErrWarrant)
+		}
+	}
 	leaves, err := r.leaves()
 	if err != nil {
 		return Done{}, err

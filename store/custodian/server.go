@@ -128,6 +128,9 @@ func ownedHere(path string) error {
 	return nil
 }
 
+// SetFault is Local's.
+func (s *Server) SetFault(hook func(step string, done bool) error) { s.current().SetFault(hook) }
+
 // Protection is Local's.
 func (s *Server) Protection() Protection {
 	s.mu.Lock()

@@ -97,6 +97,9 @@ func sources(dir string) (list []source, who format.FileHeader, err error) {
 		}
 		list = append(list, source{path: path, number: n, first: h.First, good: -1})
 	}
+	for len(list) > 1 && list[0].good == format.FileHeaderSize && list[1].first > list[0].first {
+		list = list[1:] // begun before the history was copied from a peer, and empty
+	}
 	if len(list) == 0 || list[0].first == 0 {
 		return list, who, nil
 	}

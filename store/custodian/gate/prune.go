@@ -99,8 +99,11 @@ func (h *history) isLeft(name string, carried, base, first uint64) bool {
 	case ext == "bas":
 		return numbers[i] < base
 	case ext == "his":
-		k := slices.IndexFunc(h.list, func(s source) bool { return s.path == path })
-		return k >= 0 && k+1 < len(h.list) && h.list[k+1].first <= first
+		for _, n := range numbers[i+1:] {
+			if next, ok, err := header(fileName(h.dir, n, ext), format.KindHistory); err != nil || ok {
+				return err == nil && next.First <= first
+			}
+		}
 	}
 	return false
 }
