@@ -28,23 +28,30 @@ func (d *Denied) Error() string {
 
 // may is the fixed role table. A verb that stands nowhere is nobody's.
 var may = map[Role][]Verb{
-	RoleApplication: {VerbPut, VerbGet, VerbUse, VerbUsageList, VerbSubjectView, VerbReceipt},
-	RoleOfficer:     {VerbGet, VerbUse, VerbUsageList, VerbSpecialRequest, VerbSpecialShow, VerbReceipt},
+	RoleApplication: {VerbPut, VerbGet, VerbUse, VerbUsageList, VerbSubjectView, VerbReceipt, VerbBundleEvent},
+	RoleOfficer: {
+		VerbGet, VerbUse, VerbUsageList, VerbSpecialRequest, VerbSpecialShow, VerbReceipt, VerbBundleEvent,
+		VerbCirculation, VerbCirculationList, VerbActShow,
+	},
 	RoleManager: {
 		VerbGrantDecide, VerbGrantRevoke, VerbGrantList, VerbGrantReview,
-		VerbHoldPlace, VerbHoldRelease, VerbHoldList, VerbExtend,
-		VerbSpecialApprove, VerbSpecialVeto, VerbSpecialShow,
+		VerbHoldPlace, VerbHoldRelease, VerbHoldList, VerbExtend, VerbBundleEvent, VerbCertificate,
+		VerbSpecialApprove, VerbSpecialVeto, VerbSpecialShow, VerbSpecialDisable, VerbCirculation, VerbCirculationList,
+		VerbInstitution, VerbInstitutionList, VerbInstitutionSubjects,
+		VerbPolicyShow, VerbPolicyPropose, VerbKeyArchive, VerbActSign, VerbActShow, VerbActVeto,
 	},
-	RoleApprover: {VerbSpecialApprove, VerbSpecialVeto, VerbSpecialShow},
-	RoleHead:     {VerbGrantEndorse, VerbGrantList},
+	RoleApprover: {VerbSpecialApprove, VerbSpecialVeto, VerbSpecialShow, VerbActSign, VerbActShow, VerbActVeto},
+	RoleHead:     {VerbGrantEndorse, VerbGrantList, VerbActShow},
 	RoleAdmin: {
-		VerbClockStatus, VerbClusterStatus, VerbClusterVerify, VerbClusterChange, VerbBackup, VerbAlarm,
+		VerbClockStatus, VerbClockResync, VerbClusterStatus, VerbClusterVerify, VerbClusterChange, VerbBackup, VerbRestore, VerbAlarm,
+		VerbInstitution, VerbInstitutionList, VerbPolicyShow, VerbPolicyPropose, VerbKeyArchive, VerbActShow,
 	},
 	RoleAuditor: {
 		VerbShow, VerbList, VerbVerify, VerbUsageList, VerbHoldList,
 		VerbHistoryList, VerbHistoryShow, VerbHistoryVerify, VerbHistoryExport, VerbCheckpoint, VerbReceipt,
 		VerbClockStatus, VerbClusterStatus, VerbClusterVerify,
 		VerbAudit, VerbCertificate, VerbSpecialShow, VerbGrantList, VerbPolicyShow, VerbAlarm, VerbStats,
+		VerbCirculationList, VerbInstitutionList, VerbActShow,
 	},
 	RoleContractor: {},
 }

@@ -64,6 +64,16 @@ const (
 	VerbPolicyShow     Verb = 76
 	VerbPolicyPropose  Verb = 77
 	VerbUser           Verb = 78
+
+	VerbActSign Verb = 79 // acts (결재 행위) other than special deletion
+	VerbActShow Verb = 80
+	VerbActVeto Verb = 81
+	// What lists and shows, apart from what changes.
+	VerbCirculationList     Verb = 82
+	VerbInstitutionList     Verb = 83
+	VerbInstitutionSubjects Verb = 84 // whom a suspension or closing must be told to
+	VerbKeyArchive          Verb = 85
+	VerbSpecialDisable      Verb = 86
 )
 
 var verbNames = map[Verb]string{
@@ -82,6 +92,9 @@ var verbNames = map[Verb]string{
 	VerbGrantDecide: "grant-decide", VerbGrantRevoke: "grant-revoke", VerbGrantList: "grant-list",
 	VerbGrantReview: "grant-review", VerbInstitution: "institution", VerbDefinition: "definition",
 	VerbPolicyShow: "policy-show", VerbPolicyPropose: "policy-propose", VerbUser: "user",
+	VerbActSign: "act-sign", VerbActShow: "act-show", VerbActVeto: "act-veto", VerbCirculationList: "circulation-list",
+	VerbInstitutionList: "institution-list", VerbInstitutionSubjects: "institution-subjects", VerbKeyArchive: "key-archive",
+	VerbSpecialDisable: "special-disable",
 }
 
 // String is the verb's name, as answers and messages show it.

@@ -75,8 +75,10 @@ func (n *Node) leadOnce(ctx context.Context, last *time.Time) error {
 	}
 	due, wanted, err := n.store.Due(horizon.Microseconds())
 	errs = append(errs, err)
+	_, cooling, err := n.store.ReadyActs(horizon.Microseconds())
+	errs = append(errs, err)
 	every := n.timing.TickIdle
-	if wanted || s.Clock.Now == 0 {
+	if wanted || cooling || s.Clock.Now == 0 {
 		every = n.timing.TickBusy
 	}
 	if last.IsZero() || time.Since(*last) >= every {
@@ -90,7 +92,7 @@ func (n *Node) leadOnce(ctx context.Context, last *time.Time) error {
 	if due {
 		errs = append(errs, n.sweep(ctx))
 	}
-	errs = append(errs, n.keepCheckpoints(ctx))
+	errs = append(errs, n.executeActs(ctx), n.keepCheckpoints(ctx))
 	return errors.Join(errs...)
 }
 

@@ -60,11 +60,11 @@ func (p *problem) logged() string {
 // the state. Malformed input is answered by invalid instead.
 func codeOf(r format.Reason) codes.Code {
 	switch r {
-	case format.ReasonNotFound, format.ReasonExpired:
+	case format.ReasonNotFound, format.ReasonExpired, format.ReasonSpecialDeleted:
 		return codes.NotFound
 	case format.ReasonConflict:
 		return codes.AlreadyExists
-	case format.ReasonNotPermitted:
+	case format.ReasonNotPermitted, format.ReasonSigner:
 		return codes.PermissionDenied
 	case format.ReasonUnknownPrincipal:
 		return codes.Unauthenticated
@@ -106,7 +106,7 @@ func reasonOf(err error) format.Reason {
 	if !errors.As(err, &p) {
 		return format.ReasonOK
 	}
-	for r := format.ReasonNotFound; r <= format.ReasonPolicy; r++ {
+	for r := format.ReasonNotFound; r <= format.ReasonRestored; r++ {
 		if r.String() == p.reason {
 			return r
 		}

@@ -64,6 +64,13 @@ func methodOf(full string) (method, bool) {
 		return method{access.VerbReceipt, format.ActCheckpoint, callWithin, false}, true
 	case sagov1.HistoryService_Export_FullMethodName:
 		return method{access.VerbHistoryExport, format.ActExport, exportWithin, false}, true
+	case sagov1.ActService_List_FullMethodName, sagov1.ActService_Show_FullMethodName:
+		return method{access.VerbActShow, format.ActList, callWithin, false}, true
+	// Which verb a signature or veto asks for depends on the act: Apply decides.
+	case sagov1.ActService_Sign_FullMethodName:
+		return method{access.VerbActShow, format.ActSign, callWithin, false}, true
+	case sagov1.ActService_Veto_FullMethodName:
+		return method{access.VerbActShow, format.ActVeto, callWithin, false}, true
 	case sagov1.ClockService_Status_FullMethodName:
 		return method{access.VerbClockStatus, format.ActClock, callWithin, true}, true
 	case sagov1.ClusterService_Status_FullMethodName:

@@ -57,6 +57,22 @@ func stateSentences(reason string) (ko, en string) {
 		return "현재 상태에서는 할 수 없습니다", "not possible in the present state"
 	case "POLICY":
 		return "정책이 허용하지 않습니다", "the policy does not allow it"
+	case "SPECIAL_DELETED":
+		return "특수삭제되었습니다", "it was specially deleted"
+	case "CIRCULATION_STOPPED":
+		return "유통정지 중입니다", "its circulation is stopped by an order"
+	case "SUSPENDED":
+		return "기관이 휴지 중입니다", "the institution is suspended"
+	case "CLOSED":
+		return "기관이 폐지되었거나 폐지 중입니다", "the institution is closing or closed"
+	case "LAPSED":
+		return "결재 행위의 유효기간이 지났습니다", "the act has lapsed"
+	case "SIGNER":
+		return "이 결재 행위에 서명할 수 없습니다", "not one who may sign this act"
+	case "QUOTA":
+		return "기관의 저장 한도를 넘습니다", "the institution's quota would be exceeded"
+	case "RESTORED":
+		return "손실을 선언하고 복구한 뒤 아직 확인되지 않았습니다", "restored with a declared loss that is not confirmed yet"
 	case "CLOCK":
 		return "시각을 확정할 수 없습니다", "the clock is not settled"
 	case "MEMBER":

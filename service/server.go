@@ -150,6 +150,7 @@ func New(cfg Config) (*Server, error) {
 	sagov1.RegisterHistoryServiceServer(s.grpc, &historyServer{Server: s})
 	sagov1.RegisterClockServiceServer(s.grpc, &clockServer{Server: s})
 	sagov1.RegisterClusterServiceServer(s.grpc, &clusterServer{Server: s})
+	sagov1.RegisterActServiceServer(s.grpc, &actServer{Server: s})
 	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	return s, nil

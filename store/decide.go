@@ -29,13 +29,31 @@ func (k Kind) action() format.Action {
 		return format.ActUse
 	case KindExport:
 		return format.ActExport
+	case KindPropose:
+		return format.ActPropose
+	case KindSign:
+		return format.ActSign
+	case KindVeto:
+		return format.ActVeto
+	case KindHold:
+		return format.ActHoldPlace
+	case KindExtend:
+		return format.ActExtend
+	case KindEvent:
+		return format.ActEvent
+	case KindStop:
+		return format.ActCirculationStop
+	case KindInstitution:
+		return format.ActInstitution
+	case KindBackup:
+		return format.ActBackup
 	}
 	return 0
 }
 
 // Known reports whether this version decides operations of the kind. Any other
 // kind halts the node that applies it.
-func (k Kind) Known() bool { return k >= KindCeremony && k <= KindCarry }
+func (k Kind) Known() bool { return k >= KindCeremony && k <= KindHoldSweep }
 
 // admit judges what is the same for every kind. Errors are as decide's.
 func (t *turn) admit() error {
@@ -107,6 +125,18 @@ func (t *turn) decide() error {
 		return t.decidePrune()
 	case KindCarry:
 		return t.decideCarry()
+	case KindPropose:
+		return t.decidePropose()
+	case KindSign:
+		return t.decideSign()
+	case KindVeto:
+		return t.decideVeto()
+	case KindExecute:
+		return t.decideExecute()
+	case KindStop:
+		return t.decideStop()
+	case KindHold, KindExtend, KindEvent, KindInstitution, KindCloseSweep, KindBackup, KindHoldSweep:
+		return refuse(format.ReasonNotReady, "not in this build")
 	}
 	return fmt.Errorf("operation of unknown kind %d", t.op.Kind)
 }
@@ -272,13 +302,13 @@ func (t *turn) decideBundle() error {
 	if b == nil {
 		return refuse(format.ReasonNotFound, "no bundle has this number and part")
 	}
+	if t.op.Kind != KindShow {
+		if err := t.gate(b); err != nil {
+			return err
+		}
+	}
 	if t.op.Kind == KindRead {
 		return t.decideRead(b)
-	}
-	if t.op.Kind == KindUse || t.op.Kind == KindVerify {
-		if b.Expire != 0 || retentionOf(b.Retention).Status(t.now()) == retention.StateExpired {
-			return refuse(format.ReasonExpired, "its retention has ended")
-		}
 	}
 	var e format.Effect = format.BundleRef{Store: b.Store}
 	if t.op.Kind == KindUse {
@@ -293,9 +323,6 @@ func (t *turn) decideRead(b *format.BundleRow) error {
 	if err != nil {
 		return refuse(format.ReasonInvalid, err.Error())
 	}
-	if b.Expire != 0 {
-		return refuse(format.ReasonExpired, "its retention has ended")
-	}
 	if _, err := retentionOf(b.Retention).Read(t.op.Actor, e.Request, t.now()); err != nil {
 		return refuseRead(err)
 	}
@@ -304,20 +331,21 @@ func (t *turn) decideRead(b *format.BundleRow) error {
 	return t.write(t.about(format.ActRead, e))
 }
 
+var listVerbs = map[format.ListKind]access.Verb{
+	format.ListBundles: access.VerbList, format.ListSubject: access.VerbList, format.ListHistory: access.VerbHistoryList,
+	format.ListUses: access.VerbUsageList, format.ListActs: access.VerbActShow, format.ListHolds: access.VerbHoldList,
+	format.ListStops: access.VerbCirculationList, format.ListSpecial: access.VerbSpecialShow,
+	format.ListInstitutions: access.VerbInstitutionList, format.ListPolicy: access.VerbPolicyShow,
+	format.ListCertificate: access.VerbCertificate, format.ListSubjects: access.VerbInstitutionSubjects,
+}
+
 func (t *turn) decideList() error {
 	e, err := format.DecodeListEffect(t.op.Body)
 	if err != nil {
 		return refuse(format.ReasonInvalid, err.Error())
 	}
-	var verb access.Verb
-	switch e.Kind {
-	case format.ListBundles, format.ListSubject:
-		verb = access.VerbList
-	case format.ListHistory:
-		verb = access.VerbHistoryList
-	case format.ListUses:
-		verb = access.VerbUsageList
-	default:
+	verb, known := listVerbs[e.Kind]
+	if !known {
 		return refuse(format.ReasonInvalid, "no such kind of query")
 	}
 	err = t.permit(verb)

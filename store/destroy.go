@@ -45,17 +45,38 @@ func (j warrantJudge) decision(w custodian.Warrant) (format.Record, error) {
 	return rec, m.log.Compare(rec.Sequence, w.Decision)
 }
 
-// Judge checks the decision to expire one bundle.
+// Judge checks the decision that one bundle ends.
 func (j warrantJudge) Judge(w custodian.Warrant, bundle uint64) error {
 	rec, err := j.decision(w)
 	if err != nil {
 		return err
 	}
-	e, err := format.DecodeBundleRef(rec.Effect)
-	if err != nil || rec.Action != format.ActExpire || e.Store != bundle {
-		return fmt.Errorf("record %d does not decide that bundle %d expires", rec.Sequence, bundle)
+	store, err := endedBy(&rec)
+	if err != nil || store != bundle {
+		return fmt.Errorf("record %d does not decide that bundle %d ends", rec.Sequence, bundle)
 	}
 	return nil
+}
+
+// endedBy is the bundle (the sequence of its STORE record) that a record ends:
+// by its deadline, by special deletion, or by its institution's closing.
+func endedBy(rec *format.Record) (uint64, error) {
+	switch rec.Action {
+	case format.ActExpire:
+		e, err := format.DecodeBundleRef(rec.Effect)
+		return e.Store, err
+	case format.ActClose:
+		e, err := format.DecodeCloseEffect(rec.Effect)
+		return e.Store, err
+	case format.ActSpecialExecute:
+		_, act, err := signedAct(rec)
+		if err != nil {
+			return 0, err
+		}
+		p, err := format.DecodeSpecialParams(act.Params)
+		return p.Store, err
+	}
+	return 0, fmt.Errorf("record %d ends no bundle", rec.Sequence)
 }
 
 // JudgeUnused checks the decision to retire a block, and that the slots are of it

@@ -42,14 +42,30 @@ func (m *Machine) PendingErasures(node uint32, size uint64, limit int) ([]Pendin
 		if contains(b.Attested, node) {
 			return true, nil
 		}
-		permit, err := retentionOf(b.Retention).Expire(retention.RecordID(b.Store), m.now())
-		if err != nil {
-			return true, nil // the decision function says no: it stays
+		permit, allowed, err := m.permitOf(row.Bundle, b)
+		if err != nil || !allowed {
+			return true, err // the decision function says no: it stays
 		}
 		out = append(out, PendingErasure{Store: b.Store, Slot: row.Slot, Permit: permit, Decision: row.Decision})
 		return len(out) < limit, nil
 	})
 	return out, err
+}
+
+// permitOf asks the decision function again for a bundle whose end was decided:
+// by its deadline, or by an act.
+func (m *Machine) permitOf(key format.BundleKey, b *format.BundleRow) (p retention.Permit, allowed bool, err error) {
+	exit, err := m.exit(key)
+	if err != nil {
+		return p, false, err
+	}
+	r, id := retentionOf(b.Retention), retention.RecordID(b.Store)
+	if exit != nil {
+		p, err = r.Left(id, retention.Exit(exit.Exit))
+	} else {
+		p, err = r.Expire(id, m.now())
+	}
+	return p, err == nil, nil
 }
 
 func contains(nodes []uint32, n uint32) bool { return containsAll(nodes, []uint32{n}) }
@@ -206,9 +222,9 @@ func (m *Machine) leftover(slot format.Slot, size uint64) (*PendingErasure, erro
 	if err != nil || b == nil || b.Expire == 0 || b.Expire > size {
 		return nil, err
 	}
-	permit, err := retentionOf(b.Retention).Expire(retention.RecordID(b.Store), m.now())
-	if err != nil {
-		return nil, nil // the decision function says no: it stays
+	permit, allowed, err := m.permitOf(key, b)
+	if err != nil || !allowed {
+		return nil, err // the decision function says no: it stays
 	}
 	return &PendingErasure{Store: b.Store, Slot: slot, Permit: permit, Decision: b.Expire - 1}, nil
 }

@@ -61,7 +61,20 @@ func (m *Machine) foldEffect(rec *format.Record) error {
 	case format.ActCarry:
 		return m.foldCarry(rec)
 	case format.ActAct:
-		return m.foldAct(rec)
+		if m.ceremony == nil {
+			return m.foldCeremony(rec)
+		}
+		return m.foldExecuted(rec)
+	case format.ActSpecialExecute, format.ActHoldRelease, format.ActCirculationLift, format.ActPolicy, format.ActRestore:
+		return m.foldExecuted(rec)
+	case format.ActPropose, format.ActSpecialRequest:
+		return m.foldPropose(rec)
+	case format.ActSign, format.ActSpecialApprove:
+		return m.foldSign(rec)
+	case format.ActVeto, format.ActSpecialVeto:
+		return m.foldVeto(rec)
+	case format.ActCirculationStop:
+		return m.foldStop(rec)
 	case format.ActKey:
 		return m.foldKey(rec)
 	case format.ActShow, format.ActList, format.ActVerify, format.ActDeny, format.ActNodeStart,
@@ -246,10 +259,15 @@ func (m *Machine) foldExpire(rec *format.Record) error {
 	if err != nil {
 		return err
 	}
-	key := keyOf(rec)
-	return m.changeBundle(key, e.Store, func(row *format.BundleRow) error {
-		row.Expire = rec.Sequence + 1
-		pending := format.ErasureRow{Bundle: key, Slot: row.Slot, Decision: rec.Sequence}
+	return m.end(keyOf(rec), e.Store, rec.Sequence)
+}
+
+// end takes in the decision that a bundle ends: its slot is dead, and its
+// destruction is pending on every node.
+func (m *Machine) end(key format.BundleKey, store, decision uint64) error {
+	return m.changeBundle(key, store, func(row *format.BundleRow) error {
+		row.Expire = decision + 1
+		pending := format.ErasureRow{Bundle: key, Slot: row.Slot, Decision: decision}
 		if err := m.set(tDeadSlot, slotKey(row.Slot), key.Encode()); err != nil {
 			return err
 		}
@@ -315,6 +333,9 @@ func (m *Machine) foldClock(rec *format.Record) error {
 	}
 	m.clock = clockRow(next, tick.Start)
 	if err := m.set(tMeta, []byte(metaClock), m.clock.Encode()); err != nil {
+		return err
+	}
+	if err := m.coolActs(tick); err != nil {
 		return err
 	}
 	return m.startWaiting(tick)

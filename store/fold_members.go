@@ -9,8 +9,8 @@ import (
 	"github.com/sago-worm/sago/store/format"
 )
 
-// foldAct takes in a signed act. The ceremony is the only kind of this version.
-func (m *Machine) foldAct(rec *format.Record) error {
+// foldCeremony takes in the first act.
+func (m *Machine) foldCeremony(rec *format.Record) error {
 	e, err := format.DecodeActEffect(rec.Effect)
 	if err != nil {
 		return err
@@ -18,9 +18,6 @@ func (m *Machine) foldAct(rec *format.Record) error {
 	signed, err := format.DecodeSignedAct(e.Signed)
 	if err != nil {
 		return err
-	}
-	if m.ceremony != nil {
-		return fmt.Errorf("a second ceremony")
 	}
 	digest := format.Digest(sha256.Sum256(signed.Document))
 	if digest != m.own.ceremony {

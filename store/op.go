@@ -34,6 +34,19 @@ const (
 	KindExport     Kind = 22 // format.ExportEffect, First and End left 0
 	KindPrune      Kind = 23 // format.PruneEffect, counts and digest left 0
 	KindCarry      Kind = 24 // format.CarryEffect
+
+	KindPropose     Kind = 25 // format.ProposeEffect
+	KindSign        Kind = 26 // format.SignEffect
+	KindVeto        Kind = 27 // format.VetoEffect
+	KindExecute     Kind = 28 // the act's nonce: what has cooled off
+	KindHold        Kind = 29 // format.HoldEffect, Store left 0
+	KindExtend      Kind = 30 // format.ExtendEffect, Store left 0
+	KindEvent       Kind = 31 // format.EventEffect, Store left 0
+	KindStop        Kind = 32 // format.StopEffect, Store left 0
+	KindInstitution Kind = 33 // format.InstitutionEffect
+	KindCloseSweep  Kind = 34 // u32: how many bundles of closing institutions at most
+	KindBackup      Kind = 35 // format.BackupEffect
+	KindHoldSweep   Kind = 36 // u32: how many bundles of released holds at most
 )
 
 // Op is one operation of a log entry, decoded.

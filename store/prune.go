@@ -21,12 +21,15 @@ const PruneLimit = 2048
 // bundle only where there is one.
 func effectOf(a format.Action) retention.Effect {
 	switch a {
-	case format.ActStore, format.ActRead, format.ActShow, format.ActVerify, format.ActUse, format.ActExpire, format.ActErase:
+	case format.ActStore, format.ActRead, format.ActShow, format.ActVerify, format.ActUse, format.ActExpire, format.ActErase,
+		format.ActExtend, format.ActEvent, format.ActHoldPlace, format.ActHoldRelease, format.ActCirculationStop, format.ActCirculationLift, format.ActClose,
+		format.ActSpecialRequest, format.ActSpecialApprove, format.ActSpecialVeto, format.ActSpecialExecute:
 		return retention.EffectBundle
 	case format.ActDeny, format.ActClock, format.ActCheckpoint, format.ActList, format.ActExport, format.ActNodeStart,
-		format.ActDamage, format.ActRepair, format.ActAttest, format.ActState, format.ActPrune, format.ActCarry:
+		format.ActDamage, format.ActRepair, format.ActAttest, format.ActState, format.ActPrune, format.ActCarry, format.ActBackup:
 		return retention.EffectMoment
-	case format.ActAct, format.ActMember, format.ActKey, format.ActPolicy, format.ActEnrol, format.ActInstitution, format.ActDefinition:
+	case format.ActAct, format.ActMember, format.ActKey, format.ActPolicy, format.ActEnrol, format.ActInstitution, format.ActDefinition,
+		format.ActPropose, format.ActSign, format.ActVeto, format.ActRestore:
 		return retention.EffectLasting
 	}
 	return retention.EffectUnknown

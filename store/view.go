@@ -25,13 +25,14 @@ type Summary struct {
 	Production bool
 	Ceremony   int64 // the time that the persons compared, microseconds
 	Failed     error
+	Cluster    format.ID
 }
 
 // Summary answers from memory.
 func (m *Machine) Summary() Summary {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	s := Summary{Applied: m.applied, Size: m.next, State: m.state, Clock: m.clock, Policy: m.policy, Checkpoint: m.checkpoint, Failed: m.failed}
+	s := Summary{Applied: m.applied, Size: m.next, State: m.state, Clock: m.clock, Policy: m.policy, Checkpoint: m.checkpoint, Failed: m.failed, Cluster: m.own.cluster}
 	if m.ceremony != nil {
 		s.Begun, s.Production, s.Ceremony = true, m.ceremony.production, m.ceremony.time
 	}

@@ -25,6 +25,7 @@ type grammar struct {
 	History historyGroup `cmd:"" help:"${help_history}"`
 	Clock   clockGroup   `cmd:"" help:"${help_clock}"`
 	Cluster clusterGroup `cmd:"" help:"${help_cluster}"`
+	Act     actGroup     `cmd:"" help:"${help_act}"`
 	Witness witnessCmd   `cmd:"" help:"${help_witness}"`
 	Version versionCmd   `cmd:"" help:"${help_version}"`
 }

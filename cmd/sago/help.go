@@ -49,6 +49,16 @@ var helps = map[string]message{
 	"cp_witness_key":     {"그 증인의 공개키 (vkey).", "That witness's verifier key."},
 	"cp_wait":            {"정책의 증인들이 서명할 때까지 기다릴 시간.", "How long to wait for the policy's witnesses."},
 
+	"act":        {"여러 사람이 서명하는 결재 행위를 보고 서명합니다.", "Show and sign acts, which several persons sign."},
+	"act_list":   {"결재 행위를 나열합니다.", "List acts."},
+	"act_show":   {"결재 행위와 그 문서를 보여 줍니다.", "Show an act with what its document says."},
+	"act_sign":   {"결재 문서에 자신의 키로 서명합니다.", "Sign an act's document with one's own key."},
+	"act_veto":   {"실행되기 전의 결재 행위를 거부합니다.", "Veto an act that is not executed."},
+	"act_open":   {"끝나지 않은 것만.", "Only those that are not ended."},
+	"act_kind":   {"이 종류만 (special-delete, hold-release, policy 등).", "Only of this kind (special-delete, hold-release, policy, ...)."},
+	"act_id":     {"결재 행위의 번호 (16진수 32자).", "The act's id, 32 hexadecimal digits."},
+	"act_reason": {"거부하는 사유.", "Why it is vetoed."},
+
 	"witness":        {"다른 장비에서 독립된 증인(witness)을 운영합니다.", "Run an independent witness on another machine."},
 	"witness_dir":    {"증인의 폴더: 개인키와 본 것들.", "The witness's folder: its key and what it has seen."},
 	"witness_keys":   {"로그의 노드 공개키 파일 (sago-keys-1); 여럿 가능.", "Keys file (sago-keys-1) of a log; may be repeated."},

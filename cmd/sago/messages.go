@@ -28,15 +28,24 @@ var messages = map[string]message{
 	"SIGNATURE":       {"서명이 확인되지 않습니다. 서명자와 문서를 확인하십시오", "a signature does not verify; check the signers and the document"},
 	"MEMBER":          {"알 수 없거나 오래된 노드입니다. `sago cluster status`를 보십시오", "an unknown or outdated node; see `sago cluster status`"},
 
+	"CIRCULATION_STOPPED": {"유통정지 명령이 걸려 있어 열람·이용할 수 없습니다. `sago circulation list`를 보십시오", "an order of circulation stop stands on it: it can be neither read nor used; see `sago circulation list`"},
+	"SUSPENDED":           {"기관이 휴지 중입니다. 이용 내역만 볼 수 있습니다", "the institution is suspended: only its use history can be read"},
+	"CLOSED":              {"기관이 폐지되었거나 폐지 절차 중입니다", "the institution is closing or closed"},
+	"LAPSED":              {"결재 행위의 유효기간이 지났습니다. 다시 요청하십시오", "the act's time has passed; propose it again"},
+	"QUOTA":               {"기관의 저장 한도를 넘습니다. 한도를 확인하십시오", "the institution's quota would be exceeded; look at the quota"},
+	"RESTORED":            {"손실을 선언하고 복구한 상태입니다. 잃은 보존조치와 연장을 다시 등록하고 확인 결재를 마치십시오", "restored with a declared loss: place lost holds and extensions again, then confirm by an act"},
+
 	// Not permitted.
+	"SIGNER":              {"이 결재 행위에 서명할 수 없는 사람입니다. 요청자는 승인할 수 없고, 한 사람은 한 번만 셉니다", "this person may not sign this act: who asked for it may not approve it, and one person counts once"},
 	"NOT_PERMITTED":       {"이 신원으로는 허용되지 않습니다. 권한관리책임자에게 권한을 신청하십시오. 이 시도는 이력에 남습니다", "not permitted for this identity; apply to the access manager for a grant; the attempt is on record"},
 	"UNKNOWN_PRINCIPAL":   {"이 인증서의 주체는 등록되어 있지 않습니다. 컨텍스트의 인증서를 확인하십시오", "nobody is enrolled under this certificate; check the certificate of the context"},
 	"UNAUTHENTICATED":     {"신원이 확인되지 않았습니다. 컨텍스트의 인증서를 확인하십시오", "the identity could not be established; check the certificate of the context"},
 	"CERTIFICATE_REFUSED": {"서버가 인증서를 거절했습니다. 컨텍스트의 인증서가 이 클러스터의 것인지 확인하십시오", "the server refused the certificate; check that the context's certificate is of this cluster"},
 
 	// Not there.
-	"NOT_FOUND": {"없습니다. 번호와 소속 기관을 확인하십시오", "there is no such thing; check the number and the institution"},
-	"EXPIRED":   {"보유기간이 끝나 읽을 수 없습니다. 묶음정보는 파기되었거나 곧 파기됩니다", "its retention has ended and it can no longer be read; it is erased or about to be"},
+	"NOT_FOUND":       {"없습니다. 번호와 소속 기관을 확인하십시오", "there is no such thing; check the number and the institution"},
+	"SPECIAL_DELETED": {"특수삭제되어 읽을 수 없습니다", "it was specially deleted and can no longer be read"},
+	"EXPIRED":         {"보유기간이 끝나 읽을 수 없습니다. 묶음정보는 파기되었거나 곧 파기됩니다", "its retention has ended and it can no longer be read; it is erased or about to be"},
 
 	// Try again.
 	"UNAVAILABLE":     {"노드에, 또는 노드 과반수에 닿을 수 없습니다. 기록할 수 없는 일은 하지 않습니다. 잠시 뒤 다시 하십시오", "no node, or no majority of them, can be reached; what cannot be recorded is not done; try again later"},

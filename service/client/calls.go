@@ -86,6 +86,17 @@ func (c *Client) Uses(ctx context.Context, req *sagov1.UsageServiceListRequest) 
 	})
 }
 
+// Acts yields the acts of all pages, at most req.Limit of them when that is not
+// 0. It ends after the first error.
+func (c *Client) Acts(ctx context.Context, req *sagov1.ActServiceListRequest) iter.Seq2[*sagov1.Act, error] {
+	req = proto.CloneOf(req)
+	return pages(req.Limit, func(limit uint32, token string) ([]*sagov1.Act, string, error) {
+		req.Limit, req.PageToken = limit, cmp.Or(token, req.PageToken)
+		resp, err := c.ListActs(ctx, req)
+		return resp.GetActs(), resp.GetNextPageToken(), err
+	})
+}
+
 // pageSize is how many rows a page is asked for.
 const pageSize = 500
 

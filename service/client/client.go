@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -26,7 +27,8 @@ const (
 type Client struct {
 	nodes     []NodeKey
 	cluster   [16]byte
-	memory    Memory // nil: nothing is remembered
+	memory    Memory            // nil: nothing is remembered
+	key       crypto.PrivateKey // of the caller's certificate
 	endpoints []*endpoint
 	// current is the endpoint that answered last; calls begin with it.
 	current atomic.Int64
@@ -47,7 +49,7 @@ func Open(ctx context.Context, c Context) (*Client, error) {
 	if len(c.Endpoints) == 0 || len(c.Authorities) == 0 || len(c.Certificate.Certificate) == 0 {
 		return nil, fmt.Errorf("%w: endpoints, authorities and a certificate are needed", ErrContext)
 	}
-	cl := &Client{nodes: c.Nodes, cluster: c.ClusterID, memory: c.Memory}
+	cl := &Client{nodes: c.Nodes, cluster: c.ClusterID, memory: c.Memory, key: c.Certificate.PrivateKey}
 	for _, address := range c.Endpoints {
 		e, err := newEndpoint(address, c)
 		if err != nil {

@@ -1,6 +1,9 @@
 package format
 
-import "crypto/sha256"
+import (
+	"crypto/sha256"
+	"fmt"
+)
 
 // ActKind says what an act does. The numbers are in files and under signatures.
 type ActKind uint16
@@ -24,6 +27,21 @@ const (
 	ActKindLiftStop       ActKind = 14
 	ActKindRestoreConfirm ActKind = 15
 )
+
+var actKindNames = map[ActKind]string{
+	ActKindCeremony: "ceremony", ActKindSpecialDelete: "special-delete", ActKindClose: "close", ActKindHoldRelease: "hold-release",
+	ActKindResync: "clock-resync", ActKindPolicy: "policy", ActKindMember: "member", ActKindBreakGlass: "break-glass", ActKindGrant: "grant",
+	ActKindRestore: "restore", ActKindLostMajority: "lost-majority", ActKindKeyArchive: "key-archive", ActKindMedium: "medium",
+	ActKindLiftStop: "lift-stop", ActKindRestoreConfirm: "restore-confirm",
+}
+
+// String is the kind's name, as interfaces show it.
+func (k ActKind) String() string {
+	if n, ok := actKindNames[k]; ok {
+		return n
+	}
+	return fmt.Sprintf("act-kind-%d", uint16(k))
+}
 
 // Act is the canonical document of an act.
 type Act struct {

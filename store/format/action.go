@@ -60,6 +60,11 @@ const (
 	ActAttest          Action = 50
 	ActPrune           Action = 51
 	ActCarry           Action = 52
+	ActPropose         Action = 53
+	ActSign            Action = 54
+	ActVeto            Action = 55
+	ActClose           Action = 56
+	ActEvent           Action = 57
 )
 
 var actionNames = map[Action]string{
@@ -75,6 +80,7 @@ var actionNames = map[Action]string{
 	ActEnrol: "ENROL", ActBreakGlass: "BREAK_GLASS", ActReview: "REVIEW", ActNodeStart: "NODE_START", ActAct: "ACT", ActKey: "KEY",
 	ActExport: "EXPORT", ActAudit: "AUDIT", ActAlarm: "ALARM", ActState: "STATE", ActAttest: "ATTEST",
 	ActPrune: "PRUNE", ActCarry: "CARRY",
+	ActPropose: "ACT_PROPOSE", ActSign: "ACT_SIGN", ActVeto: "ACT_VETO", ActClose: "CLOSE", ActEvent: "EVENT",
 }
 
 // String is the action's name, as interfaces show it.
@@ -125,6 +131,14 @@ const (
 	ReasonRate             Reason = 21
 	ReasonTooLarge         Reason = 22
 	ReasonPolicy           Reason = 23
+	ReasonSpecialDeleted   Reason = 24 // specially deleted (특수삭제)
+	ReasonStopped          Reason = 25 // a circulation stop (유통정지) stands on it
+	ReasonSuspended        Reason = 26 // the institution is suspended (휴지)
+	ReasonClosed           Reason = 27 // the institution is closing or closed (폐지)
+	ReasonLapsed           Reason = 28 // the act's expiry has passed
+	ReasonSigner           Reason = 29 // the person may not sign this act
+	ReasonQuota            Reason = 30 // the institution's quota is used up
+	ReasonRestored         Reason = 31 // restored with a declared loss that is not confirmed yet
 )
 
 var reasonNames = map[Reason]string{
@@ -133,7 +147,9 @@ var reasonNames = map[Reason]string{
 	ReasonBasis: "RETENTION_BASIS", ReasonDefinition: "DEFINITION", ReasonOneTimeUsed: "ONE_TIME_USED", ReasonStale: "STALE_OPERATION",
 	ReasonSlot: "KEY_SLOT", ReasonNotReady: "NOT_READY", ReasonState: "STATE", ReasonClock: "CLOCK", ReasonMember: "MEMBER",
 	ReasonSignature: "SIGNATURE", ReasonInvalid: "INVALID", ReasonHeld: "HELD", ReasonNeedsAct: "NEEDS_ACT", ReasonPurpose: "PURPOSE_REQUIRED",
-	ReasonRate: "RATE_LIMITED", ReasonTooLarge: "TOO_LARGE", ReasonPolicy: "POLICY",
+	ReasonRate: "RATE_LIMITED", ReasonTooLarge: "TOO_LARGE", ReasonPolicy: "POLICY", ReasonSpecialDeleted: "SPECIAL_DELETED",
+	ReasonStopped: "CIRCULATION_STOPPED", ReasonSuspended: "SUSPENDED", ReasonClosed: "CLOSED", ReasonLapsed: "LAPSED",
+	ReasonSigner: "SIGNER", ReasonQuota: "QUOTA", ReasonRestored: "RESTORED",
 }
 
 // String is the reason's code, as answers carry it.

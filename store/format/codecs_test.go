@@ -243,6 +243,23 @@ func actCodecs() []codec {
 	}
 	return []codec{
 		codecOf("act", "act", exampleAct(), format.Act.Encode, format.DecodeAct, nil),
+		codecOf("act", "object", format.ActObject(exampleKey()), format.ActObject.Encode, format.DecodeActObject, nil),
+		codecOf("act", "special", format.SpecialParams{Particulars: exampleParticulars().Digest(), Store: 41, Leaf: digest(0x63), Order: "2026-001", Document: digest(0x61)},
+			format.SpecialParams.Encode, format.DecodeSpecialParams, nil),
+		codecOf("act", "lift", format.LiftParams{Particulars: exampleParticulars().Digest(), Stop: 88, Order: "2026-001"}, format.LiftParams.Encode, format.DecodeLiftParams, nil),
+		codecOf("act", "hold-release", format.HoldReleaseParams{Particulars: exampleParticulars().Digest(), Hold: 7, Placed: 88},
+			format.HoldReleaseParams.Encode, format.DecodeHoldReleaseParams, nil),
+		codecOf("act", "policy", format.PolicyParams{Particulars: exampleParticulars().Digest(), Replaces: digest(0x64), Policy: exampleCeremony().Policy},
+			format.PolicyParams.Encode, format.DecodePolicyParams, func(p *format.PolicyParams) { tidyPolicy(&p.Policy) }),
+		codecOf("act", "member", format.MemberParams{Particulars: exampleParticulars().Digest(), Node: exampleCeremony().Nodes[0]},
+			format.MemberParams.Encode, format.DecodeMemberParams, nil),
+		codecOf("act", "resync", format.ResyncParams{Particulars: exampleParticulars().Digest(), Votes: exampleClock().Votes}, format.ResyncParams.Encode, format.DecodeResyncParams,
+			func(p *format.ResyncParams) {
+				asSet(&p.Votes, func(a, b format.SignedVote) int { return byNumber(a.Voter, b.Voter) })
+			}),
+		codecOf("act", "close", format.CloseParams{Particulars: exampleParticulars().Digest(), Receipt: digest(0x65), First: 1, End: 90, Size: 120, Root: digest(0x66), Date: exampleTime},
+			format.CloseParams.Encode, format.DecodeCloseParams, nil),
+		codecOf("act", "medium", format.MediumParams{Particulars: exampleParticulars().Digest(), Node: 3, Incarnation: id(0x33)}, format.MediumParams.Encode, format.DecodeMediumParams, nil),
 		codecOf("act", "signed-act", exampleSignedAct(), format.SignedAct.Encode, format.DecodeSignedAct, signatures),
 		codecOf("act", "ceremony", exampleCeremony(), format.Ceremony.Encode, format.DecodeCeremony, func(c *format.Ceremony) { tidyPolicy(&c.Policy) }),
 		codecOf("act", "ceremony-witnesses", witnessed(exampleCeremony()), format.Ceremony.Encode, format.DecodeCeremony, func(c *format.Ceremony) { tidyPolicy(&c.Policy) }),
@@ -280,6 +297,15 @@ func effectCodecs() []codec {
 		effect("attest", exampleAttest(), format.DecodeAttestEffect, attest),
 		effect("damage", format.DamageEffect{Node: 1, Kind: format.DamagePayload, Store: 41, Where: "segments/00000001.seg at 160"}, format.DecodeDamageEffect, nil),
 		effect("checkpoint", exampleSignedCheckpoint(), format.DecodeCheckpointEffect, checkpoint),
+		effect("propose", format.ProposeEffect{Document: exampleAct().Encode()}, format.DecodeProposeEffect, nil),
+		effect("sign", format.SignEffect{Act: id(0x60), Person: 5, Signature: []byte("signature")}, format.DecodeSignEffect, nil),
+		effect("veto", format.VetoEffect{Act: id(0x60), Person: 4, Signature: []byte("signature")}, format.DecodeVetoEffect, nil),
+		effect("stop", format.StopEffect{Store: 41, Order: "2026-001", Document: digest(0x61), Act: id(0x60)}, format.DecodeStopEffect, nil),
+		effect("close", format.CloseEffect{Store: 41, Act: 99}, format.DecodeCloseEffect, nil),
+		effect("extend", format.ExtendEffect{Store: 41, Rule: "P10Y", BasisKind: 1}, format.DecodeExtendEffect, nil),
+		effect("event", format.EventEffect{Store: 41, At: exampleTime}, format.DecodeEventEffect, nil),
+		effect("hold", format.HoldEffect{Scope: format.HoldBundle, Store: 41, ID: 0x1122334455667788, Basis: 2, Review: exampleTime, From: 12}, format.DecodeHoldEffect, nil),
+		effect("hold-subject", format.HoldEffect{Scope: format.HoldSubject, Subject: digest(0x62), Definition: "MDS0000001", ID: 7, Basis: 1}, format.DecodeHoldEffect, nil),
 		effect("prune", examplePrune(), format.DecodePruneEffect, nil),
 		effect("state", exampleState(), format.DecodeStateEffect, func(e *format.StateEffect) {
 			asSet(&e.Signatures, func(a, b format.NodeSignature) int { return byNumber(a.Node, b.Node) })
@@ -307,6 +333,12 @@ func rowCodecs() []codec {
 		row("pruned", format.PrunedRow{Bound: 45, Decision: 91, Loose: []uint64{0, 41}}, format.PrunedRow.Encode, format.DecodePrunedRow,
 			func(p *format.PrunedRow) { asSet(&p.Loose, byNumber) }),
 		row("carried", format.CarriedRow{Bundle: exampleKey(), Institution: 1, Class: format.DetailOther, Epoch: 8104}, format.CarriedRow.Encode, format.DecodeCarriedRow, nil),
+		row("act", exampleActRow(), format.ActRow.Encode, format.DecodeActRow,
+			func(a *format.ActRow) {
+				asSet(&a.Signatures, func(x, y format.PlacedSignature) int { return byNumber(x.Person, y.Person) })
+			}),
+		row("stop", format.StopRow{Sequence: 88, Order: "2026-001", Document: digest(0x61), Act: id(0x60), At: exampleTime}, format.StopRow.Encode, format.DecodeStopRow, nil),
+		row("exit", format.ExitRow{Exit: 1, Act: id(0x60), Decision: 99}, format.ExitRow.Encode, format.DecodeExitRow, nil),
 		row("person", exampleCeremony().Persons[0], format.EncodePerson, format.DecodePerson, nil),
 		row("definition", exampleCeremony().Definitions[0], format.EncodeDefinition, format.DecodeDefinition, nil),
 		row("policy", exampleCeremony().Policy, format.EncodePolicy, format.DecodePolicy, tidyPolicy),

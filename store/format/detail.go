@@ -15,11 +15,16 @@ type Detail struct {
 	Issuer     string // DN of its certificate's issuer
 	Origin     string // network address the request came from
 	Query      string // what a list asked for
-	Name       string // a person's name, in ENROL
+	Name       string // a person's name, in ENROL; a hold's, in HOLD_PLACE
+	Requester  string // who asked for it, outside the appliance (요청자)
+	Salt       string // of an act's particulars, 32 hexadecimal digits
 }
 
+// fields are the fields in the order of their numbers. Number 12 stands for none:
+// it is what a reader of the first version's vectors refuses.
 func (d *Detail) fields() []*string {
-	return []*string{&d.Purpose, &d.UserName, &d.Department, &d.Contact, &d.Basis, &d.Reason, &d.Subject, &d.Issuer, &d.Origin, &d.Query, &d.Name}
+	return []*string{&d.Purpose, &d.UserName, &d.Department, &d.Contact, &d.Basis, &d.Reason, &d.Subject, &d.Issuer, &d.Origin, &d.Query, &d.Name,
+		nil, &d.Requester, &d.Salt}
 }
 
 // Encode returns the canonical bytes of d: for each field that is not empty, in
@@ -27,7 +32,7 @@ func (d *Detail) fields() []*string {
 func (d Detail) Encode() []byte {
 	var w Writer
 	for i, f := range d.fields() {
-		if *f != "" {
+		if f != nil && *f != "" {
 			w.U8(uint8(i + 1))
 			w.Str(*f)
 		}
@@ -43,7 +48,7 @@ func DecodeDetail(b []byte) (Detail, error) {
 	for len(r.b) > 0 && r.err == nil {
 		n := int(r.U8())
 		s := r.Str()
-		if n <= last || n > len(fields) || s == "" {
+		if n <= last || n > len(fields) || fields[n-1] == nil || s == "" {
 			return Detail{}, fmt.Errorf("%w: detail field %d", ErrMalformed, n)
 		}
 		*fields[n-1], last = s, n

@@ -108,6 +108,15 @@ const (
 	ListHistory ListKind = 2
 	ListUses    ListKind = 3
 	ListSubject ListKind = 4 // one subject's bundles
+
+	ListActs         ListKind = 5
+	ListHolds        ListKind = 6
+	ListStops        ListKind = 7  // circulation stops
+	ListSpecial      ListKind = 8  // special deletions and their ledger
+	ListInstitutions ListKind = 9
+	ListPolicy       ListKind = 10
+	ListCertificate  ListKind = 11 // an erasure certificate
+	ListSubjects     ListKind = 12 // whom a suspension or closing must be told to
 )
 
 // ListEffect is what LIST did: one query, whatever it found.

@@ -222,3 +222,14 @@ func exampleClockRow() format.ClockRow {
 	return format.ClockRow{Round: 6, Now: exampleTime, Floor: exampleTime - 1, Ceremony: exampleTime - 1000, Start: exampleTime + 2000,
 		Lines: []format.LineRow{{Voter: 1, BootID: id(0xb1), Base: exampleTime - 9, BootAt: 1, Reading: 2}, {Voter: 3, BootID: id(0xb3), Base: exampleTime, BootAt: 5, Reading: 5}}}
 }
+
+func exampleParticulars() format.Particulars {
+	return format.Particulars{Salt: id(0x67), Requester: "홍길동", Basis: "고시 별표 6", Reason: "유통정지 요청"}
+}
+
+func exampleActRow() format.ActRow {
+	return format.ActRow{
+		Document: exampleAct().Encode(), Institution: 1, Proposer: 2, Proposed: 80, At: exampleTime, Round: 7, CoolingEnd: exampleTime + 5e6, Executed: 100,
+		Signatures: []format.PlacedSignature{{Person: 4, Signature: []byte("four"), Sequence: 81}, {Person: 5, Signature: []byte("five"), Sequence: 82}},
+	}
+}
