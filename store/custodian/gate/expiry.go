@@ -64,16 +64,37 @@ func (h *history) touch(ctx context.Context, r retention.Retention, seq uint64) 
 	}
 	switch rec.Action {
 	case format.ActRead:
-		e, err := format.DecodeReadEffect(rec.Effect)
-		if err == nil {
+		var e format.ReadEffect
+		if e, err = format.DecodeReadEffect(rec.Effect); err == nil {
 			r, err = r.Read(rec.Actor, e.Request, retention.Instant(rec.Clock))
 		}
-		if err != nil {
-			err = fmt.Errorf("%w: %w", ErrRefused, err)
+	case format.ActEvent:
+		var e format.EventEffect
+		if e, err = format.DecodeEventEffect(rec.Effect); err == nil {
+			r, err = r.SetEvent(retention.Instant(e.At))
 		}
+	case format.ActExtend:
+		r, err = extended(r, &rec)
+	default:
+		err = fmt.Errorf("what record %d of %s does to a retention is not known here", seq, rec.Action)
+	}
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return r, err
+}
+
+// extended takes in an EXTEND record.
+func extended(r retention.Retention, rec *format.Record) (retention.Retention, error) {
+	e, err := format.DecodeExtendEffect(rec.Effect)
+	if err != nil {
 		return r, err
 	}
-	return r, refuse("what the record %d of %s did to the bundle's retention is not known here", seq, rec.Action)
+	rule, err := retention.ParseRule(e.Rule)
+	if err != nil {
+		return r, err
+	}
+	return r.Extend(rule, retention.BasisKind(e.BasisKind), retention.DefaultBounds(), retention.Instant(rec.Clock))
 }
 
 // clockPair is where periods start that began to wait in [from, to).

@@ -155,11 +155,21 @@ func (h *history) judgeDecision(ctx context.Context, rec format.Record, mark for
 	switch rec.Action {
 	case format.ActExpire:
 		slot, err := h.judgeExpire(ctx, rec, mark)
-		return func(s format.Slot) bool { return s == slot }, err
+		return only(slot), err
+	case format.ActSpecialExecute:
+		slot, err := h.judgeSpecial(ctx, rec)
+		return only(slot), err
+	case format.ActClose:
+		slot, err := h.judgeClose(ctx, rec)
+		return only(slot), err
 	case format.ActKey:
 		return h.judgeKey(rec)
 	}
 	return nil, refuse("a record of %s decides no destruction", rec.Action)
+}
+
+func only(slot format.Slot) func(format.Slot) bool {
+	return func(s format.Slot) bool { return s == slot }
 }
 
 // judgeKey judges the end of keys: a block's that no record named, an epoch's.
@@ -222,7 +232,7 @@ func (h *history) judgeExpire(ctx context.Context, rec format.Record, mark forma
 	if err != nil || !permit.Covers(id) {
 		return format.Slot{}, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	return e.Slot, nil
+	return e.Slot, h.unheld(&stored, e)
 }
 
 func keyOf(rec *format.Record) format.BundleKey {

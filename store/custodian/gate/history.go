@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/sago-worm/sago/access"
 	"github.com/sago-worm/sago/store/format"
 )
 
@@ -37,6 +38,11 @@ type history struct {
 	oneTime  map[format.BundleKey]bool     // bundles of one-time rules
 	touched  map[format.BundleKey][]uint64 // records that changed a bundle's retention
 	prunes   []pruned
+
+	persons   map[uint64]access.Signer // of the ceremony
+	proposers map[format.Digest]uint64 // by the SHA-256 of the document
+	stops     map[stopped]bool
+	holds     map[uint64]placedHold // by the sequence of the record
 }
 
 // place is where a record stands: a file of the list and an offset in it.
@@ -57,7 +63,8 @@ type mark struct {
 const markEvery = 1024
 
 func newHistory(dir string, ceremony format.Digest) *history {
-	return &history{dir: dir, ceremony: ceremony, used: usedSlots{}, epochs: epochs{}, oneTime: map[format.BundleKey]bool{}, touched: map[format.BundleKey][]uint64{}}
+	return &history{dir: dir, ceremony: ceremony, used: usedSlots{}, epochs: epochs{}, oneTime: map[format.BundleKey]bool{}, touched: map[format.BundleKey][]uint64{},
+		persons: map[uint64]access.Signer{}, proposers: map[format.Digest]uint64{}, stops: map[stopped]bool{}, holds: map[uint64]placedHold{}}
 }
 
 // tree is the right edge of an RFC 6962 tree.

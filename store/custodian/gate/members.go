@@ -25,10 +25,12 @@ type member struct {
 	gone             []format.ID
 }
 
-// change is a MEMBER record that no checkpoint of the majority before it covers yet.
+// change is a MEMBER record, or an act about a node, that no checkpoint of the
+// majority before it covers yet.
 type change struct {
 	seq uint64
 	e   format.MemberEffect
+	act *format.MemberParams // nil for a MEMBER record
 }
 
 // readCeremony pins the keys that the ceremony lists: its record must be the first,
@@ -58,37 +60,39 @@ func readCeremony(rec *format.Record, want format.Digest) (*members, format.Cere
 	}
 	m := &members{cluster: act.Cluster, rows: map[uint32]*member{}}
 	for _, n := range c.Nodes {
-		pub, err := x509.ParsePKIXPublicKey(n.PublicKey)
-		key, ok := pub.(*ecdsa.PublicKey)
-		if err != nil || !ok {
-			return nil, c, refuse("node %d of the ceremony has no key", n.Number)
+		key, err := parseKey(n.PublicKey)
+		if err != nil {
+			return nil, c, err
 		}
 		m.rows[n.Number] = &member{key: key, current: n.Incarnation}
 	}
 	return m, c, nil
 }
 
-// note keeps a MEMBER record until a checkpoint covers it. Without the node's own
-// signature it is none.
+// note keeps a MEMBER record until a checkpoint covers it.
 func (m *members) note(rec *format.Record) error {
 	e, err := format.DecodeMemberEffect(rec.Effect)
 	if err != nil {
 		return err
 	}
-	row, ok := m.rows[e.Node]
-	if !ok || !verify(row.key, e.Message(m.cluster), e.Signature) {
-		return refuse("record %d moves no pinned node", rec.Sequence)
-	}
-	m.pending = append(m.pending, change{rec.Sequence, e})
+	m.pending = append(m.pending, change{seq: rec.Sequence, e: e})
 	return nil
 }
 
 // settle takes in the changes below size, which the majority before them signed.
 func (m *members) settle(size uint64) {
 	for len(m.pending) > 0 && m.pending[0].seq < size {
-		e := m.pending[0].e
+		next := m.pending[0]
 		m.pending = m.pending[1:]
-		row := m.rows[e.Node]
+		if next.act != nil {
+			m.settleAct(*next.act)
+			continue
+		}
+		e := next.e
+		row, ok := m.rows[e.Node]
+		if !ok || !verify(row.key, e.Message(m.cluster), e.Signature) {
+			continue // it moves no pinned node
+		}
 		switch e.State {
 		case format.MemberJoining:
 			row.retire(row.joining)
@@ -100,14 +104,43 @@ func (m *members) settle(size uint64) {
 	}
 }
 
+// settleAct pins a node's key, or lets one go. A node that was admitted counts from
+// its own first incarnation that votes.
+func (m *members) settleAct(p format.MemberParams) {
+	if p.Remove {
+		delete(m.rows, p.Node.Number)
+		return
+	}
+	if key, err := parseKey(p.Node.PublicKey); err == nil && m.rows[p.Node.Number] == nil {
+		m.rows[p.Node.Number] = &member{key: key}
+	}
+}
+
+func parseKey(der []byte) (*ecdsa.PublicKey, error) {
+	pub, err := x509.ParsePKIXPublicKey(der)
+	key, ok := pub.(*ecdsa.PublicKey)
+	if err == nil && !ok {
+		err = refuse("a node's key is not one of ECDSA")
+	}
+	return key, err
+}
+
 func (r *member) retire(id format.ID) {
 	if id != (format.ID{}) {
 		r.gone = append(r.gone, id)
 	}
 }
 
-// majority is how many of the pinned keys have to sign.
-func (m *members) majority() int { return len(m.rows)/2 + 1 }
+// majority is how many of the pinned keys that vote have to sign.
+func (m *members) majority() int {
+	voters := 0
+	for _, row := range m.rows {
+		if row.current != (format.ID{}) {
+			voters++
+		}
+	}
+	return voters/2 + 1
+}
 
 // check verifies that a majority of the pinned keys signed a checkpoint's text. It
 // is the key that is pinned, whatever incarnation used it.
@@ -115,7 +148,7 @@ func (m *members) check(e format.CheckpointEffect) error {
 	text := []byte(e.Checkpoint.Text())
 	seen := map[uint32]bool{}
 	for _, s := range e.Signatures {
-		if row, ok := m.rows[s.Node]; ok && !seen[s.Node] && verify(row.key, text, s.Signature) {
+		if row, ok := m.rows[s.Node]; ok && row.current != (format.ID{}) && !seen[s.Node] && verify(row.key, text, s.Signature) {
 			seen[s.Node] = true
 		}
 	}

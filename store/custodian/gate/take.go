@@ -2,10 +2,20 @@ package gate
 
 import (
 	"context"
+	"crypto/sha256"
+	"slices"
 
 	"github.com/sago-worm/sago/retention"
 	"github.com/sago-worm/sago/store/format"
 )
+
+// told are the actions of which a later judgement must know.
+func told() []format.Action {
+	return []format.Action{
+		format.ActStore, format.ActRead, format.ActExtend, format.ActEvent, format.ActHoldPlace, format.ActHoldRelease, format.ActMember,
+		format.ActCheckpoint, format.ActKey, format.ActPrune, format.ActAct, format.ActPropose, format.ActSpecialRequest, format.ActCirculationStop,
+	}
+}
 
 // take notes what one record means for later judgements.
 func (h *history) take(ctx context.Context, encoded []byte) error {
@@ -17,11 +27,12 @@ func (h *history) take(ctx context.Context, encoded []byte) error {
 		}
 		m, c, err := readCeremony(&rec, h.ceremony)
 		h.members, h.begun = m, c.Time
+		for _, p := range c.Persons {
+			h.persons[p.ID] = signerOf(p)
+		}
 		return err
 	}
-	switch action {
-	case format.ActStore, format.ActRead, format.ActExtend, format.ActHoldPlace, format.ActHoldRelease, format.ActMember, format.ActCheckpoint, format.ActKey, format.ActPrune:
-	default:
+	if !slices.Contains(told(), action) {
 		return nil
 	}
 	rec, err := format.DecodeRecord(encoded)
@@ -42,7 +53,7 @@ func (h *history) take(ctx context.Context, encoded []byte) error {
 		if h.oneTime[keyOf(&rec)] {
 			h.touched[keyOf(&rec)] = append(h.touched[keyOf(&rec)], rec.Sequence)
 		}
-	case format.ActExtend, format.ActHoldPlace, format.ActHoldRelease:
+	case format.ActExtend, format.ActEvent:
 		h.touched[keyOf(&rec)] = append(h.touched[keyOf(&rec)], rec.Sequence)
 	case format.ActMember:
 		return h.members.note(&rec)
@@ -54,6 +65,27 @@ func (h *history) take(ctx context.Context, encoded []byte) error {
 		e, err := format.DecodePruneEffect(rec.Effect)
 		h.prunes = append(h.prunes, pruned{rec.Sequence, e})
 		return err
+	}
+	return h.takeAct(&rec)
+}
+
+// takeAct notes what acts need and do.
+func (h *history) takeAct(rec *format.Record) error {
+	switch rec.Action {
+	case format.ActPropose, format.ActSpecialRequest:
+		e, err := format.DecodeProposeEffect(rec.Effect)
+		h.proposers[sha256.Sum256(e.Document)] = rec.Actor
+		return err
+	case format.ActCirculationStop:
+		e, err := format.DecodeStopEffect(rec.Effect)
+		h.stops[stopped{keyOf(rec), e.Order}] = true
+		return err
+	case format.ActHoldPlace:
+		return h.takeHold(rec)
+	case format.ActHoldRelease:
+		return h.takeRelease(rec)
+	case format.ActAct:
+		return h.takeMemberAct(rec)
 	}
 	return nil
 }
