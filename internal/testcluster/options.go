@@ -31,6 +31,10 @@ type Options struct {
 	// need and no other; 0 runs them as this process. It needs root, a Dir and a Bin
 	// that the user can reach.
 	User uint32
+	// Custodian runs the custodian of each node as this user id, in the group of
+	// User, and the nodes without any capability; 0: in the nodes' own process. It
+	// needs User.
+	Custodian uint32
 	// Keep leaves the directory behind at Close, without inode flags.
 	Keep bool
 }

@@ -33,10 +33,14 @@ func (h *history) signed(rec *format.Record, kind format.ActKind) (format.Act, e
 	if !ok || !proposed {
 		return act, refuse("nobody proposed the act of record %d", rec.Sequence)
 	}
+	object, err := format.DecodeActObject(act.Object)
+	if err != nil {
+		return act, err
+	}
 	var signers []access.Signer
 	for _, g := range s.Signatures {
 		p, ok := h.persons[g.Person]
-		if ok && access.VerifyAct(s.Document, g.Signature, p.PublicKey) == nil && rule.MaySign(p, proposer, signers) == nil {
+		if ok = ok && (rule.Appliance || p.Institution == object.Institution); ok && access.VerifyAct(s.Document, g.Signature, p.PublicKey) == nil && rule.MaySign(p, proposer, signers) == nil {
 			signers = append(signers, p)
 		}
 	}
