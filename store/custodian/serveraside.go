@@ -30,15 +30,15 @@ func (s *Server) destroyAside(ctx context.Context, suffix string, l *link) error
 	if err := ownedHere(dir); err != nil {
 		return err
 	}
-	if err := os.Chmod(dir, dirPerm); err != nil { // from here on the daemon exchanges nothing in it
-		return fmt.Errorf("custodian: %w", err)
-	}
 	who, err := incarnationsOf(dir)
 	if err != nil {
 		return fmt.Errorf("custodian: %w", err)
 	}
 	if err := s.o.Gate.AdmitAside(ctx, who, leaves); err != nil {
 		return fmt.Errorf("custodian: %w: %w", ErrWarrant, err)
+	}
+	if err := os.Chmod(dir, dirPerm); err != nil { // from here on the daemon exchanges nothing in it
+		return fmt.Errorf("custodian: %w", err)
 	}
 	if err := DestroyAside(dir); err != nil {
 		return fmt.Errorf("custodian: %w", err)
