@@ -6,8 +6,10 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
+	"testing"
 
 	"github.com/sago-worm/sago/store/custodian"
 	"github.com/sago-worm/sago/store/custodian/gate"
@@ -55,4 +57,17 @@ func (n *node) fault(hook func(step string, done bool) error) {
 		return
 	}
 	n.custodian.(*custodian.Local).SetFault(hook)
+}
+
+// TestP21_DestructionsWithACustodianApart runs the tests of erasure again with
+// custodians that judge for themselves.
+func TestP21_DestructionsWithACustodianApart(t *testing.T) {
+	if *apart || testing.Short() {
+		t.Skip("in short runs, and within itself, it says nothing new")
+	}
+	again := exec.CommandContext(t.Context(), os.Args[0], "-apart", "-test.run",
+		"^Test(P35_|P38_ADestruction|I1_N|I1_A|P34_|P30_|P22_|ACopiedNode|HistoryIsErased|ErasingCutShort|ASecondPrune|ActsMembers|.*Epoch|.*Special)")
+	if out, err := again.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
 }
