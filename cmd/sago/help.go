@@ -59,6 +59,23 @@ var helps = map[string]message{
 	"act_id":     {"결재 행위의 번호 (16진수 32자).", "The act's id, 32 hexadecimal digits."},
 	"act_reason": {"거부하는 사유.", "Why it is vetoed."},
 
+	"act_basis": {"법적 근거.", "The legal basis."},
+	"act_why":   {"사유. 결재 문서에 남습니다.", "Why; it stands in the act."},
+
+	"policy":         {"복제된 정책을 보고, 바꾸는 결재를 엽니다.", "Show the replicated policy, and open acts that change it."},
+	"policy_show":    {"정책의 모든 값과 그 출처.", "Every value with its source and version."},
+	"policy_propose": {"값을 바꾸는 결재를 엽니다. 약해지는 변경은 여러 사람의 서명이 필요합니다.", "Open an act that sets values; what weakens needs several persons."},
+	"policy_history": {"정책의 모든 판.", "Every version of the policy."},
+	"policy_set":     {"바꿀 값 (예: approvals=3, cooling_off=96h).", "A value to set, as in approvals=3 or cooling_off=96h; may be repeated."},
+
+	"cluster_add":         {"노드를 받아들이는 결재를 엽니다.", "Open the act that admits a node."},
+	"cluster_remove":      {"노드를 영구히 내보내는 결재를 엽니다.", "Open the act that lets a node go for good."},
+	"cluster_medium":      {"떠난 사본의 매체 파기를 기록하는 결재를 엽니다.", "Open the act that records the destruction of a medium that left."},
+	"cluster_request":     {"노드가 만든 요청 (`sagod init node`).", "The node's own request (sagod init node)."},
+	"cluster_node":        {"노드의 이름.", "The node's name."},
+	"cluster_incarnation": {"떠난 사본의 incarnation (16진수).", "The incarnation that left, hexadecimal."},
+	"clock_resync":        {"허용 폭보다 크게 시각을 앞으로 맞추는 결재를 엽니다.", "Open the act that sets the clock forward by more than the slack."},
+
 	"witness":        {"다른 장비에서 독립된 증인(witness)을 운영합니다.", "Run an independent witness on another machine."},
 	"witness_dir":    {"증인의 폴더: 개인키와 본 것들.", "The witness's folder: its key and what it has seen."},
 	"witness_keys":   {"로그의 노드 공개키 파일 (sago-keys-1); 여럿 가능.", "Keys file (sago-keys-1) of a log; may be repeated."},

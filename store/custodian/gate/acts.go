@@ -40,7 +40,11 @@ func (h *history) signed(rec *format.Record, kind format.ActKind) (format.Act, e
 	var signers []access.Signer
 	for _, g := range s.Signatures {
 		p, ok := h.persons[g.Person]
-		if ok = ok && (rule.Appliance || p.Institution == object.Institution); ok && access.VerifyAct(s.Document, g.Signature, p.PublicKey) == nil && rule.MaySign(p, proposer, signers) == nil {
+		of := object.Institution
+		if rule.Appliance && len(signers) > 0 {
+			of = signers[0].Institution
+		}
+		if ok = ok && (p.Institution == of || rule.Appliance && len(signers) == 0); ok && access.VerifyAct(s.Document, g.Signature, p.PublicKey) == nil && rule.MaySign(p, proposer, signers) == nil {
 			signers = append(signers, p)
 		}
 	}
