@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,7 +47,7 @@ func removeOwn(dir string) error {
 		if err := unix.Lstat(p, &st); err != nil {
 			return err
 		}
-		if int(st.Uid) != os.Geteuid() {
+		if int(st.Uid) != os.Geteuid() || slices.Contains([]string{dirSegments, dirHistory, dirKeys}, e.Name()) {
 			continue
 		}
 		if e.Type().IsRegular() {
