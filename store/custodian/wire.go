@@ -49,46 +49,49 @@ const (
 	answerFailed // a cause and words
 )
 
-// causes are the errors that callers decide on, by their number on the wire.
+// causes are the errors that callers decide on; the bit of each on the wire is its
+// place here.
 func causes() []error {
-	return []error{nil, ErrNotSealed, ErrSealed, ErrWriter, ErrName, ErrWarrant, ErrRange, ErrNotEmpty, keyring.ErrNotDamaged,
+	return []error{ErrNotSealed, ErrSealed, ErrWriter, ErrName, ErrWarrant, ErrRange, ErrNotEmpty, keyring.ErrNotDamaged,
 		fs.ErrExist, fs.ErrNotExist, unix.ENOSPC}
 }
 
 // remoteError is an error that the custodian's process answered.
 type remoteError struct {
-	words string
-	cause error
+	words  string
+	causes []error
 }
 
 func (e *remoteError) Error() string { return e.words }
 
-// Unwrap is the cause that callers decide on, or nil.
-func (e *remoteError) Unwrap() error { return e.cause }
+// Unwrap is what callers decide on.
+func (e *remoteError) Unwrap() []error { return e.causes }
 
 func encodeFailure(err error) []byte {
 	var w format.Writer
-	number := uint8(0)
+	bits := uint32(0)
 	for i, cause := range causes() {
-		if cause != nil && errors.Is(err, cause) {
-			number = uint8(i)
+		if errors.Is(err, cause) {
+			bits |= 1 << i
 		}
 	}
 	words := err.Error()
-	w.U8(number)
+	w.U32(bits)
 	w.Str(words[:min(len(words), 4096)])
 	return w.Bytes()
 }
 
 func decodeFailure(b []byte) error {
 	r := format.NewReader(b)
-	number, words := r.U8(), r.Str()
+	bits, words := r.U32(), r.Str()
 	if err := r.Done(); err != nil {
 		return err
 	}
 	e := &remoteError{words: words}
-	if list := causes(); int(number) < len(list) {
-		e.cause = list[number]
+	for i, cause := range causes() {
+		if bits>>i&1 == 1 {
+			e.causes = append(e.causes, cause)
+		}
 	}
 	return e
 }

@@ -45,6 +45,14 @@ func (s *segmentReader) open(name string) error {
 // names one of the slots and this length, and no header of another slot stands
 // within. A file that is not here has nothing to lose.
 func (s *segmentReader) check(r custodian.Range, slots map[format.Slot]bool) error {
+	err := s.judge(r, slots)
+	if errors.Is(err, ErrRefused) {
+		err = fmt.Errorf("%w: %w", custodian.ErrRange, err)
+	}
+	return err
+}
+
+func (s *segmentReader) judge(r custodian.Range, slots map[format.Slot]bool) error {
 	if !filepath.IsLocal(r.File) || filepath.Dir(r.File) != "segments" {
 		return refuse("%q is no segment", r.File)
 	}
