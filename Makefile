@@ -7,7 +7,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 CORE := $(patsubst %,./%/...,$(wildcard retention access store replication timesource))
 BASELINE = proto/baseline.binpb
 
-.PHONY: build demo test test-root lint race fuzz bench generate proto-baseline ci clean
+.PHONY: build demo test test-root lint race fuzz mutate bench generate proto-baseline ci clean
 
 build: ## bin/: static and reproducible, one program per folder of cmd/
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
@@ -29,6 +29,10 @@ race: ## the race detector on the core rooms (needs a C compiler)
 
 fuzz: ## every fuzz target for FUZZTIME (20s)
 	@tools/fuzz.sh
+
+mutate: ## take each guard of deletion out of the code: a test must fail every time (P18)
+	@echo "bound 30m"
+	@timeout --foreground -s INT -k 20 30m $(GO) run ./internal/mutate
 
 bench: build ## puts and recorded reads on three nodes, and a restart with COUNT bundles (COUNT=0: none)
 	@tools/bench.sh
