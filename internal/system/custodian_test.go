@@ -21,23 +21,8 @@ const custodianUser = 64124
 // way, across a custodian that is killed, and every byte of the three rooms is the
 // custodian's.
 func TestRoot_P21_CustodiansApart(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("processes of several users need root")
-	}
 	ctx := bounded(t, 60*time.Second)
-	for _, dir := range []string{bin, filepath.Dir(t.TempDir())} {
-		must(t, os.Chmod(dir, 0o711))
-	}
-	s := newSite(t, testcluster.Options{User: daemonUser, Custodian: custodianUser, Production: true})
-	t.Cleanup(func() {
-		if t.Failed() {
-			for i := range s.Size() {
-				t.Logf("custodian of %s:\n%s", s.Name(i), s.CustodianLog(i))
-			}
-		}
-	})
-	must(t, s.StartAll())
-	must(t, s.Ready(ctx))
+	s := apartSite(t, ctx)
 	for i := range s.Size() {
 		n, err := s.memberAt(ctx, i, i)
 		must(t, err)
@@ -60,6 +45,51 @@ func TestRoot_P21_CustodiansApart(t *testing.T) {
 		s.ownedByCustodian(i)
 	}
 	s.strikeRooms(ctx)
+}
+
+// TestRoot_RejoinsWithACustodianApart damages the history of one node: its data
+// directory is put aside and, once the new incarnation votes, destroyed, by its
+// custodian, which finds in the new history that the old incarnation is gone.
+func TestRoot_RejoinsWithACustodianApart(t *testing.T) {
+	ctx := bounded(t, 60*time.Second)
+	s := apartSite(t, ctx)
+	app := s.client(ctx, 0, "app")
+	_, err := put(ctx, app, "STAYS", "P5Y", contentOf("STAYS"))
+	must(t, err)
+	const hurt = 2
+	must(t, s.Stop(ctx, hurt))
+	must(t, s.Flip(filepath.Join(s.DataDir(hurt), "history", "00000001.his"), 400))
+	must(t, s.Start(hurt))
+	await(t, ctx, "what was put aside is destroyed", func(context.Context) (bool, string, error) {
+		left, err := filepath.Glob(s.DataDir(hurt) + ".gone-*")
+		return len(left) == 0 && strings.Contains(s.CustodianLog(hurt), "destroyed a data directory that was put aside"), strings.Join(left, " "), err
+	})
+	must(t, s.Ready(ctx))
+	s.everywhere(ctx, []string{"STAYS"})
+	s.intact(ctx)
+	s.ownedByCustodian(hurt)
+}
+
+// apartSite is a ready cluster of production whose custodians are apart.
+func apartSite(t *testing.T, ctx context.Context) *site {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("processes of several users need root")
+	}
+	for _, dir := range []string{bin, filepath.Dir(t.TempDir())} {
+		must(t, os.Chmod(dir, 0o711))
+	}
+	s := newSite(t, testcluster.Options{User: daemonUser, Custodian: custodianUser, Production: true})
+	t.Cleanup(func() {
+		if t.Failed() {
+			for i := range s.Size() {
+				t.Logf("custodian of %s:\n%s", s.Name(i), s.CustodianLog(i))
+			}
+		}
+	})
+	must(t, s.StartAll())
+	must(t, s.Ready(ctx))
+	return s
 }
 
 // confined wants the custodian of node i to hold one capability and to be under a
