@@ -192,7 +192,7 @@ func (k *keeper) refused(r *custodian.Remote) {
 		"signed by one key thrice":           k.order(decision, k.checkpoint(size, nil, k.keys[0], k.keys[0], k.keys[0]), own),
 		"another root":                       k.order(decision, k.checkpoint(size, func(c *format.Checkpoint) { c.Root[0] ^= 1 }, majority...), own),
 		"another cluster":                    k.order(decision, k.checkpoint(size, func(c *format.Checkpoint) { c.Cluster[0] ^= 1 }, majority...), own),
-		"stale checkpoint":                   k.order(decision, k.checkpoint(int(k.store(due)), nil, majority...), own),
+		"stale checkpoint":                   k.order(decision, k.checkpoint(size-3, nil, majority...), own),
 		"checkpoint beyond the history":      k.order(decision, k.checkpoint(size, func(c *format.Checkpoint) { c.Size++ }, majority...), own),
 		"expired before its time":            k.order(k.decision(early), good, k.work(early)),
 		"before its time, and the clock old": k.order(decision, k.checkpoint(size, func(c *format.Checkpoint) { c.Clock -= 4 * 3600 * 1e6 }, majority...), own),

@@ -127,7 +127,11 @@ func NewLocal(dir string, opts Options) (*Local, error) {
 
 // SetFault has every step of changing files in use ask a test first, before
 // (done false) and after it; an error stops there, as a crash would.
-func (l *Local) SetFault(hook func(step string, done bool) error) { l.hook = hook }
+func (l *Local) SetFault(hook func(step string, done bool) error) {
+	l.work.Lock()
+	defer l.work.Unlock()
+	l.hook = hook
+}
 
 // locate checks a name and returns its path.
 func (l *Local) locate(name string, rooms ...string) (string, error) {

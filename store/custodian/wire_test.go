@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -20,12 +21,19 @@ import (
 	"github.com/sago-worm/sago/store/keyring"
 )
 
-// gateOf admits what its judge does.
-type gateOf struct{ refuse error }
+// gateOf admits everything, or nothing.
+type gateOf struct{ shut atomic.Bool }
 
-func (g *gateOf) Admit(context.Context, []Order, io.ReaderAt) error { return g.refuse }
+func (g *gateOf) Admit(context.Context, []Order, io.ReaderAt) error {
+	if g.shut.Load() {
+		return errNo
+	}
+	return nil
+}
 
-func (g *gateOf) AdmitAside(context.Context, []format.ID, io.ReaderAt) error { return g.refuse }
+func (g *gateOf) AdmitAside(ctx context.Context, _ []format.ID, _ io.ReaderAt) error {
+	return g.Admit(ctx, nil, nil)
+}
 
 func (g *gateOf) Forget() {}
 
@@ -115,7 +123,7 @@ func TestARemoteDoesWhatLocalDoes(t *testing.T) {
 	work.Unused = false
 	_, err = r.Destroy(t.Context(), Warrant{}, work)
 	wants(t, "without a permit", err, ErrWarrant)
-	g.refuse = errors.New("no")
+	g.shut.Store(true)
 	work.Unused = true
 	_, err = r.Destroy(t.Context(), Warrant{}, work)
 	wants(t, "what the gate refuses", err, ErrWarrant)
@@ -138,7 +146,7 @@ func (r *Remote) aside(t *testing.T, dir string, g *gateOf) {
 		t.Fatal(err)
 	}
 	wants(t, "aside, and the gate refuses", r.DestroyAside(old), ErrWarrant)
-	g.refuse = nil
+	g.shut.Store(false)
 	if err := r.DestroyAside(old); err != nil {
 		t.Error(err)
 	}
