@@ -31,7 +31,13 @@ func (s *bundleServer) Get(req *sagov1.GetRequest, stream grpc.ServerStreamingSe
 	if err != nil {
 		return err
 	}
-	op := store.Op{Kind: store.KindRead, Body: format.EncodeEffect(format.ReadEffect{Request: request})}
+	read := format.ReadEffect{Request: request}
+	if req.GetHold() != "" {
+		if read.Store, detail.Query, err = s.readFor(key, req.GetHold()); err != nil {
+			return err
+		}
+	}
+	op := store.Op{Kind: store.KindRead, Body: format.EncodeEffect(read)}
 	result, err := s.about(ctx, op, key, format.ActRead, format.DetailOther, detail)
 	if err != nil {
 		return err
@@ -89,7 +95,7 @@ func (s *Server) open(ctx context.Context, key format.BundleKey, row *format.Bun
 // alive refuses a bundle whose deadline the clock has passed.
 func (s *Server) alive(key format.BundleKey) error {
 	row, err := s.node.Store().Bundle(key)
-	if err == nil && (row == nil || s.ended(row)) {
+	if err == nil && (row == nil || s.ended(key, row)) {
 		err = refusal(format.ReasonExpired, "")
 	}
 	return err
@@ -103,7 +109,7 @@ func (s *Server) readProblem(key format.BundleKey, err error) error {
 	switch {
 	case lookup != nil:
 		return errors.Join(err, lookup)
-	case row != nil && s.ended(row):
+	case row != nil && s.ended(key, row):
 		return refusal(format.ReasonExpired, "")
 	}
 	if errors.Is(err, store.ErrKeyErased) {

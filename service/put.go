@@ -112,6 +112,7 @@ func (s *bundleServer) put(ctx context.Context, b newBundle, next func() ([]byte
 	if err != nil {
 		return nil, err
 	}
+	defer seal.Wipe()
 	fingerprint, err := b.hash(next, seal)
 	if err != nil {
 		return nil, err
@@ -180,7 +181,7 @@ func (s *bundleServer) confirmed(ctx context.Context, key format.BundleKey) (*fo
 // is still the same content: the first receipt says how long it is kept.
 func (s *bundleServer) answerExisting(ctx context.Context, b newBundle, row *format.BundleRow, fingerprint format.Digest) (*sagov1.Receipt, error) {
 	why := "the number is taken by a bundle whose retention has ended"
-	if !s.ended(row) {
+	if !s.ended(b.key, row) {
 		commitment, err := s.node.Store().Commitment(row.Slot, fingerprint)
 		if err == nil && commitment == row.Commitment {
 			return s.firstReceipt(b.key, row, fingerprint)

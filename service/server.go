@@ -151,6 +151,7 @@ func New(cfg Config) (*Server, error) {
 	sagov1.RegisterClockServiceServer(s.grpc, &clockServer{Server: s})
 	sagov1.RegisterClusterServiceServer(s.grpc, &clusterServer{Server: s})
 	sagov1.RegisterActServiceServer(s.grpc, &actServer{Server: s})
+	sagov1.RegisterHoldServiceServer(s.grpc, &holdServer{Server: s})
 	sagov1.RegisterPolicyServiceServer(s.grpc, &policyServer{Server: s})
 	sagov1.RegisterMemberServiceServer(s.grpc, &memberServer{Server: s})
 	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)

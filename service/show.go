@@ -34,10 +34,10 @@ func (s *bundleServer) Show(ctx context.Context, req *sagov1.ShowRequest) (*sago
 	if err != nil {
 		return nil, err
 	}
-	if !s.ended(row) {
+	if !s.ended(key, row) {
 		if open, err := s.open(ctx, key, row); err == nil {
 			d := open.Description
-			b.RetentionBasis, b.Documents, b.Receipt.Fingerprint = d.Basis, documentsOf(d), fingerprintText(d.Fingerprint)
+			b.Documents, b.Receipt.Fingerprint = documentsOf(d), fingerprintText(d.Fingerprint)
 		} else if p := problemOf(err); p.reason != reasonDamage && p.reason != format.ReasonExpired.String() {
 			return nil, err
 		}
@@ -57,14 +57,20 @@ func (s *Server) bundle(key format.BundleKey, row *format.BundleRow) (*sagov1.Bu
 		return nil, err
 	}
 	b := &sagov1.Bundle{
-		Receipt: receipt, State: s.stateOf(row), BundleId: row.Definition, RetentionRule: row.Retention.Rule,
+		Receipt: receipt, State: s.stateOf(key, row), BundleId: row.Definition, RetentionRule: row.Retention.Rule,
 		BasisKind: retention.BasisKind(row.Retention.Basis).String(),
 	}
 	if receipt.GetRetentionState() == "set" {
 		b.Deadline = receipt.GetRetainUntil()
 	}
-	for _, h := range row.Retention.Holds {
-		b.Holds = append(b.Holds, "hold/"+number(h.ID))
+	if b.HoldDetails, err = s.holdsOver(key, row); err != nil {
+		return nil, err
+	}
+	for _, h := range b.HoldDetails {
+		b.Holds = append(b.Holds, h.GetName())
+	}
+	if rec, err = s.basisRecord(key, row, rec); err != nil {
+		return nil, err
 	}
 	// The basis can name a case, so it is sealed; where its key is gone it stays unsaid.
 	if d, err := s.node.Store().OpenDetail(&rec); err == nil {
@@ -73,12 +79,14 @@ func (s *Server) bundle(key format.BundleKey, row *format.BundleRow) (*sagov1.Bu
 	return b, nil
 }
 
-func (s *Server) stateOf(row *format.BundleRow) string {
+func (s *Server) stateOf(key format.BundleKey, row *format.BundleRow) string {
 	switch {
 	case row.Erase != 0:
 		return "erased"
-	case s.ended(row):
+	case s.ended(key, row):
 		return "expired"
+	case s.node.Store().Status(key, row) == retention.StateHeld:
+		return "held"
 	}
 	return "active"
 }

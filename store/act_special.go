@@ -36,8 +36,15 @@ func (t *turn) gate(b *format.BundleRow) error {
 		}
 		return refuse(format.ReasonClosed, "it went with its institution's closing")
 	}
-	if t.op.Kind != KindRead && retentionOf(b.Retention).Status(t.now()) == retention.StateExpired {
-		return refuse(format.ReasonExpired, "its retention has ended") // a read is asked more closely
+	if t.op.Kind != KindRead { // a read is asked more closely
+		switch s, err := t.stateOf(t.key(), b); {
+		case err != nil:
+			return err
+		case s == retention.StateExpired:
+			return refuse(format.ReasonExpired, "its retention has ended")
+		case s == retention.StateHeld && t.op.Kind == KindUse:
+			return refuse(format.ReasonHeld, "its retention has ended: it is kept for a hold's purpose only")
+		}
 	}
 	if t.op.Kind == KindVerify {
 		return nil // shows nothing of what is stopped
@@ -141,6 +148,13 @@ func (m *Machine) checkSpecial(a *openAct) error {
 	}
 	if format.LeafHash(encoded) != p.Leaf {
 		return refuse(format.ReasonInvalid, "the document is not about this bundle")
+	}
+	held, err := m.heldByScope(a.object.Key(), b)
+	if err != nil {
+		return err
+	}
+	if held != nil {
+		return refuse(format.ReasonHeld, "a hold on its subject or definition keeps it")
 	}
 	_, err = retentionOf(b.Retention).Leave(retention.RecordID(b.Store), retention.ExitSpecial, m.now())
 	switch {

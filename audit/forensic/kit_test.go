@@ -134,6 +134,9 @@ type memory struct{ content []byte }
 func (m *memory) CreateBlock(_ string, content []byte) error { m.content = content; return nil }
 func (*memory) RewriteSlot(string, int64, []byte) error      { return os.ErrInvalid }
 func (*memory) RewriteHeader(string, []byte) error           { return os.ErrInvalid }
+func (*memory) RewrapBlock(string, format.ID, keyring.RootKey, keyring.RootKey) (keyring.Rewrapped, error) {
+	return keyring.Rewrapped{}, os.ErrInvalid
+}
 
 // block is the key block's file under a root key.
 func (w *world) block(root keyring.RootKey) []byte {

@@ -26,6 +26,7 @@ type grammar struct {
 	Clock   clockGroup   `cmd:"" help:"${help_clock}"`
 	Cluster clusterGroup `cmd:"" help:"${help_cluster}"`
 	Act     actGroup     `cmd:"" help:"${help_act}"`
+	Hold    holdGroup    `cmd:"" help:"${help_hold}"`
 	Policy  policyGroup  `cmd:"" help:"${help_policy}"`
 	Witness witnessCmd   `cmd:"" help:"${help_witness}"`
 	Version versionCmd   `cmd:"" help:"${help_version}"`

@@ -32,6 +32,7 @@ type grammar struct {
 	Keeper  custodianCmd `cmd:"" name:"custodian" help:"Run the custodian of one node's data directory, as a user of its own."`
 	Rebuild rebuildCmd   `cmd:"" name:"rebuild-index" help:"Throw a stopped node's index away; its next start builds it from the history."`
 	Search  searchCmd    `cmd:"" name:"forensic" help:"Try every way to recover a bundle (묶음정보) from files, and say what was found."`
+	Rekey   rekeyCmd     `cmd:"" help:"Seal a node's keys under a new root key and destroy the old one, while the node runs or not."`
 	Version versionCmd   `cmd:"" help:"Show the version."`
 	Check   checkCmd     `cmd:"" name:"check-file" hidden:"" help:"Read a database file whole, as a child process."`
 }

@@ -100,6 +100,8 @@ var mayRemove = []allowance{
 	{"store/custodian/flags.go", "the file on which it tries the flags"},
 	{"store/custodian/interface.go", "a data directory that may not be used again is put aside, whole"},
 	{"store/custodian/aside.go", "what was put aside, once its incarnation is gone"},
+	{"store/custodian/reserve.go", "the reserve's own file of blocks gives them up and takes them back"},
+	{"store/custodian/rewrap.go", "a key block and its successor exchange names once the new one was read back"},
 	{"cmd/sagod/custodian.go", "the socket of a custodian that was killed"},
 	{"timesource/development.go", "replaces the development clock's one small file; timesource knows no room of ours"},
 	{"replication/data.go", "a data directory that may not be used again is put aside, whole, under another name"},

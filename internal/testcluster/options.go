@@ -35,6 +35,9 @@ type Options struct {
 	// User, and the nodes without any capability; 0: in the nodes' own process. It
 	// needs User.
 	Custodian uint32
+	// NodeDirs are the nodes' folders, such as file systems of their own; they exist
+	// and hold nothing but lost+found, and are not removed. None means folders in Dir.
+	NodeDirs []string
 	// Keep leaves the directory behind at Close, without inode flags.
 	Keep bool
 }

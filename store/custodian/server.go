@@ -249,6 +249,9 @@ func (s *Server) answer(ctx context.Context, l *link, kind uint8, body []byte) (
 			return nil, nil, err
 		}
 		return nil, nil, s.block(kind, name, offset, content)
+	case askRewrapBlock:
+		answer, err = s.rewrap(body)
+		return answer, nil, err
 	case askReassert:
 		return nil, nil, s.current().ReassertAll()
 	case askDestroy:

@@ -39,6 +39,7 @@ const (
 	askDestroy
 	askPutAside
 	askDestroyAside
+	askRewrapBlock
 )
 
 // The kinds of the other frames: what follows askPlace, and answers.

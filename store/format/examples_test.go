@@ -128,6 +128,10 @@ func exampleEpochEnd() format.KeyEffect {
 	return format.KeyEffect{Verb: format.KeyEpochEnd, Institution: 1, Epoch: 8104, Use: slot(0), Other: slot(1)}
 }
 
+func exampleRewrap() format.KeyEffect {
+	return format.KeyEffect{Verb: format.KeyRewrap, Owner: 2, Slots: 4711, Root: digest(0x7a)}
+}
+
 func exampleCarry() format.CarryEffect {
 	e := format.CarryEffect{Institution: 1, Epoch: 8110, Keys: []format.CarriedKey{{Sequence: 41, Sealed: []byte("sealed key")}, {Sequence: 43}}}
 	for _, n := range []byte{1, 3} {
@@ -232,4 +236,9 @@ func exampleActRow() format.ActRow {
 		Document: exampleAct().Encode(), Institution: 1, Proposer: 2, Proposed: 80, At: exampleTime, Round: 7, CoolingEnd: exampleTime + 5e6, Executed: 100,
 		Signatures: []format.PlacedSignature{{Person: 4, Signature: []byte("four"), Sequence: 81}, {Person: 5, Signature: []byte("five"), Sequence: 82}},
 	}
+}
+
+func exampleHeld() format.HeldRow {
+	return format.HeldRow{Scope: format.HoldSubject, Bundle: format.BundleKey{Institution: 1}, Subject: digest(0x62), ID: 7, Owner: 3, Basis: 1,
+		Review: exampleTime, Placed: 88, At: exampleTime, Released: 97}
 }

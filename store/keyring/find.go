@@ -12,7 +12,7 @@ func OpenSlot(root RootKey, cluster format.ID, s format.Slot, b []byte) ([32]byt
 	if len(b) != SlotSize {
 		return [32]byte{}, ErrSealed
 	}
-	key, err := openSlot(root, cluster, s, b)
+	key, err := openSlot(&root, cluster, s, b)
 	if err != nil {
 		return key, ErrSealed
 	}

@@ -16,7 +16,7 @@ func TestFinder(t *testing.T) {
 	finder := NewFinder(wanted)
 	for _, s := range append(wanted, format.Slot{Block: format.ID{7}, Index: 2}) {
 		key := [32]byte{9, byte(s.Index)}
-		sealed, err := sealSlot(rand.Reader, root, cluster, s, key)
+		sealed, err := sealSlot(rand.Reader, &root, cluster, s, key)
 		if err != nil {
 			t.Fatal(err)
 		}
