@@ -158,19 +158,11 @@ func (h *history) takeRelease(rec *format.Record) error {
 	return err
 }
 
-// unheld refuses a bundle that a hold keeps.
-func (h *history) unheld(stored *format.Record, e format.StoreEffect) error {
+// unheld refuses a bundle that a hold keeps. A hold on a subject or definition keeps
+// it once its own record says that it reached the bundle (From).
+func (h *history) unheld(stored *format.Record, _ format.StoreEffect) error {
 	for seq, hold := range h.holds {
-		keeps := false
-		switch hold.Scope {
-		case format.HoldSubject:
-			keeps = hold.institution == stored.Institution && hold.Subject == e.Subject
-		case format.HoldDefinition:
-			keeps = hold.institution == stored.Institution && hold.Definition == e.Definition
-		default:
-			keeps = hold.key == keyOf(stored)
-		}
-		if keeps {
+		if hold.Scope == format.HoldBundle && hold.key == keyOf(stored) {
 			return refuse("the hold of record %d keeps the bundle", seq)
 		}
 	}

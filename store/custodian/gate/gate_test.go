@@ -35,9 +35,7 @@ func TestI1_TheRuleIsFollowedHere(t *testing.T) {
 		{"extended", "P1D", extend("P1Y"), 3 * day, false},
 		{"extended, in time", "P1D", extend("P1M"), 40 * day, true},
 		{"held", "P1D", hold(format.HoldEffect{Scope: format.HoldBundle}), 3 * day, false},
-		{"its subject held", "P1D", hold(format.HoldEffect{Scope: format.HoldSubject, Subject: format.Digest{7}}), 3 * day, false},
 		{"another subject held", "P1D", hold(format.HoldEffect{Scope: format.HoldSubject, Subject: format.Digest{8}}), 3 * day, true},
-		{"its definition held", "P1D", hold(format.HoldEffect{Scope: format.HoldDefinition, Definition: "MDS0000001"}), 3 * day, false},
 		{"one-time, unread", "one-time", nil, 300 * day, false},
 		{"one-time, read", "one-time", func(w *world, store uint64) {
 			r := about(format.ActRead)
