@@ -32,6 +32,9 @@ type Config struct {
 	// Probe looks at a bbolt file in a child process before this one maps it; nil:
 	// in this process.
 	Probe func(path string) error
+	// Custodian is a process of its own that owns the data directory; nil: one in
+	// this process.
+	Custodian store.Custodian
 	// Note is what else there is to say of this node in a status: "" when nothing.
 	// Nil says nothing. It must not block.
 	Note func() string

@@ -97,7 +97,11 @@ func (n *Node) beginIncarnation(aside string) (store.Manifest, error) {
 // putAside moves the data directory out of the way. It is destroyed once the new
 // incarnation is whole; until then it may be the last copy of something.
 func (n *Node) putAside() error {
-	aside := n.cfg.DataDir + goneSuffix + hex.EncodeToString(n.startID[:8])
+	suffix := goneSuffix + hex.EncodeToString(n.startID[:8])
+	if n.cfg.Custodian != nil {
+		return n.cfg.Custodian.PutAside(suffix)
+	}
+	aside := n.cfg.DataDir + suffix
 	if err := os.Rename(n.cfg.DataDir, aside); err != nil {
 		return fmt.Errorf("putting the data directory aside: %w", err)
 	}
@@ -197,7 +201,7 @@ func (n *Node) openStore(ctx context.Context, cut uint64) error {
 		return err
 	}
 	n.store, err = store.Open(ctx, store.Options{Dir: n.cfg.DataDir, Root: n.keys.Root, Former: n.keys.former, FirstLogged: first, Refill: refill, Probe: n.cfg.Probe,
-		OnDamage: n.foundDamage, Notify: n.noticed})
+		Custodian: n.cfg.Custodian, OnDamage: n.foundDamage, Notify: n.noticed})
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/sago-worm/sago/store/custodian"
 	"github.com/sago-worm/sago/store/format"
 )
 
@@ -37,7 +36,7 @@ func (s *Store) DestroyAside(suffix string) error {
 		if err != nil && !errors.As(err, &damage) && !errors.Is(err, ErrNoData) {
 			return err
 		}
-		if err := custodian.DestroyAside(dir); err != nil {
+		if err := s.custodian.DestroyAside(dir); err != nil {
 			return fmt.Errorf("destroying %s: %w", dir, err)
 		}
 	}

@@ -215,7 +215,13 @@ func (s *Store) destroy(ctx context.Context, orders []custodian.Order, gone []he
 	if len(orders) == 0 {
 		return nil
 	}
+	if err := s.SyncHistory(); err != nil { // a custodian apart reads the decisions in the file
+		return err
+	}
 	_, err := s.custodian.DestroyAll(ctx, orders)
+	if errors.Is(err, custodian.ErrRange) && errors.Is(err, custodian.ErrWarrant) {
+		return s.destroyEach(ctx, orders, gone, err)
+	}
 	if !errors.Is(err, custodian.ErrNotSealed) {
 		return err
 	}
@@ -227,6 +233,22 @@ func (s *Store) destroy(ctx context.Context, orders []custodian.Order, gone []he
 	}
 	_, err = s.custodian.DestroyAll(ctx, orders)
 	return err
+}
+
+// destroyEach goes through orders one by one: a range that the custodian does not
+// admit, for its header is damaged, keeps no other waiting, and no key alive.
+func (s *Store) destroyEach(ctx context.Context, orders []custodian.Order, gone []heldChunk, why error) error {
+	if len(orders) == 1 {
+		o := orders[0]
+		o.Work.Ranges = nil
+		_, err := s.custodian.DestroyAll(ctx, []custodian.Order{o})
+		return errors.Join(why, err)
+	}
+	var errs []error
+	for _, o := range orders {
+		errs = append(errs, s.destroy(ctx, []custodian.Order{o}, gone))
+	}
+	return errors.Join(errs...)
 }
 
 // roll seals the active segment, so that what is due in it can be zeroed.

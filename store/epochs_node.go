@@ -209,6 +209,9 @@ func (s *Store) DestroyEpochs(ctx context.Context, pending []PendingEpoch) error
 	if len(orders) == 0 {
 		return nil
 	}
+	if err := s.SyncHistory(); err != nil {
+		return err
+	}
 	_, err := s.custodian.DestroyAll(ctx, orders)
 	return err
 }

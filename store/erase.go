@@ -139,6 +139,9 @@ func (s *Store) destroyHistory(ctx context.Context, p format.PrunedRow) error {
 			work.Ranges = append(work.Ranges, custodian.Range{File: name, Offset: format.FileHeaderSize, Length: n})
 		}
 	}
+	if err := s.SyncHistory(); err != nil {
+		return err
+	}
 	w := custodian.Warrant{Decision: decision, Checkpoint: format.EncodeEffect(s.Summary().Checkpoint)}
 	if _, err := s.custodian.Destroy(ctx, w, work); err != nil {
 		return err

@@ -217,6 +217,7 @@ func TestI1_AWarrantThatDoesNotHoldDestroysNothing(t *testing.T) {
 	good, _ := n.pending(1)
 	b, other := good[0], n.row("T1")
 	kept := other.Store
+	w.must(n.SyncHistory())
 	order := func(change func(*custodian.Warrant)) error {
 		warrant := n.warrant(b)
 		change(&warrant)

@@ -74,6 +74,7 @@ type world struct {
 	block    KeyBlock
 	blocks   []KeyBlock
 	used     uint32 // slots of block handed out
+	apart    bool   // custodians are apart, whatever the flag says
 }
 
 // node is one data directory and the store on it.
@@ -83,6 +84,8 @@ type node struct {
 	number  uint32
 	dir     string
 	damages []*format.DamageError
+	stop    func()            // ends the custodian that is apart
+	server  *custodian.Server // which it is, or nil
 }
 
 // newWorld makes a world of count stores that have had the ceremony, a key block
@@ -186,6 +189,10 @@ func (w *world) close() {
 			_ = n.Abandon() // the test is over; what it wanted to know of closing it has asked
 			n.Store = nil
 		}
+		if n.stop != nil {
+			n.stop()
+			n.stop = nil
+		}
 	}
 }
 
@@ -197,7 +204,7 @@ func (n *node) open(firstLogged uint64) {
 }
 
 func (n *node) tryOpen(firstLogged uint64) error {
-	s, err := Open(context.Background(), Options{Dir: n.dir, Root: n.w.root, FirstLogged: firstLogged,
+	s, err := Open(context.Background(), Options{Dir: n.dir, Root: n.w.root, FirstLogged: firstLogged, Custodian: n.keeper(),
 		OnDamage: func(d *format.DamageError) { n.damages = append(n.damages, d) }})
 	if err == nil {
 		n.Store = s

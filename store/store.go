@@ -36,7 +36,12 @@ type Options struct {
 	OnDamage func(*format.DamageError)
 	// Notify is told of each record as it is folded; it must not block.
 	Notify func(format.Action)
+	// Custodian is a process of its own; nil: one in this process.
+	Custodian Custodian
 }
+
+// Custodian is who alone may change what was written once.
+type Custodian = custodian.Custodian
 
 // maxPending is how many rows may wait for the index before Apply waits for it.
 const maxPending = 256 << 10
@@ -49,7 +54,7 @@ type Store struct {
 	*Machine
 	manifest  Manifest
 	dir       string
-	custodian *custodian.Local
+	custodian custodian.Custodian
 	segments  *segment.Store
 	keys      *keyring.Ring
 	idx       *index.DB
@@ -108,10 +113,12 @@ func takeCleanMark(dir string) (bool, error) {
 func (s *Store) openRooms(ctx context.Context, o Options, clean bool) error {
 	m := s.manifest
 	var err error
-	if s.custodian, err = custodian.NewLocal(o.Dir, custodian.Options{Judge: warrantJudge{s, &judged{}}}); err != nil {
-		return fmt.Errorf("custodian: %w", err)
+	if s.custodian = o.Custodian; s.custodian == nil {
+		if s.custodian, err = custodian.NewLocal(o.Dir, custodian.Options{Judge: warrantJudge{s, &judged{}}}); err != nil {
+			return err
+		}
 	}
-	if err := s.reassert(); err != nil {
+	if err := s.custodian.ReassertAll(); err != nil {
 		return err
 	}
 	if s.keys, err = openKeys(o.Dir, o.Root, o.Former, m.Cluster, s.custodian); err != nil {

@@ -27,16 +27,17 @@ const (
 var version = "unknown"
 
 type grammar struct {
-	Dev     devCmd     `cmd:"" help:"Run a development cluster in one process."`
-	Init    initGroup  `cmd:"" help:"The ceremony: the first act of a cluster."`
-	Run     runCmd     `cmd:"" help:"Run one node."`
-	Rebuild rebuildCmd `cmd:"" name:"rebuild-index" help:"Throw a stopped node's index away; its next start builds it from the history."`
-	Restore restoreCmd `cmd:"" help:"Restore a stopped node's empty data directory from a backup and all that is newer."`
-	Sign    signCmd    `cmd:"" help:"Sign the act that declares the loss of a restore."`
-	Search  searchCmd  `cmd:"" name:"forensic" help:"Try every way to recover a bundle (묶음정보) from files, and say what was found."`
-	Rekey   rekeyCmd   `cmd:"" help:"Seal a node's keys under a new root key and destroy the old one, while the node runs or not."`
-	Version versionCmd `cmd:"" help:"Show the version."`
-	Check   checkCmd   `cmd:"" name:"check-file" hidden:"" help:"Read a database file whole, as a child process."`
+	Dev     devCmd       `cmd:"" help:"Run a development cluster in one process."`
+	Init    initGroup    `cmd:"" help:"The ceremony: the first act of a cluster."`
+	Run     runCmd       `cmd:"" help:"Run one node."`
+	Keeper  custodianCmd `cmd:"" name:"custodian" help:"Run the custodian of one node's data directory, as a user of its own."`
+	Rebuild rebuildCmd   `cmd:"" name:"rebuild-index" help:"Throw a stopped node's index away; its next start builds it from the history."`
+	Restore restoreCmd   `cmd:"" help:"Restore a stopped node's empty data directory from a backup and all that is newer."`
+	Sign    signCmd      `cmd:"" help:"Sign the act that declares the loss of a restore."`
+	Search  searchCmd    `cmd:"" name:"forensic" help:"Try every way to recover a bundle (묶음정보) from files, and say what was found."`
+	Rekey   rekeyCmd     `cmd:"" help:"Seal a node's keys under a new root key and destroy the old one, while the node runs or not."`
+	Version versionCmd   `cmd:"" help:"Show the version."`
+	Check   checkCmd     `cmd:"" name:"check-file" hidden:"" help:"Read a database file whole, as a child process."`
 }
 
 // shell is what a command has of the outside.

@@ -28,6 +28,7 @@ type nodeConfig struct {
 	ListenClient   string            `toml:"listen_client"`
 	ListenNode     string            `toml:"listen_node"`
 	LogLevel       string            `toml:"log_level,omitempty"`
+	Custodian      string            `toml:"custodian,omitempty"`
 	Peers          map[string]string `toml:"peers,omitempty"`
 	Admitted       []string          `toml:"admitted,omitempty"`
 	TLS            tlsConfig         `toml:"tls"`
@@ -71,7 +72,7 @@ func readConfig(path string) (nodeConfig, error) {
 	if err != nil {
 		return c, err
 	}
-	for _, p := range []*string{&c.DataDir, &c.KeyDir, &c.Ceremony, &c.TLS.Certificate, &c.TLS.Key, &c.Time.ClockFile} {
+	for _, p := range []*string{&c.DataDir, &c.KeyDir, &c.Custodian, &c.Ceremony, &c.TLS.Certificate, &c.TLS.Key, &c.Time.ClockFile} {
 		*p = beside(dir, *p)
 	}
 	c.Sink.beside(dir)

@@ -34,7 +34,10 @@ func (c *rebuildCmd) Run(s *shell) error {
 	if err != nil {
 		return errors.Join(err, lock.Close())
 	}
-	keeper, err := custodian.NewLocal(cfg.DataDir, custodian.Options{})
+	keeper, err := cfg.keeper(s.ctx)
+	if err == nil && keeper == nil {
+		keeper, err = custodian.NewLocal(cfg.DataDir, custodian.Options{})
+	}
 	if err == nil {
 		err = keeper.RemoveIndex(filepath.Join(cfg.DataDir, indexFile))
 	}

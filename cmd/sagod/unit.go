@@ -100,9 +100,13 @@ func (u *unit) open(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("node %s: %w", u.cfg.Name, err), u.release())
 	}
+	keeper, err := u.cfg.keeper(ctx)
+	if err != nil {
+		return errors.Join(fmt.Errorf("node %s: %w", u.cfg.Name, err), u.release())
+	}
 	node, err := replication.Open(ctx, replication.Config{
 		Name: u.cfg.Name, DataDir: u.cfg.DataDir, KeyDir: u.cfg.KeyDir, Listener: u.nodes, Peers: u.cfg.Peers, Admitted: admitted,
-		Ceremony: u.signed, Time: u.time, Log: u.log, Version: version, Probe: u.probe, Note: u.note, Timing: u.timing,
+		Ceremony: u.signed, Time: u.time, Log: u.log, Version: version, Probe: u.probe, Custodian: keeper, Note: u.note, Timing: u.timing,
 	})
 	if err != nil {
 		return errors.Join(fmt.Errorf("node %s: %w", u.cfg.Name, err), u.release())

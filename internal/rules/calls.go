@@ -94,7 +94,15 @@ var removing = map[string][]string{
 // mayRemove is the one list of callers of unlink, truncate, punch and rename outside tests (P21).
 var mayRemove = []allowance{
 	{"internal/durable/...", "rename is how a small file is replaced in one step"},
-	{"store/custodian/...", "destroys under a warrant, preallocates, retires files"},
+	{"store/custodian/destroy.go", "punches what was zeroed under a warrant"},
+	{"store/custodian/remove.go", "unlinks sealed files that are empty, what never came into place, and the index"},
+	{"store/custodian/custodian.go", "a whole file takes its name once it is on disk"},
+	{"store/custodian/flags.go", "the file on which it tries the flags"},
+	{"store/custodian/interface.go", "a data directory that may not be used again is put aside, whole"},
+	{"store/custodian/aside.go", "what was put aside, once its incarnation is gone"},
+	{"store/custodian/reserve.go", "the reserve's own file of blocks gives them up and takes them back"},
+	{"store/custodian/rewrap.go", "a key block and its successor exchange names once the new one was read back"},
+	{"cmd/sagod/custodian.go", "the socket of a custodian that was killed"},
 	{"timesource/development.go", "replaces the development clock's one small file; timesource knows no room of ours"},
 	{"replication/data.go", "a data directory that may not be used again is put aside, whole, under another name"},
 	{"replication/restore.go", "a restored data directory takes its name only once it is whole"},

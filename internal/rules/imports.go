@@ -10,7 +10,7 @@ import (
 // is placed here, and in docs/architecture.md, first.
 var mayKnow = map[string][]string{
 	"cmd/sagod": { // from access on: the ceremony, its files and the development directory
-		"service", "service/sink", "service/witnesses", "replication", "store", "timesource", "access", "retention", "proto/...", "store/backup", "store/custodian", "store/format", "internal/durable",
+		"service", "service/sink", "service/witnesses", "replication", "store", "timesource", "access", "retention", "proto/...", "store/backup", "store/custodian", "store/custodian/gate", "store/format", "internal/durable",
 		"audit/forensic",
 	},
 	"cmd/sago":          {"proto/...", "service/client/...", "audit/...", "store/format", "internal/durable"}, // store/format: a person signs an act's canonical bytes
@@ -35,6 +35,7 @@ var mayKnow = map[string][]string{
 	"store/index":          {"store/format", "internal/durable"},
 	"store/backup":         {"store/format", "internal/durable"},
 	"store/custodian":      {"store/format", "store/keyring", "internal/durable", "retention", "access"},
+	"store/custodian/gate": {"store/custodian", "store/format", "retention", "access"}, // its own reader of the history, on purpose
 	"audit":                {"store/format", "service/client"},
 	"audit/forensic":       {"store/format", "store/keyring", "proto/..."}, // reads bytes alone: no room that walks, opens or writes files
 	"audit/witness":        {"store/format", "service/client/cosign", "internal/durable"},

@@ -40,6 +40,7 @@ type node struct {
 
 	mu      sync.Mutex
 	process *process // nil before the first start
+	keeper  *process // its custodian; nil where that runs inside
 }
 
 // New makes a cluster by the ceremony's commands; no node runs yet. The wall
@@ -84,12 +85,12 @@ func (c *Cluster) handOver() error {
 	if c.opts.User == 0 {
 		return nil
 	}
-	return filepath.WalkDir(c.opts.Dir, func(path string, _ fs.DirEntry, err error) error {
+	return errors.Join(filepath.WalkDir(c.opts.Dir, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		return os.Lchown(path, int(c.opts.User), int(c.opts.User))
-	})
+	}), c.handOverVaults())
 }
 
 func (c *Cluster) startSources() error {
@@ -147,7 +148,7 @@ func (c *Cluster) Dir() string { return c.opts.Dir }
 func (c *Cluster) NodeDir(i int) string { return c.nodes[i].dir }
 
 // DataDir is the data directory of node i.
-func (c *Cluster) DataDir(i int) string { return filepath.Join(c.nodes[i].dir, "data") }
+func (c *Cluster) DataDir(i int) string { return filepath.Join(c.nodes[i].dir, c.dataDir()) }
 
 // Config is the configuration file of node i.
 func (c *Cluster) Config(i int) string { return filepath.Join(c.nodes[i].dir, "node.toml") }
@@ -157,7 +158,7 @@ func (c *Cluster) Config(i int) string { return filepath.Join(c.nodes[i].dir, "n
 func (c *Cluster) Close() error {
 	var errs []error
 	for i := range c.nodes {
-		errs = append(errs, c.Kill(i))
+		errs = append(errs, c.Kill(i), c.KillCustodian(i))
 	}
 	c.cancel()
 	for _, s := range c.sources {

@@ -86,6 +86,7 @@ func (p Policy) table(sources int) map[string]any {
 type nodeTOML struct {
 	Name           string            `toml:"name"`
 	DataDir        string            `toml:"data_dir"`
+	Custodian      string            `toml:"custodian,omitempty"`
 	KeyDir         string            `toml:"key_dir"`
 	Ceremony       string            `toml:"ceremony"`
 	CeremonyDigest string            `toml:"ceremony_digest"`
@@ -117,7 +118,7 @@ type sourceTOML struct {
 func (c *Cluster) writeConfig(i int) error {
 	n := c.nodes[i]
 	file := nodeTOML{
-		Name: n.name, DataDir: "data", KeyDir: "keys", Ceremony: c.path(actFile), CeremonyDigest: c.digest,
+		Name: n.name, DataDir: c.dataDir(), Custodian: c.socket(), KeyDir: "keys", Ceremony: c.path(actFile), CeremonyDigest: c.digest,
 		ListenClient: n.clients, ListenNode: n.members, LogLevel: c.opts.LogLevel, Peers: map[string]string{},
 		TLS: tlsTOML{"tls.pem", "tls.key"},
 	}

@@ -31,6 +31,10 @@ type Options struct {
 	// need and no other; 0 runs them as this process. It needs root, a Dir and a Bin
 	// that the user can reach.
 	User uint32
+	// Custodian runs the custodian of each node as this user id, in the group of
+	// User, and the nodes without any capability; 0: in the nodes' own process. It
+	// needs User.
+	Custodian uint32
 	// NodeDirs are the nodes' folders, such as file systems of their own; they exist
 	// and hold nothing but lost+found, and are not removed. None means folders in Dir.
 	NodeDirs []string

@@ -53,15 +53,33 @@ func (c *Cluster) Start(i int) error {
 	if n.process.running() {
 		return fmt.Errorf("%s: %w", n.name, ErrRuns)
 	}
-	log, err := os.OpenFile(n.logPath(), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
+	if c.opts.Custodian != 0 {
+		if err := c.startCustodian(n); err != nil {
+			return err
+		}
 	}
-	cmd := exec.Command(filepath.Join(c.opts.Bin, "sagod"), "run", "--config", c.Config(i))
-	cmd.Stdout, cmd.Stderr, cmd.Dir, cmd.Env = log, log, n.dir, environment()
+	p, err := c.spawn(n.logPath(), n.dir, c.opts.User, c.opts.Custodian == 0, "run", "--config", c.Config(i))
+	if err != nil {
+		return fmt.Errorf("%s: %w", n.name, err)
+	}
+	n.process = p
+	return nil
+}
+
+// spawn starts a command of sagod as a user, with the capability that inode flags
+// need or with none; as this process where user is 0.
+func (c *Cluster) spawn(logPath, dir string, user uint32, flags bool, args ...string) (*process, error) {
+	log, err := os.OpenFile(logPath, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(filepath.Join(c.opts.Bin, "sagod"), args...)
+	cmd.Stdout, cmd.Stderr, cmd.Dir, cmd.Env = log, log, dir, environment()
 	cmd.SysProcAttr = ownGroup()
-	if c.opts.User != 0 {
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: c.opts.User, Gid: c.opts.User}
+	if user != 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: user, Gid: c.opts.User}
+	}
+	if user != 0 && flags {
 		cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_LINUX_IMMUTABLE}
 	}
 	p := &process{done: make(chan struct{})}
@@ -80,11 +98,7 @@ func (c *Cluster) Start(i int) error {
 		}
 		p.err = errors.Join(p.err, log.Close())
 	}()
-	if err := <-started; err != nil {
-		return fmt.Errorf("%s: %w", n.name, err)
-	}
-	n.process = p
-	return nil
+	return p, <-started
 }
 
 // StartAll starts every node that does not run.

@@ -1,9 +1,14 @@
 package custodian
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
 )
 
 // DestroyAside destroys a data directory that its node has replaced by a whole
@@ -24,4 +29,35 @@ func DestroyAside(dir string) error {
 		}
 	}
 	return os.RemoveAll(dir)
+}
+
+// removeOwn removes what this process's user may remove of a directory that was
+// put aside: the daemon's share, whose folders nobody else can empty.
+func removeOwn(dir string) error {
+	list, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		var st unix.Stat_t
+		p := filepath.Join(dir, e.Name())
+		if err := unix.Lstat(p, &st); err != nil {
+			return err
+		}
+		if int(st.Uid) != os.Geteuid() || slices.Contains([]string{dirSegments, dirHistory, dirKeys}, e.Name()) {
+			continue
+		}
+		if e.Type().IsRegular() {
+			err = wipe(p)
+		} else {
+			err = os.RemoveAll(p)
+		}
+		if err != nil {
+			return fmt.Errorf("removing %s: %w", p, err)
+		}
+	}
+	return nil
 }

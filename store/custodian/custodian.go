@@ -7,9 +7,11 @@
 // judge who found its decision record under a majority's checkpoint (but for what
 // nothing can name any more: unfinished key blocks, an index about to be built
 // again, a directory that was put aside); the key goes first; a destruction cut
-// short at any point is completed by asking for it again. Local runs in the daemon's own process: there the second gate is no gate,
-// and Protection says so. docs/custodian.md has the order of steps, the
-// assumptions and the crash argument.
+// short at any point is completed by asking for it again. Local does it in its own
+// process, which is the daemon's (then the second gate is no gate, and Protection
+// says so) or that of a Server, which a Remote asks and which admits nothing that
+// its Gate has not found in its own files. docs/custodian.md has the order of
+// steps, the requests, the assumptions and the crash argument.
 package custodian
 
 import (
@@ -17,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -55,19 +58,26 @@ const newSuffix = ".new"
 const (
 	dirPerm  = 0o700
 	filePerm = 0o600
+	// groupRead is added where the daemon is another user: it reads, through its group.
+	groupReadDir  = 0o050
+	groupReadFile = 0o040
 )
 
 // Options of a Local.
 type Options struct {
 	// Judge finds a warrant's decision under a checkpoint. nil refuses everything.
 	Judge Judge
+	// Group lets the group of this process read what it makes (with a umask that
+	// does not forbid it).
+	Group bool
 }
 
 // Local is the custodian in the daemon's own process. Its methods may be called
 // from any goroutine. Names are relative to the data directory, with slashes.
 type Local struct {
-	dir   string
-	judge Judge
+	dir               string
+	judge             Judge
+	dirPerm, filePerm fs.FileMode
 	// hook is called before (done false) and after each step of changing files
 	// that are in use; tests fail there.
 	hook func(step string, done bool) error
@@ -87,8 +97,11 @@ type Local struct {
 // before anything else is asked.
 func NewLocal(dir string, opts Options) (*Local, error) {
 	l := &Local{
-		dir: dir, judge: opts.Judge, sealed: map[string]bool{},
+		dir: dir, judge: opts.Judge, dirPerm: dirPerm, filePerm: filePerm, sealed: map[string]bool{},
 		hook: func(string, bool) error { return nil },
+	}
+	if opts.Group {
+		l.dirPerm, l.filePerm = dirPerm|groupReadDir, filePerm|groupReadFile
 	}
 	note, err := CheckFilesystem(dir)
 	if err != nil {
@@ -96,7 +109,7 @@ func NewLocal(dir string, opts Options) (*Local, error) {
 	}
 	l.protection.note(note)
 	for _, d := range []string{dirSegments, dirHistory, dirKeys} {
-		if err := os.MkdirAll(filepath.Join(dir, d), dirPerm); err != nil {
+		if err := os.MkdirAll(filepath.Join(dir, d), l.dirPerm); err != nil {
 			return nil, fmt.Errorf("custodian: %w", err)
 		}
 	}
@@ -114,7 +127,11 @@ func NewLocal(dir string, opts Options) (*Local, error) {
 
 // SetFault has every step of changing files in use ask a test first, before
 // (done false) and after it; an error stops there, as a crash would.
-func (l *Local) SetFault(hook func(step string, done bool) error) { l.hook = hook }
+func (l *Local) SetFault(hook func(step string, done bool) error) {
+	l.work.Lock()
+	defer l.work.Unlock()
+	l.hook = hook
+}
 
 // locate checks a name and returns its path.
 func (l *Local) locate(name string, rooms ...string) (string, error) {
@@ -132,7 +149,7 @@ func (l *Local) Create(name string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := durable.CreateExclusive(p, os.O_WRONLY|os.O_APPEND, filePerm)
+	f, err := durable.CreateExclusive(p, os.O_WRONLY|os.O_APPEND, l.filePerm)
 	if err != nil {
 		return nil, fmt.Errorf("custodian: %w", err)
 	}
@@ -278,7 +295,7 @@ func (l *Local) createBlock(p string, content []byte) error {
 // place writes a file beside its place and moves it there once it is on disk.
 func (l *Local) place(p string, fill func(io.Writer) error) (err error) {
 	temp := p + newSuffix
-	f, err := durable.CreateExclusive(temp, os.O_WRONLY, filePerm)
+	f, err := durable.CreateExclusive(temp, os.O_WRONLY, l.filePerm)
 	if err != nil {
 		return err
 	}

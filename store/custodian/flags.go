@@ -17,8 +17,9 @@ const (
 	flagJournalData = 0x4000 // FS_JOURNAL_DATA_FL
 )
 
-// probeName is the file on which NewLocal tries the flags.
-const probeName = ".flag-probe"
+// probeName is the file on which NewLocal tries the flags: in a room, where nobody
+// else can put something under its name.
+const probeName = dirHistory + "/.flag-probe"
 
 func getFlags(f *os.File) (uint32, error) {
 	return unix.IoctlGetUint32(int(f.Fd()), unix.FS_IOC_GETFLAGS)
@@ -138,7 +139,7 @@ func (l *Local) proveNoWriter(f *os.File) error {
 // probe tries both flags on a file of its own.
 func (l *Local) probe() (err error) {
 	p := filepath.Join(l.dir, probeName)
-	f, err := os.OpenFile(p, os.O_RDONLY|os.O_CREATE, filePerm)
+	f, err := os.OpenFile(p, os.O_RDONLY|os.O_CREATE|unix.O_NOFOLLOW, filePerm)
 	if err != nil {
 		return err
 	}

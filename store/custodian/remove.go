@@ -94,12 +94,16 @@ func onlyZeros(f *os.File, at, n int64) error {
 // directory, or of the file beside it that takes its place (index.db.new); every
 // other is refused with ErrName. A missing file is nil.
 func (l *Local) RemoveIndex(path string) error {
-	own := filepath.Join(l.dir, indexName)
+	l.work.Lock()
+	defer l.work.Unlock()
+	return removeIndex(l.dir, path)
+}
+
+func removeIndex(dir, path string) error {
+	own := filepath.Join(dir, indexName)
 	if p := filepath.Clean(path); p != own && p != own+newSuffix {
 		return fmt.Errorf("custodian: %w: %q", ErrName, path)
 	}
-	l.work.Lock()
-	defer l.work.Unlock()
 	if err := wipe(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("custodian: %w", err)
 	}
@@ -110,11 +114,15 @@ func (l *Local) RemoveIndex(path string) error {
 // change names at once; on an error nothing has changed. The caller syncs the
 // directory.
 func (l *Local) ExchangeIndex(path string) error {
-	if filepath.Clean(path) != filepath.Join(l.dir, indexName) {
-		return fmt.Errorf("custodian: %w: %q", ErrName, path)
-	}
 	l.work.Lock()
 	defer l.work.Unlock()
+	return exchangeIndex(l.dir, path)
+}
+
+func exchangeIndex(dir, path string) error {
+	if filepath.Clean(path) != filepath.Join(dir, indexName) {
+		return fmt.Errorf("custodian: %w: %q", ErrName, path)
+	}
 	if err := unix.Renameat2(unix.AT_FDCWD, path+newSuffix, unix.AT_FDCWD, path, unix.RENAME_EXCHANGE); err != nil {
 		return fmt.Errorf("custodian: %w", err)
 	}

@@ -61,7 +61,7 @@ func (l *Local) RewrapBlock(name string, cluster format.ID, from, to keyring.Roo
 // and wipes the one before.
 func (l *Local) replaceBlock(p string, fresh []byte, check func([]byte) error) error {
 	temp := p + rekeySuffix
-	err := l.step("write new block", func() error { return writeBeside(temp, fresh) })
+	err := l.step("write new block", func() error { return writeBeside(temp, fresh, l.filePerm) })
 	if err == nil {
 		err = l.step("read new block", func() error {
 			read, err := readFromDisk(temp)
@@ -105,8 +105,8 @@ func onFile(p string, fn func(*os.File) error) error {
 	return errors.Join(fn(f), f.Close())
 }
 
-func writeBeside(p string, content []byte) error {
-	f, err := durable.CreateExclusive(p, os.O_WRONLY, filePerm)
+func writeBeside(p string, content []byte, perm fs.FileMode) error {
+	f, err := durable.CreateExclusive(p, os.O_WRONLY, perm)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,111 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/sago-worm/sago/store/custodian"
+	"github.com/sago-worm/sago/store/custodian/gate"
+	"github.com/sago-worm/sago/store/keyring"
+)
+
+// apart runs every test of this package with custodians that are asked over a
+// socket and judge for themselves: `go test ./store -apart`.
+var apart = flag.Bool("apart", false, "ask a custodian over a socket, which judges for itself")
+
+// keeper is a custodian of the node's directory that is apart, if the test is to
+// have one; the one before has ended.
+func (n *node) keeper() Custodian {
+	if !*apart && !n.w.apart {
+		return nil
+	}
+	n.w.Helper()
+	if n.stop != nil {
+		n.stop()
+	}
+	dir, err := os.MkdirTemp("", "keeper")
+	n.w.must(err)
+	path := filepath.Join(dir, "s")
+	ctx, cancel := context.WithCancel(context.Background())
+	s, err := custodian.NewServer(ctx, n.dir, custodian.ServerOptions{Peer: uint32(os.Geteuid()), Gate: gate.New(n.dir, n.w.digest), Log: slog.New(slog.DiscardHandler)})
+	n.w.must(err)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	n.w.must(err)
+	n.server = s
+	var done sync.WaitGroup
+	done.Go(func() { n.w.must(s.Serve(ctx, l)) })
+	n.stop = func() {
+		cancel()
+		done.Wait()
+		_ = os.RemoveAll(dir)
+	}
+	r, err := custodian.NewRemote(ctx, n.dir, path)
+	n.w.must(err)
+	return r
+}
+
+// fault has every step of a destruction ask hook, wherever it is done.
+func (n *node) fault(hook func(step string, done bool) error) {
+	if n.server != nil {
+		n.server.SetFault(hook)
+		return
+	}
+	n.custodian.(*custodian.Local).SetFault(hook)
+}
+
+// TestP21_DestructionsWithACustodianApart runs the tests of erasure again with
+// custodians that judge for themselves.
+func TestP21_DestructionsWithACustodianApart(t *testing.T) {
+	if *apart || testing.Short() {
+		t.Skip("in short runs, and within itself, it says nothing new")
+	}
+	again := exec.CommandContext(t.Context(), os.Args[0], "-apart", "-test.run",
+		"^Test(P35_|P38_A|I1_N|I1_A|P34_|P30_|P22_|ACopiedNode|HistoryIsErased|ErasingCutShort|ASecondPrune|ActsMembers|.*Epoch|.*Special)")
+	if out, err := again.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// TestP38_ARottenHeaderKeepsNoKeyAndNoOtherWaiting breaks the header of one of two
+// bundles that are due: its ciphertext stays and says so, everything else goes.
+func TestP38_ARottenHeaderKeepsNoKeyAndNoOtherWaiting(t *testing.T) {
+	if !*apart {
+		t.Skip("only a custodian apart looks at headers: TestP21_DestructionsWithACustodianApart runs it")
+	}
+	w := newWorld(t, t, 1)
+	n := w.nodes[0]
+	w.put("T0", "PT1H")
+	w.put("T2", "PT1H")
+	rotten, other := n.secret("T0"), n.secret("T2")
+	w.began()
+	w.tick(2 * hour)
+	w.sweep(10)
+	w.checkpoint()
+	held, err := n.held(slotKey(n.row("T0").Slot))
+	w.must(err)
+	w.must(custodian.ClearTree(n.dir))
+	f, err := os.OpenFile(filepath.Join(n.dir, n.segments.Name(held[0].File)), os.O_RDWR, 0)
+	w.must(err)
+	_, err = f.WriteAt([]byte{0xff}, held[0].Offset+8)
+	w.must(errors.Join(err, f.Close()))
+	bundles, blocks := n.pending(1)
+	if err := n.Destroy(context.Background(), bundles, blocks); !errors.Is(err, custodian.ErrRange) {
+		t.Fatal(err)
+	}
+	for _, b := range bundles {
+		if _, err := n.keys.Key(b.Slot); !errors.Is(err, keyring.ErrErased) {
+			t.Errorf("key of %d: %v", b.Store, err)
+		}
+	}
+	if len(bundles) != 2 || len(n.filesWith(string(rotten[1]))) == 0 || len(n.filesWith(string(other[1]))) != 0 {
+		t.Errorf("of %d bundles: %v, %v", len(bundles), n.filesWith(string(rotten[1])), n.filesWith(string(other[1])))
+	}
+}
