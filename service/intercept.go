@@ -71,12 +71,34 @@ func methodOf(full string) (method, bool) {
 		return method{access.VerbActShow, format.ActSign, callWithin, false}, true
 	case sagov1.ActService_Veto_FullMethodName:
 		return method{access.VerbActShow, format.ActVeto, callWithin, false}, true
+	case sagov1.CirculationService_Stop_FullMethodName:
+		return method{access.VerbCirculation, format.ActCirculationStop, callWithin, false}, true
+	case sagov1.CirculationService_Lift_FullMethodName:
+		return method{access.VerbCirculation, format.ActPropose, callWithin, false}, true
+	case sagov1.CirculationService_List_FullMethodName:
+		return method{access.VerbCirculationList, format.ActList, callWithin, false}, true
 	case sagov1.ClockService_Status_FullMethodName:
 		return method{access.VerbClockStatus, format.ActClock, callWithin, true}, true
 	case sagov1.ClusterService_Status_FullMethodName:
 		return method{access.VerbClusterStatus, format.ActState, callWithin, true}, true
 	case sagov1.ClusterService_Verify_FullMethodName:
 		return method{access.VerbClusterVerify, format.ActVerify, streamWithin, true}, true
+	}
+	return specialMethod(full)
+}
+
+// specialMethod knows the calls of SpecialDeleteService.
+func specialMethod(full string) (method, bool) {
+	switch full {
+	case sagov1.SpecialDeleteService_Request_FullMethodName:
+		return method{access.VerbSpecialRequest, format.ActSpecialRequest, callWithin, false}, true
+	case sagov1.SpecialDeleteService_Opening_FullMethodName:
+		return method{access.VerbSpecialApprove, format.ActSpecialApprove, callWithin, false}, true
+	case sagov1.SpecialDeleteService_Show_FullMethodName, sagov1.SpecialDeleteService_List_FullMethodName,
+		sagov1.SpecialDeleteService_Ledger_FullMethodName:
+		return method{access.VerbSpecialShow, format.ActList, callWithin, false}, true
+	case sagov1.SpecialDeleteService_Certificate_FullMethodName:
+		return method{access.VerbCertificate, format.ActList, callWithin, false}, true
 	}
 	return method{}, false
 }

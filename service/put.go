@@ -180,6 +180,11 @@ func (s *bundleServer) confirmed(ctx context.Context, key format.BundleKey) (*fo
 // is still the same content: the first receipt says how long it is kept.
 func (s *bundleServer) answerExisting(ctx context.Context, b newBundle, row *format.BundleRow, fingerprint format.Digest) (*sagov1.Receipt, error) {
 	why := "the number is taken by a bundle whose retention has ended"
+	if reason, _, err := s.node.Store().Barred(b.key); err != nil {
+		return nil, err
+	} else if reason == format.ReasonSpecialDeleted {
+		why = "the number is taken by a bundle that was specially deleted"
+	}
 	if !s.ended(row) {
 		commitment, err := s.node.Store().Commitment(row.Slot, fingerprint)
 		if err == nil && commitment == row.Commitment {

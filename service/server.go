@@ -151,6 +151,8 @@ func New(cfg Config) (*Server, error) {
 	sagov1.RegisterClockServiceServer(s.grpc, &clockServer{Server: s})
 	sagov1.RegisterClusterServiceServer(s.grpc, &clusterServer{Server: s})
 	sagov1.RegisterActServiceServer(s.grpc, &actServer{Server: s})
+	sagov1.RegisterCirculationServiceServer(s.grpc, &circulationServer{Server: s})
+	sagov1.RegisterSpecialDeleteServiceServer(s.grpc, &specialServer{Server: s})
 	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	return s, nil

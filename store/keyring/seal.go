@@ -158,10 +158,15 @@ func carriedAEAD(key [32]byte, sequence uint64) (cipher.AEAD, []byte) {
 // under a key derived from the bundle's data key. Once the slot is erased nobody
 // can confirm a guess by it.
 func Commitment(dataKey [32]byte, fingerprint format.Digest) format.Digest {
-	key := DeriveKey(dataKey, labelCommitment, nil)
+	key := CommitmentKey(dataKey)
 	defer clear(key[:])
 	return mac(key, fingerprint[:])
 }
+
+// CommitmentKey is the key of a bundle's commitment: who is to approve the
+// bundle's special deletion checks by it that a fingerprint is the stored one's.
+// It opens nothing else.
+func CommitmentKey(dataKey [32]byte) [32]byte { return DeriveKey(dataKey, labelCommitment, nil) }
 
 // SubjectRef is how state and history name a data subject (정보주체): HMAC-SHA-256
 // of the CI under the institution's subject key.

@@ -1031,9 +1031,11 @@ type Bundle struct {
 	Documents      []*Document `protobuf:"bytes,8,rep,name=documents,proto3" json:"documents,omitempty"`
 	Replicas       []*Replica  `protobuf:"bytes,9,rep,name=replicas,proto3" json:"replicas,omitempty"`
 	// Deadline is the deadline proper; absent until the period has started.
-	Deadline      *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=deadline,proto3" json:"deadline,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Deadline *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	// Circulation_stop (유통정지) is the order in force on it; absent for none.
+	CirculationStop *BundleStop `protobuf:"bytes,11,opt,name=circulation_stop,json=circulationStop,proto3" json:"circulation_stop,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Bundle) Reset() {
@@ -1136,6 +1138,66 @@ func (x *Bundle) GetDeadline() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Bundle) GetCirculationStop() *BundleStop {
+	if x != nil {
+		return x.CirculationStop
+	}
+	return nil
+}
+
+// BundleStop is an order of circulation stop on the bundle that shows it.
+type BundleStop struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Order         string                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BundleStop) Reset() {
+	*x = BundleStop{}
+	mi := &file_sago_v1_bundle_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BundleStop) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BundleStop) ProtoMessage() {}
+
+func (x *BundleStop) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_bundle_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BundleStop.ProtoReflect.Descriptor instead.
+func (*BundleStop) Descriptor() ([]byte, []int) {
+	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *BundleStop) GetOrder() string {
+	if x != nil {
+		return x.Order
+	}
+	return ""
+}
+
+func (x *BundleStop) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
 // Replica is one node's part in a bundle.
 type Replica struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1148,7 +1210,7 @@ type Replica struct {
 
 func (x *Replica) Reset() {
 	*x = Replica{}
-	mi := &file_sago_v1_bundle_proto_msgTypes[15]
+	mi := &file_sago_v1_bundle_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1160,7 +1222,7 @@ func (x *Replica) String() string {
 func (*Replica) ProtoMessage() {}
 
 func (x *Replica) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_bundle_proto_msgTypes[15]
+	mi := &file_sago_v1_bundle_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1173,7 +1235,7 @@ func (x *Replica) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Replica.ProtoReflect.Descriptor instead.
 func (*Replica) Descriptor() ([]byte, []int) {
-	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{15}
+	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Replica) GetNode() string {
@@ -1205,7 +1267,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_sago_v1_bundle_proto_msgTypes[16]
+	mi := &file_sago_v1_bundle_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1217,7 +1279,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_bundle_proto_msgTypes[16]
+	mi := &file_sago_v1_bundle_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1230,7 +1292,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{16}
+	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListRequest) GetSubjectCi() string {
@@ -1292,7 +1354,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_sago_v1_bundle_proto_msgTypes[17]
+	mi := &file_sago_v1_bundle_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1304,7 +1366,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_bundle_proto_msgTypes[17]
+	mi := &file_sago_v1_bundle_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1317,7 +1379,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{17}
+	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListResponse) GetBundles() []*Bundle {
@@ -1344,7 +1406,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_sago_v1_bundle_proto_msgTypes[18]
+	mi := &file_sago_v1_bundle_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1356,7 +1418,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_bundle_proto_msgTypes[18]
+	mi := &file_sago_v1_bundle_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1369,7 +1431,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{18}
+	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *VerifyRequest) GetTransaction() string {
@@ -1400,7 +1462,7 @@ type VerifyResponse struct {
 
 func (x *VerifyResponse) Reset() {
 	*x = VerifyResponse{}
-	mi := &file_sago_v1_bundle_proto_msgTypes[19]
+	mi := &file_sago_v1_bundle_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1412,7 +1474,7 @@ func (x *VerifyResponse) String() string {
 func (*VerifyResponse) ProtoMessage() {}
 
 func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_bundle_proto_msgTypes[19]
+	mi := &file_sago_v1_bundle_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1425,7 +1487,7 @@ func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyResponse.ProtoReflect.Descriptor instead.
 func (*VerifyResponse) Descriptor() ([]byte, []int) {
-	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{19}
+	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *VerifyResponse) GetFingerprint() string {
@@ -1542,7 +1604,7 @@ const file_sago_v1_bundle_proto_rawDesc = "" +
 	"\x04part\x18\x02 \x01(\rR\x04part\x12\x18\n" +
 	"\apurpose\x18\x03 \x01(\tR\apurpose\"7\n" +
 	"\fShowResponse\x12'\n" +
-	"\x06bundle\x18\x01 \x01(\v2\x0f.sago.v1.BundleR\x06bundle\"\x83\x03\n" +
+	"\x06bundle\x18\x01 \x01(\v2\x0f.sago.v1.BundleR\x06bundle\"\xc3\x03\n" +
 	"\x06Bundle\x12*\n" +
 	"\areceipt\x18\x01 \x01(\v2\x10.sago.v1.ReceiptR\areceipt\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x1b\n" +
@@ -1555,7 +1617,12 @@ const file_sago_v1_bundle_proto_rawDesc = "" +
 	"\tdocuments\x18\b \x03(\v2\x11.sago.v1.DocumentR\tdocuments\x12,\n" +
 	"\breplicas\x18\t \x03(\v2\x10.sago.v1.ReplicaR\breplicas\x126\n" +
 	"\bdeadline\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\"3\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12>\n" +
+	"\x10circulation_stop\x18\v \x01(\v2\x13.sago.v1.BundleStopR\x0fcirculationStop\"N\n" +
+	"\n" +
+	"BundleStop\x12\x14\n" +
+	"\x05order\x18\x01 \x01(\tR\x05order\x12*\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"3\n" +
 	"\aReplica\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\"\xa7\x02\n" +
@@ -1601,7 +1668,7 @@ func file_sago_v1_bundle_proto_rawDescGZIP() []byte {
 	return file_sago_v1_bundle_proto_rawDescData
 }
 
-var file_sago_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_sago_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_sago_v1_bundle_proto_goTypes = []any{
 	(*BundleHeader)(nil),          // 0: sago.v1.BundleHeader
 	(*DocumentHeader)(nil),        // 1: sago.v1.DocumentHeader
@@ -1618,12 +1685,13 @@ var file_sago_v1_bundle_proto_goTypes = []any{
 	(*ShowRequest)(nil),           // 12: sago.v1.ShowRequest
 	(*ShowResponse)(nil),          // 13: sago.v1.ShowResponse
 	(*Bundle)(nil),                // 14: sago.v1.Bundle
-	(*Replica)(nil),               // 15: sago.v1.Replica
-	(*ListRequest)(nil),           // 16: sago.v1.ListRequest
-	(*ListResponse)(nil),          // 17: sago.v1.ListResponse
-	(*VerifyRequest)(nil),         // 18: sago.v1.VerifyRequest
-	(*VerifyResponse)(nil),        // 19: sago.v1.VerifyResponse
-	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
+	(*BundleStop)(nil),            // 15: sago.v1.BundleStop
+	(*Replica)(nil),               // 16: sago.v1.Replica
+	(*ListRequest)(nil),           // 17: sago.v1.ListRequest
+	(*ListResponse)(nil),          // 18: sago.v1.ListResponse
+	(*VerifyRequest)(nil),         // 19: sago.v1.VerifyRequest
+	(*VerifyResponse)(nil),        // 20: sago.v1.VerifyResponse
+	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
 }
 var file_sago_v1_bundle_proto_depIdxs = []int32{
 	1,  // 0: sago.v1.BundleHeader.documents:type_name -> sago.v1.DocumentHeader
@@ -1631,37 +1699,39 @@ var file_sago_v1_bundle_proto_depIdxs = []int32{
 	0,  // 2: sago.v1.PutStreamRequest.header:type_name -> sago.v1.BundleHeader
 	6,  // 3: sago.v1.PutStreamResponse.receipt:type_name -> sago.v1.Receipt
 	6,  // 4: sago.v1.PutResponse.receipt:type_name -> sago.v1.Receipt
-	20, // 5: sago.v1.Receipt.stored_at:type_name -> google.protobuf.Timestamp
-	20, // 6: sago.v1.Receipt.retain_until:type_name -> google.protobuf.Timestamp
+	21, // 5: sago.v1.Receipt.stored_at:type_name -> google.protobuf.Timestamp
+	21, // 6: sago.v1.Receipt.retain_until:type_name -> google.protobuf.Timestamp
 	7,  // 7: sago.v1.GetRequest.who:type_name -> sago.v1.Who
 	10, // 8: sago.v1.GetResponse.header:type_name -> sago.v1.GetHeader
 	11, // 9: sago.v1.GetHeader.documents:type_name -> sago.v1.Document
 	14, // 10: sago.v1.ShowResponse.bundle:type_name -> sago.v1.Bundle
 	6,  // 11: sago.v1.Bundle.receipt:type_name -> sago.v1.Receipt
 	11, // 12: sago.v1.Bundle.documents:type_name -> sago.v1.Document
-	15, // 13: sago.v1.Bundle.replicas:type_name -> sago.v1.Replica
-	20, // 14: sago.v1.Bundle.deadline:type_name -> google.protobuf.Timestamp
-	20, // 15: sago.v1.ListRequest.since:type_name -> google.protobuf.Timestamp
-	20, // 16: sago.v1.ListRequest.until:type_name -> google.protobuf.Timestamp
-	20, // 17: sago.v1.ListRequest.expiring_before:type_name -> google.protobuf.Timestamp
-	14, // 18: sago.v1.ListResponse.bundles:type_name -> sago.v1.Bundle
-	2,  // 19: sago.v1.BundleService.Put:input_type -> sago.v1.PutRequest
-	3,  // 20: sago.v1.BundleService.PutStream:input_type -> sago.v1.PutStreamRequest
-	8,  // 21: sago.v1.BundleService.Get:input_type -> sago.v1.GetRequest
-	12, // 22: sago.v1.BundleService.Show:input_type -> sago.v1.ShowRequest
-	16, // 23: sago.v1.BundleService.List:input_type -> sago.v1.ListRequest
-	18, // 24: sago.v1.BundleService.Verify:input_type -> sago.v1.VerifyRequest
-	5,  // 25: sago.v1.BundleService.Put:output_type -> sago.v1.PutResponse
-	4,  // 26: sago.v1.BundleService.PutStream:output_type -> sago.v1.PutStreamResponse
-	9,  // 27: sago.v1.BundleService.Get:output_type -> sago.v1.GetResponse
-	13, // 28: sago.v1.BundleService.Show:output_type -> sago.v1.ShowResponse
-	17, // 29: sago.v1.BundleService.List:output_type -> sago.v1.ListResponse
-	19, // 30: sago.v1.BundleService.Verify:output_type -> sago.v1.VerifyResponse
-	25, // [25:31] is the sub-list for method output_type
-	19, // [19:25] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	16, // 13: sago.v1.Bundle.replicas:type_name -> sago.v1.Replica
+	21, // 14: sago.v1.Bundle.deadline:type_name -> google.protobuf.Timestamp
+	15, // 15: sago.v1.Bundle.circulation_stop:type_name -> sago.v1.BundleStop
+	21, // 16: sago.v1.BundleStop.at:type_name -> google.protobuf.Timestamp
+	21, // 17: sago.v1.ListRequest.since:type_name -> google.protobuf.Timestamp
+	21, // 18: sago.v1.ListRequest.until:type_name -> google.protobuf.Timestamp
+	21, // 19: sago.v1.ListRequest.expiring_before:type_name -> google.protobuf.Timestamp
+	14, // 20: sago.v1.ListResponse.bundles:type_name -> sago.v1.Bundle
+	2,  // 21: sago.v1.BundleService.Put:input_type -> sago.v1.PutRequest
+	3,  // 22: sago.v1.BundleService.PutStream:input_type -> sago.v1.PutStreamRequest
+	8,  // 23: sago.v1.BundleService.Get:input_type -> sago.v1.GetRequest
+	12, // 24: sago.v1.BundleService.Show:input_type -> sago.v1.ShowRequest
+	17, // 25: sago.v1.BundleService.List:input_type -> sago.v1.ListRequest
+	19, // 26: sago.v1.BundleService.Verify:input_type -> sago.v1.VerifyRequest
+	5,  // 27: sago.v1.BundleService.Put:output_type -> sago.v1.PutResponse
+	4,  // 28: sago.v1.BundleService.PutStream:output_type -> sago.v1.PutStreamResponse
+	9,  // 29: sago.v1.BundleService.Get:output_type -> sago.v1.GetResponse
+	13, // 30: sago.v1.BundleService.Show:output_type -> sago.v1.ShowResponse
+	18, // 31: sago.v1.BundleService.List:output_type -> sago.v1.ListResponse
+	20, // 32: sago.v1.BundleService.Verify:output_type -> sago.v1.VerifyResponse
+	27, // [27:33] is the sub-list for method output_type
+	21, // [21:27] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_sago_v1_bundle_proto_init() }
@@ -1683,7 +1753,7 @@ func file_sago_v1_bundle_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sago_v1_bundle_proto_rawDesc), len(file_sago_v1_bundle_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
