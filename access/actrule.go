@@ -59,7 +59,7 @@ func RuleOfAct(k ActKind, approvals int, strengthens bool) (ActRule, bool) {
 	case ActLiftStop:
 		r.Propose, r.Appliance = VerbCirculation, false
 	case ActPolicy:
-		r.Propose = VerbPolicyPropose
+		r.Propose, r.Needed = VerbPolicyPropose, max(actPersons, approvals)
 		if strengthens {
 			r.Needed = 1
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/sago-worm/sago/store"
+	"github.com/sago-worm/sago/store/format"
 )
 
 // executeActs has the acts executed that have cooled off.
@@ -21,4 +22,17 @@ func (n *Node) executeActs(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Votes gathers fresh signed votes of the open round, from whoever answers: the
+// largest group that a resync would take, and what the clock would read after it,
+// microseconds. Errors wrap ErrUnavailable.
+func (n *Node) Votes(ctx context.Context) ([]format.SignedVote, int64, error) {
+	votes, err := n.votes(ctx, n.store.Summary().Clock.Round)
+	chosen := n.store.ChooseVotes(votes)
+	if len(chosen) == 0 {
+		return nil, 0, errors.Join(fmt.Errorf("%w: no agreeing majority among %d votes", ErrUnavailable, len(votes)), err)
+	}
+	to, err := n.store.ResyncTo(chosen)
+	return chosen, to, err
 }

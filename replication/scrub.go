@@ -236,7 +236,7 @@ func (n *Node) TakeState(ctx context.Context) (format.StateEffect, error) {
 		return format.StateEffect{}, err
 	}
 	states, err := n.gatherStates(ctx, r.Entry)
-	members := n.store.Members()
+	members := votersOf(n.store.Members())
 	for _, e := range states {
 		if len(e.Signatures) < len(members)/2+1 {
 			continue
@@ -256,7 +256,7 @@ func (n *Node) TakeState(ctx context.Context) (format.StateEffect, error) {
 func (n *Node) gatherStates(ctx context.Context, entry uint64) ([]format.StateEffect, error) {
 	ctx, cancel := context.WithTimeout(ctx, scrubTime)
 	defer cancel()
-	members := n.store.Members()
+	members := votersOf(n.store.Members())
 	answers := askAll(members, func(m format.MemberRow) (format.StateEffect, error) { return n.stateOf(ctx, m, entry) })
 	var out []format.StateEffect
 	var errs []error

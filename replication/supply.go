@@ -118,7 +118,7 @@ func (n *Node) spread(ctx context.Context, b store.KeyBlock) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	members := n.members()
+	members := votersOf(n.members())
 	answers := make(chan error, len(members))
 	for _, m := range members {
 		if m.Number == n.own.number {

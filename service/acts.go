@@ -69,10 +69,11 @@ func (s *Server) actNow(c *caller, nonce format.ID) (*sagov1.Act, error) {
 	if v == nil {
 		return nil, refusal(format.ReasonNotFound, "no act has this id")
 	}
-	return s.actOf(v)
+	return s.actOf(c, v)
 }
 
-func (s *Server) actOf(v *store.ActView) (*sagov1.Act, error) {
+// actOf is an act as its reader sees it.
+func (s *Server) actOf(c *caller, v *store.ActView) (*sagov1.Act, error) {
 	out := &sagov1.Act{
 		Id: hex.EncodeToString(v.Doc.Nonce[:]), Kind: v.Doc.Kind.String(), State: v.State.String(), Document: v.Row.Document,
 		Transaction: v.Object.Transaction, Part: v.Object.Part, Proposer: s.actorName(v.Row.Proposer), ProposedAt: instant(v.Row.At),
@@ -89,7 +90,10 @@ func (s *Server) actOf(v *store.ActView) (*sagov1.Act, error) {
 		})
 	}
 	var err error
-	out.Particulars, err = s.particularsOf(v.Row.Proposed)
+	if out.Particulars, err = s.particularsOf(v.Row.Proposed); err != nil {
+		return nil, err
+	}
+	out.MaySign, err = s.node.Store().MaySign(v, c.ID)
 	return out, err
 }
 
@@ -150,7 +154,7 @@ func (s *actServer) List(ctx context.Context, req *sagov1.ActServiceListRequest)
 		if req.GetKind() != "" && views[i].Doc.Kind.String() != req.GetKind() {
 			continue
 		}
-		a, err := s.actOf(&views[i])
+		a, err := s.actOf(c, &views[i])
 		if err != nil {
 			return nil, err
 		}

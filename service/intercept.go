@@ -77,6 +77,14 @@ func methodOf(full string) (method, bool) {
 		return method{access.VerbCirculation, format.ActPropose, callWithin, false}, true
 	case sagov1.CirculationService_List_FullMethodName:
 		return method{access.VerbCirculationList, format.ActList, callWithin, false}, true
+	case sagov1.PolicyService_Show_FullMethodName, sagov1.PolicyService_History_FullMethodName:
+		return method{access.VerbPolicyShow, format.ActList, callWithin, false}, true
+	case sagov1.PolicyService_Propose_FullMethodName:
+		return method{access.VerbPolicyPropose, format.ActPropose, callWithin, false}, true
+	case sagov1.MemberService_Add_FullMethodName, sagov1.MemberService_Remove_FullMethodName, sagov1.MemberService_Medium_FullMethodName:
+		return method{access.VerbClusterChange, format.ActPropose, callWithin, false}, true
+	case sagov1.MemberService_Resync_FullMethodName:
+		return method{access.VerbClockResync, format.ActPropose, callWithin, false}, true
 	case sagov1.ClockService_Status_FullMethodName:
 		return method{access.VerbClockStatus, format.ActClock, callWithin, true}, true
 	case sagov1.ClusterService_Status_FullMethodName:

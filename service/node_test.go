@@ -47,6 +47,13 @@ type oneNode struct {
 
 var _ Node = (*oneNode)(nil)
 
+// Votes implements Node: this node's own vote is a majority.
+func (n *oneNode) Votes(context.Context) ([]format.SignedVote, int64, error) {
+	votes := []format.SignedVote{n.vote(time.Hour)}
+	to, err := n.Store().ResyncTo(votes)
+	return votes, to, err
+}
+
 func newKey(t *testing.T) (*ecdsa.PrivateKey, []byte) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -162,6 +169,12 @@ func (n *oneNode) accept(kind store.Kind, body []byte) store.Result {
 // advance moves boot clock and quorum clock by d.
 func (n *oneNode) advance(d time.Duration) {
 	n.t.Helper()
+	n.accept(store.KindClock, format.EncodeEffect(format.ClockEffect{Votes: []format.SignedVote{n.vote(d)}}))
+}
+
+// vote is this node's vote on the open round, later by d than its last.
+func (n *oneNode) vote(d time.Duration) format.SignedVote {
+	n.t.Helper()
 	s := n.st.Summary()
 	n.mu.Lock()
 	n.boot += d.Microseconds()
@@ -171,7 +184,7 @@ func (n *oneNode) advance(d time.Duration) {
 	}
 	n.mu.Unlock()
 	v.Signature = sign(n.t, n.key, v.Message(n.st.Manifest().Cluster))
-	n.accept(store.KindClock, format.EncodeEffect(format.ClockEffect{Votes: []format.SignedVote{v}}))
+	return v
 }
 
 // begin starts the periods of what has been stored: the second clock entry after

@@ -36,6 +36,9 @@ type Node interface {
 	// leader knows of; with fresh, one that covers what this node has applied.
 	// Errors wrap replication.ErrUnavailable.
 	Checkpoint(ctx context.Context, fresh bool) error
+	// Votes gathers fresh signed votes of the open round from a majority, and what
+	// the clock would read after a resync by them, microseconds.
+	Votes(ctx context.Context) ([]format.SignedVote, int64, error)
 	// Name and Number are this node's in the member table.
 	Name() string
 	Number() uint32

@@ -159,7 +159,7 @@ func (s *specialServer) Show(ctx context.Context, req *sagov1.SpecialDeleteServi
 	if err != nil {
 		return nil, err
 	}
-	a, err := s.actOf(v)
+	a, err := s.actOf(callerOf(ctx), v)
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +191,7 @@ func (s *specialServer) List(ctx context.Context, req *sagov1.SpecialDeleteServi
 		if views[i].Doc.Kind != format.ActKindSpecialDelete {
 			continue
 		}
-		a, err := s.actOf(&views[i])
+		a, err := s.actOf(callerOf(ctx), &views[i])
 		if err != nil {
 			return nil, err
 		}

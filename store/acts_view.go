@@ -86,3 +86,28 @@ func (m *Machine) Acts(institution uint32, open bool, from format.ID, limit int)
 	})
 	return views, next, err
 }
+
+// MaySign reports whether a person's signature would be taken now.
+func (m *Machine) MaySign(v *ActView, person uint64) (bool, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	p, err := m.person(person)
+	if err != nil || p == nil || v.State != retention.ActPending || p.Institution != v.Row.Institution {
+		return false, err
+	}
+	a, err := m.act(v.Doc.Nonce)
+	if err != nil || a == nil {
+		return false, err
+	}
+	signed, err := m.signers(a)
+	return err == nil && a.rule.MaySign(signerOf(p), a.row.Proposer, signed) == nil, err
+}
+
+// ResyncTo is what the clock would read after a resync by these votes,
+// microseconds.
+func (m *Machine) ResyncTo(votes []format.SignedVote) (int64, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	next, err := m.resynced(format.ResyncParams{Votes: votes}.Encode())
+	return int64(next.Now), err
+}

@@ -39,8 +39,14 @@ func (m *Machine) Summary() Summary {
 	return s
 }
 
-// Members lists the nodes by number.
+// Members lists the nodes by number, without those that were removed.
 func (m *Machine) Members() []format.MemberRow {
+	return slices.DeleteFunc(m.EveryMember(), func(row format.MemberRow) bool { return len(row.PublicKey) == 0 })
+}
+
+// EveryMember lists the nodes by number, those that were removed included: they
+// have no key any more.
+func (m *Machine) EveryMember() []format.MemberRow {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	out := make([]format.MemberRow, 0, len(m.members))

@@ -189,17 +189,13 @@ func (c *actVetoCmd) Run(s *session) error {
 
 // opened signs the act that the caller just opened, where the caller may sign it,
 // and says what it waits for.
-func (s *session) opened(cl *client.Client, a *sagov1.Act, own bool) error {
-	if own {
+func (s *session) opened(cl *client.Client, a *sagov1.Act) error {
+	if a.GetMaySign() {
 		signed, err := cl.SignOwn(s.ctx, a)
-		switch client.ReasonOf(err) {
-		case "NOT_PERMITTED", "SIGNER": // others sign
-		default:
-			if err != nil {
-				return err
-			}
-			a = signed
+		if err != nil {
+			return err
 		}
+		a = signed
 	}
 	if left := int(a.GetNeeded()) - len(a.GetSignatures()); a.GetState() == "pending" && left > 0 {
 		s.say(fmt.Sprintf("%d명의 서명을 더 기다립니다: sago act sign --id %s", left, a.GetId()), fmt.Sprintf("waits for %d more to sign: sago act sign --id %s", left, a.GetId()))

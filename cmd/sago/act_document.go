@@ -1,9 +1,14 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/store/format"
@@ -40,8 +45,52 @@ func saidBy(doc format.Act) ([]said, error) {
 	case format.ActKindLiftStop:
 		p, err := format.DecodeLiftParams(doc.Params)
 		return []said{{"유통정지 명령", "order", p.Order}, {"유통정지 이력", "stop", strconv.FormatUint(p.Stop, 10)}}, err
+	case format.ActKindPolicy:
+		p, err := format.DecodePolicyParams(doc.Params)
+		return saidByPolicy(p), err
+	case format.ActKindMember:
+		p, err := format.DecodeMemberParams(doc.Params)
+		what := "admit"
+		if p.Remove {
+			what = "remove"
+		}
+		key := sha256.Sum256(p.Node.PublicKey)
+		return []said{{"행위", "what", what}, {"노드", "node", fmt.Sprintf("%d %s", p.Node.Number, p.Node.Name)},
+			{"공개키 해시", "public_key", digestText(key)}, {"사본", "incarnation", hex.EncodeToString(p.Node.Incarnation[:])}}, err
+	case format.ActKindMedium:
+		p, err := format.DecodeMediumParams(doc.Params)
+		return []said{{"노드", "node", strconv.FormatUint(uint64(p.Node), 10)}, {"사본", "incarnation", hex.EncodeToString(p.Incarnation[:])}}, err
+	case format.ActKindResync:
+		p, err := format.DecodeResyncParams(doc.Params)
+		var out []said
+		for _, v := range p.Votes {
+			out = append(out, said{"노드의 시각", fmt.Sprintf("earliest of node %d", v.Voter), local(timestamppb.New(time.UnixMicro(v.Earliest)))})
+		}
+		return out, err
 	}
 	return nil, fmt.Errorf("%w: this program cannot read an act of kind %v", format.ErrMalformed, doc.Kind)
+}
+
+// saidByPolicy is the whole new policy, value by value.
+func saidByPolicy(params format.PolicyParams) []said {
+	p := params.Policy
+	duration := func(us int64) string { return (time.Duration(us) * time.Microsecond).String() }
+	sources, witnesses := []string{}, []string{}
+	for _, s := range p.Sources {
+		sources = append(sources, s.Name+" ("+s.Operator+", "+s.Auth+")")
+	}
+	for _, w := range p.Witnesses {
+		witnesses = append(witnesses, w.Name)
+	}
+	return []said{
+		{"시각 허용 폭", "slack", duration(p.Slack)}, {"시각 합의 폭", "agreement", duration(p.Agreement)},
+		{"최장 보유연수", "max_years", strconv.FormatUint(uint64(p.MaxYears), 10)}, {"파기 지연 한도", "sweep_within", duration(p.SweepWithin)},
+		{"특수삭제 승인자 수", "approvals", strconv.FormatUint(uint64(p.Approvals), 10)}, {"숙려 기간", "cooling_off", duration(p.CoolingOff)},
+		{"체크포인트 간격", "checkpoint_every", duration(p.CheckpointEvery)}, {"이력 보존연수", "history_years", strconv.FormatUint(uint64(p.HistoryYears), 10)},
+		{"폐쇄망", "closed_network", strconv.FormatBool(p.ClosedNetwork)}, {"최소 시각원 수", "min_sources", strconv.FormatUint(uint64(p.MinSources), 10)},
+		{"시각원", "sources", strings.Join(sources, "; ")}, {"증인", "witnesses", strings.Join(witnesses, "; ")},
+		{"필요한 증인 수", "witnesses_needed", strconv.FormatUint(uint64(p.WitnessesNeeded), 10)}, {"바뀌는 정책의 해시", "replaces", digestText(params.Replaces)},
+	}
 }
 
 // digestText is a digest as answers show it; "" for none.

@@ -13,6 +13,8 @@ type bundleGroup struct {
 	Show   bundleShowCmd   `cmd:"" help:"${help_bundle_show}"`
 	List   bundleListCmd   `cmd:"" help:"${help_bundle_list}"`
 	Verify bundleVerifyCmd `cmd:"" help:"${help_bundle_verify}"`
+
+	Certificate bundleCertificateCmd `cmd:"" help:"${help_bundle_certificate}"`
 }
 
 // number names one bundle.
@@ -61,6 +63,13 @@ type bundleJSON struct {
 	Holds          []string       `json:"holds"`
 	Documents      []documentJSON `json:"documents"`
 	Replicas       []replicaJSON  `json:"replicas"`
+	Stop           *bundleStop    `json:"circulation_stop"`
+}
+
+// bundleStop is the order of circulation stop in force on a bundle.
+type bundleStop struct {
+	Order string  `json:"order"`
+	At    *string `json:"at"`
 }
 
 func toReceipt(r *sagov1.Receipt) receiptJSON {
@@ -89,6 +98,9 @@ func toBundle(b *sagov1.Bundle) bundleJSON {
 	}
 	for _, r := range b.GetReplicas() {
 		out.Replicas = append(out.Replicas, replicaJSON{r.GetNode(), r.GetState()})
+	}
+	if stop := b.GetCirculationStop(); stop != nil {
+		out.Stop = &bundleStop{stop.GetOrder(), utc(stop.GetAt())}
 	}
 	return out
 }
@@ -137,6 +149,9 @@ func bundleText(p *page, b *sagov1.Bundle) {
 	p.pair("보유 규칙", "retention rule", b.GetRetentionRule())
 	p.pair("근거", "basis", strings.TrimSpace(b.GetBasisKind()+" "+b.GetRetentionBasis()))
 	p.pair("보존조치", "holds", strings.Join(b.GetHolds(), ", "))
+	if stop := b.GetCirculationStop(); stop != nil {
+		p.pair("유통정지", "circulation stop", stop.GetOrder()+" "+local(stop.GetAt()))
+	}
 	for _, d := range b.GetDocuments() {
 		p.pair("문서", "document", d.GetName()+" ("+d.GetMediaType()+") "+d.GetFingerprint())
 	}

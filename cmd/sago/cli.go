@@ -26,8 +26,14 @@ type grammar struct {
 	Clock   clockGroup   `cmd:"" help:"${help_clock}"`
 	Cluster clusterGroup `cmd:"" help:"${help_cluster}"`
 	Act     actGroup     `cmd:"" help:"${help_act}"`
-	Witness witnessCmd   `cmd:"" help:"${help_witness}"`
-	Version versionCmd   `cmd:"" help:"${help_version}"`
+
+	Circulation   circulationGroup `cmd:"" help:"${help_circulation}"`
+	SpecialDelete specialGroup     `cmd:"" name:"special-delete" help:"${help_special}"`
+	Certificate   certificateGroup `cmd:"" help:"${help_certificate}"`
+
+	Policy  policyGroup `cmd:"" help:"${help_policy}"`
+	Witness witnessCmd  `cmd:"" help:"${help_witness}"`
+	Version versionCmd  `cmd:"" help:"${help_version}"`
 }
 
 // run does what the arguments say and returns the exit code.

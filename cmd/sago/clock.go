@@ -9,6 +9,7 @@ import (
 
 type clockGroup struct {
 	Status clockStatusCmd `cmd:"" help:"${help_clock_status}"`
+	Resync clockResyncCmd `cmd:"" help:"${help_clock_resync}"`
 }
 
 type clockStatusCmd struct{}

@@ -10,6 +10,9 @@ import (
 type clusterGroup struct {
 	Status clusterStatusCmd `cmd:"" help:"${help_cluster_status}"`
 	Verify clusterVerifyCmd `cmd:"" help:"${help_cluster_verify}"`
+	Add    clusterAddCmd    `cmd:"" help:"${help_cluster_add}"`
+	Remove clusterRemoveCmd `cmd:"" help:"${help_cluster_remove}"`
+	Medium clusterMediumCmd `cmd:"" help:"${help_cluster_medium}"`
 }
 
 type clusterStatusCmd struct{}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sago-worm/sago/access"
 	"github.com/sago-worm/sago/retention"
+	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
 )
 
@@ -248,29 +249,14 @@ func (p *plan) definitions(institutions []format.Institution, wrong *faults) (ou
 // policy bounds what a ceremony may begin with; later only acts change it.
 func (p *plan) policy(wrong *faults) format.Policy {
 	in := p.Policy
-	for _, b := range []struct {
-		key             string
-		is, least, most time.Duration
-	}{
-		{"slack", in.Slack, 0, 24 * time.Hour},
-		{"agreement", in.Agreement, time.Second, time.Minute},
-		{"sweep_within", in.SweepWithin, time.Second, time.Hour},
-		{"cooling_off", in.CoolingOff, time.Second, 365 * 24 * time.Hour},
-		{"checkpoint_every", in.CheckpointEvery, time.Second, time.Hour},
-	} {
-		if b.is < b.least || b.is > b.most {
-			wrong.add("plan: policy.%s: %v is not between %v and %v", b.key, b.is, b.least, b.most)
-		}
-	}
-	if in.Approvals < 2 {
-		wrong.add("plan: policy.approvals: %d: two different people always", in.Approvals)
-	}
-	if in.HistoryYears < 3 || in.MaxYears < 1 || in.MaxYears > 1000 {
-		wrong.add("plan: policy: history_years is at least 3, max_years between 1 and 1000")
-	}
 	out := format.Policy{Version: 1, Slack: in.Slack.Microseconds(), Agreement: in.Agreement.Microseconds(), MaxYears: in.MaxYears,
 		SweepWithin: in.SweepWithin.Microseconds(), Approvals: in.Approvals, CoolingOff: in.CoolingOff.Microseconds(),
 		CheckpointEvery: in.CheckpointEvery.Microseconds(), HistoryYears: in.HistoryYears, ClosedNetwork: in.ClosedNetwork, MinSources: in.MinSources}
+	if err := store.CheckPolicy(out); err != nil {
+		for line := range strings.Lines(err.Error()) {
+			wrong.add("plan: %s", strings.TrimSpace(line))
+		}
+	}
 	for _, s := range p.Sources {
 		out.Sources = append(out.Sources, format.TimeSource{Name: s.Name, Operator: s.Operator, Auth: s.Auth, KeyID: uint32(s.KeyID), NTSName: s.NTSName})
 	}

@@ -244,10 +244,10 @@ func (c Ceremony) Check() error {
 	if len(c.Nodes) == 0 || c.Time <= 0 {
 		return fmt.Errorf("%w: a ceremony needs nodes and a time", ErrMalformed)
 	}
-	if err := c.checkNodes(); err != nil {
+	if err := CheckNodes(c.Nodes); err != nil {
 		return err
 	}
-	if err := c.Policy.check(c.Nodes); err != nil {
+	if err := c.Policy.Check(c.Nodes); err != nil {
 		return err
 	}
 	institutions := map[uint32]bool{0: true} // the appliance itself
@@ -268,9 +268,11 @@ func (c Ceremony) Check() error {
 	return c.checkPersons(institutions)
 }
 
-func (c Ceremony) checkNodes() error {
+// CheckNodes refuses nodes without a number, or of whom two share one, a name, a
+// key or an incarnation.
+func CheckNodes(nodes []CeremonyNode) error {
 	numbers, names, keys, incarnations := map[uint32]bool{}, map[string]bool{}, map[string]bool{}, map[ID]bool{{}: true}
-	for _, n := range c.Nodes {
+	for _, n := range nodes {
 		switch {
 		case n.Number == 0 || numbers[n.Number] || names[n.Name]:
 			return fmt.Errorf("%w: node %d %q without number, or twice", ErrMalformed, n.Number, n.Name)
@@ -317,10 +319,10 @@ func (c Ceremony) checkPersons(institutions map[uint32]bool) error {
 // maxWitnesses bounds the witnesses of a policy.
 const maxWitnesses = 16
 
-// check refuses witnesses of whom one could count twice, or as a node, and a
+// Check refuses witnesses of whom one could count twice, or as a node, and a
 // number of them that can never be reached. A policy without any is of the form
 // that knows none.
-func (p Policy) check(nodes []CeremonyNode) error {
+func (p Policy) Check(nodes []CeremonyNode) error {
 	if (p.Version >= policyWitnesses) != (len(p.Witnesses) > 0) || int(p.WitnessesNeeded) > len(p.Witnesses) || len(p.Witnesses) > maxWitnesses {
 		return fmt.Errorf("%w: a policy of form %d with %d witnesses, of which %d are needed", ErrMalformed, p.Version, len(p.Witnesses), p.WitnessesNeeded)
 	}

@@ -111,8 +111,8 @@ const (
 
 	ListActs         ListKind = 5
 	ListHolds        ListKind = 6
-	ListStops        ListKind = 7  // circulation stops
-	ListSpecial      ListKind = 8  // special deletions and their ledger
+	ListStops        ListKind = 7 // circulation stops
+	ListSpecial      ListKind = 8 // special deletions and their ledger
 	ListInstitutions ListKind = 9
 	ListPolicy       ListKind = 10
 	ListCertificate  ListKind = 11 // an erasure certificate

@@ -56,8 +56,10 @@ type Act struct {
 	HistorySequence uint64 `protobuf:"varint,14,opt,name=history_sequence,json=historySequence,proto3" json:"history_sequence,omitempty"`
 	Executed        uint64 `protobuf:"varint,15,opt,name=executed,proto3" json:"executed,omitempty"`
 	Vetoed          uint64 `protobuf:"varint,16,opt,name=vetoed,proto3" json:"vetoed,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Whether the caller's own signature would be taken now.
+	MaySign       bool `protobuf:"varint,17,opt,name=may_sign,json=maySign,proto3" json:"may_sign,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Act) Reset() {
@@ -200,6 +202,13 @@ func (x *Act) GetVetoed() uint64 {
 		return x.Vetoed
 	}
 	return 0
+}
+
+func (x *Act) GetMaySign() bool {
+	if x != nil {
+		return x.MaySign
+	}
+	return false
 }
 
 // ActSignature says who signed, as role and number, and when.
@@ -765,7 +774,7 @@ var File_sago_v1_act_proto protoreflect.FileDescriptor
 
 const file_sago_v1_act_proto_rawDesc = "" +
 	"\n" +
-	"\x11sago/v1/act.proto\x12\asago.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd6\x04\n" +
+	"\x11sago/v1/act.proto\x12\asago.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf1\x04\n" +
 	"\x03Act\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
@@ -787,7 +796,8 @@ const file_sago_v1_act_proto_rawDesc = "" +
 	"\vparticulars\x18\r \x01(\v2\x17.sago.v1.ActParticularsR\vparticulars\x12)\n" +
 	"\x10history_sequence\x18\x0e \x01(\x04R\x0fhistorySequence\x12\x1a\n" +
 	"\bexecuted\x18\x0f \x01(\x04R\bexecuted\x12\x16\n" +
-	"\x06vetoed\x18\x10 \x01(\x04R\x06vetoed\"\xa0\x01\n" +
+	"\x06vetoed\x18\x10 \x01(\x04R\x06vetoed\x12\x19\n" +
+	"\bmay_sign\x18\x11 \x01(\bR\amaySign\"\xa0\x01\n" +
 	"\fActSignature\x12\x14\n" +
 	"\x05actor\x18\x01 \x01(\tR\x05actor\x12\x16\n" +
 	"\x06person\x18\x02 \x01(\x04R\x06person\x127\n" +
