@@ -46,6 +46,9 @@ func (m *Machine) dropRecord(rec *format.Record, row format.CarriedRow, again bo
 			}
 		}
 	}
+	if err := m.unset(tSpecialStep, seq); err != nil {
+		return err
+	}
 	if rec.Action == format.ActCheckpoint {
 		e, err := format.DecodeCheckpointEffect(rec.Effect)
 		if err != nil {

@@ -51,7 +51,8 @@ const (
 	tAttested      index.Table = 38 // STORE sequence || node || incarnation -> sequence of the ATTEST record
 	tIncarnation   index.Table = 39 // node || incarnation -> IncarnationRow
 	tAnnounced     index.Table = 40 // block id -> sequence of the KEY record that announced it
-	lastLogical                = tAnnounced
+	tSpecialStep   index.Table = 41 // sequence of a record of a circulation stop or special deletion -> nothing
+	lastLogical                = tSpecialStep
 	tRange         index.Table = 50 // slot || chunk || file || offset -> length || digest
 	metaCeremony               = "ceremony"
 	metaPolicy                 = "policy"
