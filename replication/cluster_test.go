@@ -70,6 +70,8 @@ type testCluster struct {
 	addrs    map[string]string
 	timing   Timing
 	logged   logText
+	persons  map[uint64]*ecdsa.PrivateKey
+	admitted *format.CeremonyNode // the last node, where the ceremony does not list it
 }
 
 // logText keeps what the nodes log from warnings on.
@@ -91,8 +93,11 @@ func (l *logText) has(s string) bool {
 }
 
 const (
-	testApp     = 1
-	testAuditor = 2
+	testApp      = 1
+	testAuditor  = 2
+	testAdmin    = 3
+	testManager  = 4
+	testApprover = 5
 )
 
 func newTestCluster(t testing.TB, size int) *testCluster {
@@ -146,10 +151,21 @@ func (c *testCluster) sign(cer format.Ceremony) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	c.persons = map[uint64]*ecdsa.PrivateKey{}
 	for _, p := range []struct {
 		id   uint64
 		role access.Role
-	}{{testApp, access.RoleApplication}, {testAuditor, access.RoleAuditor}} {
+	}{{testApp, access.RoleApplication}, {testAuditor, access.RoleAuditor}, {testAdmin, access.RoleAdmin}, {testManager, access.RoleManager}, {testApprover, access.RoleApprover}} {
+		key, pub := key, pub
+		if p.id != testApp {
+			if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+				c.t.Fatal(err)
+			}
+			if pub, err = x509.MarshalPKIXPublicKey(&key.PublicKey); err != nil {
+				c.t.Fatal(err)
+			}
+		}
+		c.persons[p.id] = key
 		cer.Persons = append(cer.Persons, format.Person{ID: p.id, Role: uint8(p.role), Institution: 1, PublicKey: pub, Identity: format.Digest{byte(p.id)}})
 	}
 	act := format.Act{Cluster: randomID(), Kind: format.ActKindCeremony, Params: cer.Encode(), Nonce: randomID()}
@@ -189,7 +205,11 @@ func (c *testCluster) tryStart(i int) (*Node, error) {
 	if os.Getenv("SAGO_TEST_LOG") != "" {
 		out, level = io.MultiWriter(os.Stderr, out), slog.LevelDebug
 	}
-	n, err := Open(context.Background(), Config{Name: name, DataDir: c.dataDir(i), KeyDir: c.keyDir(i), Listener: l, Peers: c.addrs,
+	var admitted *format.CeremonyNode
+	if c.admitted != nil && c.admitted.Name == name {
+		admitted = c.admitted
+	}
+	n, err := Open(context.Background(), Config{Name: name, Admitted: admitted, DataDir: c.dataDir(i), KeyDir: c.keyDir(i), Listener: l, Peers: c.addrs,
 		Ceremony: c.ceremony, Time: c.times[i], Timing: c.timing, Version: "test",
 		Log: slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level})).With("node", name)})
 	if err != nil {

@@ -20,6 +20,9 @@ type Config struct {
 	Listener net.Listener
 	// Peers says where the other nodes are reached, by name.
 	Peers map[string]string
+	// Admitted is this node as the act names it that admitted it after the
+	// ceremony; nil for a node of the ceremony.
+	Admitted *format.CeremonyNode
 	// Ceremony is the signed act that the cluster begins with. Every node accepts
 	// this one and no other.
 	Ceremony format.SignedAct
@@ -57,6 +60,7 @@ type start struct {
 	ceremony format.Ceremony
 	digest   format.Digest
 	node     format.CeremonyNode
+	admitted bool // by an act after the ceremony: it begins no cluster
 }
 
 func readStart(c Config) (start, error) {
@@ -70,10 +74,14 @@ func readStart(c Config) (start, error) {
 	}
 	s.digest = sha256.Sum256(c.Ceremony.Document)
 	i := slices.IndexFunc(s.ceremony.Nodes, func(n format.CeremonyNode) bool { return n.Name == c.Name })
-	if i < 0 {
+	switch {
+	case i >= 0:
+		s.node = s.ceremony.Nodes[i]
+	case c.Admitted != nil && c.Admitted.Name == c.Name:
+		s.node, s.admitted = *c.Admitted, true
+	default:
 		return s, fmt.Errorf("the ceremony lists no node %q", c.Name)
 	}
-	s.node = s.ceremony.Nodes[i]
 	return s, nil
 }
 
@@ -82,6 +90,9 @@ func (s start) rows() []format.MemberRow {
 	out := make([]format.MemberRow, len(s.ceremony.Nodes))
 	for i, n := range s.ceremony.Nodes {
 		out[i] = format.MemberRow{Number: n.Number, Name: n.Name, PublicKey: n.PublicKey, Current: n.Incarnation}
+	}
+	if s.admitted {
+		out = append(out, format.MemberRow{Number: s.node.Number, Name: s.node.Name, PublicKey: s.node.PublicKey})
 	}
 	return out
 }

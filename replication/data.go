@@ -318,7 +318,7 @@ func (n *Node) lastIndex() (uint64, error) {
 }
 
 // alone reports whether the cluster has no other node.
-func (n *Node) alone() bool { return len(n.start.ceremony.Nodes) == 1 }
+func (n *Node) alone() bool { return len(n.start.ceremony.Nodes) == 1 && !n.start.admitted }
 
 // giveUp marks the incarnation as one that may not be used again. A node that is
 // alone keeps its own: there is nothing to copy from.

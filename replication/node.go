@@ -184,7 +184,7 @@ func (n *Node) openRaft() error {
 	}
 	transport := &payloadTransport{logs: n.logs, failed: n.failed, NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: n.mesh, MaxPool: 3, Timeout: 10 * time.Second, Logger: c.Logger})}
-	if n.files.fresh && n.own.incarnation == n.start.node.Incarnation {
+	if n.files.fresh && !n.start.admitted && n.own.incarnation == n.start.node.Incarnation {
 		if err := raft.BootstrapCluster(c, n.logs, n.files.stable, snapshots, transport, n.start.configuration()); err != nil {
 			return fmt.Errorf("raft: beginning: %w", err)
 		}

@@ -104,26 +104,43 @@ func signerOf(p *format.Person) access.Signer {
 		PublicKey: p.PublicKey, Identity: p.Identity}
 }
 
-// operator is the institution whose persons act for the appliance: the
-// appliance's own, and where it has none, the institution with the least number
-// that the ceremony listed (운영기관).
+// operator is the institution whose persons sign for the appliance: the one with
+// the least number that has an access manager and somebody beside them who may
+// sign. That is the appliance's own (0) where it has such persons, else the
+// operating institution (운영기관).
 func (m *Machine) operator() (uint32, error) {
-	least := ^uint32(0)
+	type staff struct{ managers, signers int }
+	all := map[uint32]staff{}
 	err := m.idx.Ascend(tPerson, nil, nil, func(_, v []byte) (bool, error) {
 		p, err := format.DecodePerson(v)
-		least = min(least, p.Institution)
+		who := signerOf(&p)
+		s := all[p.Institution]
+		if access.Decide(who.Principal, access.VerbActSign) == nil {
+			s.signers++
+		}
+		if who.Role == access.RoleManager {
+			s.managers++
+		}
+		all[p.Institution] = s
 		return err == nil, err
 	})
+	least := ^uint32(0) // nobody's: no act about the appliance can be signed
+	for n, s := range all {
+		if s.managers > 0 && s.signers > 1 {
+			least = min(least, n)
+		}
+	}
 	return least, err
 }
 
 // permitAct decides whether the operation's actor may do verb for an act of this
-// rule.
+// rule. Acts about the appliance are proposed by its own staff or the operator's,
+// and signed by the operator's.
 func (t *turn) permitAct(r access.ActRule, verb access.Verb) error {
 	if err := t.permit(verb); err != nil {
 		return err
 	}
-	if !r.Appliance {
+	if !r.Appliance || verb == r.Propose && t.op.Institution == 0 {
 		return nil
 	}
 	operator, err := t.operator()
@@ -186,10 +203,16 @@ func (t *turn) checkDocument(a *openAct) error {
 	return nil
 }
 
+// visible reports whether an institution sees the act: its own, and the appliance
+// those about itself.
+func (a *openAct) visible(institution uint32) bool {
+	return a.row.Institution == institution || a.rule.Appliance && institution == 0
+}
+
 // find reads the act that an operation names, as far as its institution sees it.
 func (t *turn) find(nonce format.ID) (*openAct, error) {
 	a, err := t.act(nonce)
-	if err == nil && (a == nil || a.row.Institution != t.op.Institution) {
+	if err == nil && (a == nil || !a.visible(t.op.Institution)) {
 		err = refuse(format.ReasonNotFound, "no act has this id")
 	}
 	return a, err
@@ -219,7 +242,7 @@ func (t *turn) decideSign() error {
 	if a.doc.Kind == format.ActKindSpecialDelete {
 		d.action = format.ActSpecialApprove
 	}
-	d.detail = true
+	d.detail, d.institution = true, t.op.Institution
 	if err := t.write(d); err != nil {
 		return err
 	}
@@ -311,7 +334,7 @@ func (t *turn) decideVeto() error {
 	if a.doc.Kind == format.ActKindSpecialDelete {
 		d.action = format.ActSpecialVeto
 	}
-	d.detail = true
+	d.detail, d.institution = true, t.op.Institution
 	return t.write(d)
 }
 

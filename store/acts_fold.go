@@ -79,7 +79,15 @@ func (m *Machine) foldPropose(rec *format.Record) error {
 	if err != nil {
 		return err
 	}
-	row := format.ActRow{Document: e.Document, Institution: rec.Institution, Proposer: rec.Actor, Proposed: rec.Sequence, At: rec.Clock}
+	institution := rec.Institution
+	if a, err := m.readAct(e.Document); err != nil {
+		return err
+	} else if a.rule.Appliance {
+		if institution, err = m.operator(); err != nil {
+			return err
+		}
+	}
+	row := format.ActRow{Document: e.Document, Institution: institution, Proposer: rec.Actor, Proposed: rec.Sequence, At: rec.Clock}
 	if err := m.set(tAct, doc.Nonce[:], row.Encode()); err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func (m *Machine) Act(institution uint32, nonce format.ID) (*ActView, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	a, err := m.act(nonce)
-	if err != nil || a == nil || a.row.Institution != institution {
+	if err != nil || a == nil || !a.visible(institution) {
 		return nil, err
 	}
 	return m.viewAct(a)
@@ -73,7 +73,7 @@ func (m *Machine) Acts(institution uint32, open bool, from format.ID, limit int)
 	}
 	err = m.idx.Ascend(t, from[:], nil, func(k, _ []byte) (bool, error) {
 		a, err := m.act(format.ID(k))
-		if err != nil || a == nil || a.row.Institution != institution {
+		if err != nil || a == nil || !a.visible(institution) {
 			return err == nil, err
 		}
 		if len(views) == limit {

@@ -29,6 +29,7 @@ type nodeConfig struct {
 	ListenNode     string            `toml:"listen_node"`
 	LogLevel       string            `toml:"log_level,omitempty"`
 	Peers          map[string]string `toml:"peers,omitempty"`
+	Admitted       []string          `toml:"admitted,omitempty"`
 	TLS            tlsConfig         `toml:"tls"`
 	Time           timeConfig        `toml:"time"`
 	Witnesses      []witnessFile     `toml:"witness,omitempty"`
@@ -216,12 +217,18 @@ func (c *nodeConfig) checkAgainst(ceremony format.Ceremony, wrong *faults) {
 			wrong.add("config: peers.%s: is missing: the ceremony lists this node", n.Name)
 		}
 	}
+	for _, name := range c.Admitted {
+		if names[name] {
+			wrong.add("config: admitted: the ceremony lists %q itself", name)
+		}
+		names[name] = true
+	}
 	if c.Name != "" && !names[c.Name] {
 		wrong.add("config: name: the ceremony lists no node %q", c.Name)
 	}
 	for name := range sorted(c.Peers) {
 		if !names[name] || name == c.Name {
-			wrong.add("config: peers.%s: is no other node of the ceremony", name)
+			wrong.add("config: peers.%s: is no other node of the ceremony, nor one in admitted", name)
 		}
 	}
 	c.checkWitnesses(ceremony.Policy, wrong)
@@ -233,6 +240,25 @@ func (c *nodeConfig) checkAgainst(ceremony format.Ceremony, wrong *faults) {
 	case !c.Time.Development && len(ceremony.Policy.Sources) == 0:
 		wrong.add("config: time.source: the ceremony lists no time source")
 	}
+}
+
+// requestFile is the request that a node made itself, beside its keys.
+const requestFile = "request.json"
+
+// ownRequest is this node as the act names it that admitted it, from the request
+// beside its keys; nil for a node of the ceremony.
+func (c *nodeConfig) ownRequest() (*format.CeremonyNode, error) {
+	if !slices.Contains(c.Admitted, c.Name) {
+		return nil, nil
+	}
+	n, err := readRequest(filepath.Join(c.KeyDir, requestFile))
+	if err == nil && n.Name != c.Name {
+		err = fmt.Errorf("it is of node %q", n.Name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the request of a node that is admitted after the ceremony: %w", err)
+	}
+	return &n, nil
 }
 
 func (c *nodeConfig) level() (level slog.Level, err error) {

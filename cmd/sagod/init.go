@@ -73,7 +73,7 @@ func (c *initNodeCmd) Run(s *shell) error {
 	}
 	out := c.Out
 	if out == "" {
-		out = filepath.Join(cfg.KeyDir, "request.json")
+		out = filepath.Join(cfg.KeyDir, requestFile)
 	}
 	if err := writeNew(out, append(text, '\n')); err != nil {
 		return err

@@ -97,8 +97,12 @@ func (u *unit) release() error {
 
 // open opens the node's data and starts it; bind came before.
 func (u *unit) open(ctx context.Context) error {
+	admitted, err := u.cfg.ownRequest()
+	if err != nil {
+		return errors.Join(fmt.Errorf("node %s: %w", u.cfg.Name, err), u.release())
+	}
 	node, err := replication.Open(ctx, replication.Config{
-		Name: u.cfg.Name, DataDir: u.cfg.DataDir, KeyDir: u.cfg.KeyDir, Listener: u.nodes, Peers: u.cfg.Peers,
+		Name: u.cfg.Name, DataDir: u.cfg.DataDir, KeyDir: u.cfg.KeyDir, Listener: u.nodes, Peers: u.cfg.Peers, Admitted: admitted,
 		Ceremony: u.signed, Time: u.time, Log: u.log, Version: version, Probe: u.probe, Note: u.note, Timing: u.timing,
 	})
 	if err != nil {
