@@ -189,11 +189,13 @@ func (w *certifying) holders(holders []store.Holder) error {
 
 // remains says what still exists.
 func (w *certifying) remains() error {
-	w.remain("history", "이력에 저장·결정·파기 기록과 그 해시, 크기, 약정값이 남습니다. 약정값의 키는 파기되어 내용을 추측해 대조할 수 없습니다",
-		"the history keeps the records of storing, deciding and erasing with their hashes, sizes and commitment; the commitment's key is gone, so no guess can be confirmed by it")
+	w.remain("history", "이력에 저장·결정·파기 기록과 그 해시, 크기, 약정값이 남습니다. 파기를 확인한 노드에는 약정값의 키가 없어 내용을 추측해 대조할 수 없습니다",
+		"the history keeps the records of storing, deciding and erasing with their hashes, sizes and commitment; where the erasure is attested, the commitment's key is gone and no guess can be confirmed by it")
 	if w.out.GetWay() == format.ActKindSpecialDelete.String() {
 		w.remain("ledger", "각 노드의 특수삭제 원장과 운영체제 기록에 각 단계가 남습니다. 사람과 사유는 암호문입니다",
 			"each node's special-deletion ledger and operating system record keep each step; people and reasons as ciphertext")
+		w.remain("opening", "승인자의 프로그램은 대조를 위해 지문과 약정값의 키를 받았습니다. 보관하지 않습니다",
+			"the approvers' programs were given the fingerprint and the commitment's key to check by; they keep neither")
 	}
 	for _, h := range w.out.GetOutstanding() {
 		id := hex.EncodeToString(h.GetIncarnation())

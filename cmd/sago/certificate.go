@@ -24,7 +24,7 @@ type certificateJSON struct {
 	Transaction  string            `json:"transaction"`
 	Part         uint32            `json:"part"`
 	Way          string            `json:"way"`
-	Final        bool              `json:"final"`
+	State        string            `json:"state"`
 	RetainUntil  *string           `json:"retain_until"`
 	Order        string            `json:"order"`
 	RequestID    string            `json:"request_id"`
@@ -79,7 +79,7 @@ func toCertified(r *sagov1.CertifiedRecord) *certifiedJSON {
 func toCertificate(c *sagov1.Certificate) (certificateJSON, error) {
 	evidence, err := proto.MarshalOptions{Deterministic: true}.Marshal(c)
 	out := certificateJSON{
-		Format: certificateFormat, Institution: c.GetInstitution(), Transaction: c.GetTransaction(), Part: c.GetPart(), Way: c.GetWay(), Final: c.GetFinal(),
+		Format: certificateFormat, Institution: c.GetInstitution(), Transaction: c.GetTransaction(), Part: c.GetPart(), Way: c.GetWay(), State: certificateState(c),
 		RetainUntil: utc(c.GetRetainUntil()), Order: c.GetOrder(), RequestID: c.GetRequestId(), Signers: toSigned(&sagov1.Act{Signatures: c.GetSigners()}),
 		Stored: toCertified(c.GetStored()), Decided: toCertified(c.GetDecided()), Erased: toCertified(c.GetErased()),
 		Attestations: []attestedJSON{}, Outstanding: []outstandingJSON{}, Remains: []remainderJSON{},
@@ -97,6 +97,18 @@ func toCertificate(c *sagov1.Certificate) (certificateJSON, error) {
 	return out, err
 }
 
+// certificateState is pending until a majority has destroyed the bundle, interim
+// until nothing is outstanding, then final.
+func certificateState(c *sagov1.Certificate) string {
+	switch {
+	case c.GetFinal():
+		return "final"
+	case c.GetErased() != nil:
+		return "interim"
+	}
+	return "pending"
+}
+
 func (s *session) answerCertificate(c *sagov1.Certificate) error {
 	row, err := toCertificate(c)
 	if err != nil {
@@ -106,11 +118,8 @@ func (s *session) answerCertificate(c *sagov1.Certificate) error {
 }
 
 func certificatePage(p *page, c *sagov1.Certificate) {
-	if c.GetFinal() {
-		p.line("파기 증명서 (최종): "+c.GetTransaction(), "erasure certificate (final): "+c.GetTransaction())
-	} else {
-		p.line("파기 증명서 (중간): "+c.GetTransaction(), "erasure certificate (interim): "+c.GetTransaction())
-	}
+	states := map[string]string{"pending": "파기 전", "interim": "중간", "final": "최종"}
+	p.line("파기 증명서 ("+states[certificateState(c)]+"): "+c.GetTransaction(), "erasure certificate ("+certificateState(c)+"): "+c.GetTransaction())
 	p.pair("기관", "institution", c.GetInstitution())
 	p.pair("부분", "part", c.GetPart())
 	p.pair("방법", "way", c.GetWay())
