@@ -101,6 +101,9 @@ func (s *circulationServer) Lift(ctx context.Context, req *sagov1.CirculationSer
 	if err != nil {
 		return nil, err
 	}
+	if err := s.current(ctx); err != nil {
+		return nil, err
+	}
 	stop, err := s.standing(key)
 	if err != nil {
 		return nil, err

@@ -160,12 +160,9 @@ func (s *bundleServer) store(ctx context.Context, b newBundle, effect format.Sto
 }
 
 // confirmed is the bundle's row after an entry that a majority took: a node that
-// is cut off must not confirm what the others may have erased meanwhile. The
-// operation has no effect and leaves no record.
+// is cut off must not confirm what the others may have erased meanwhile.
 func (s *bundleServer) confirmed(ctx context.Context, key format.BundleKey) (*format.BundleRow, error) {
-	ctx, cancel := context.WithTimeout(ctx, proposeWithin)
-	defer cancel()
-	if _, err := s.node.Submit(ctx, store.Op{Kind: store.KindChunk}); err != nil {
+	if err := s.current(ctx); err != nil {
 		return nil, err
 	}
 	row, err := s.node.Store().Bundle(key)

@@ -29,6 +29,9 @@ func (s *specialServer) Request(ctx context.Context, req *sagov1.SpecialDeleteSe
 	if err != nil {
 		return nil, err
 	}
+	if err := s.current(ctx); err != nil {
+		return nil, err
+	}
 	row, err := s.deletable(key)
 	if err != nil {
 		return nil, s.deniedWithout(ctx, c, sagov1.SpecialDeleteService_Request_FullMethodName, req, err)

@@ -159,7 +159,7 @@ func (c *Cluster) Close() error {
 	for _, s := range c.sources {
 		s.Close()
 	}
-	errs = append(errs, clearFlags(c.opts.Dir))
+	errs = append(errs, ClearFlags(c.opts.Dir))
 	if !c.opts.Keep {
 		errs = append(errs, os.RemoveAll(c.opts.Dir))
 	}
