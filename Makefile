@@ -7,7 +7,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 CORE := $(patsubst %,./%/...,$(wildcard retention access store replication timesource))
 BASELINE = proto/baseline.binpb
 
-.PHONY: build demo test test-root lint race fuzz bench generate proto-baseline ci clean
+.PHONY: build demo test test-root lint race fuzz mutate bench bench-expiry generate proto-baseline ci clean
 
 build: ## bin/: static and reproducible, one program per folder of cmd/
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
@@ -30,8 +30,15 @@ race: ## the race detector on the core rooms (needs a C compiler)
 fuzz: ## every fuzz target for FUZZTIME (20s)
 	@tools/fuzz.sh
 
+mutate: ## take each guard of deletion out of the code: a test must fail every time (P18)
+	@echo "bound 30m"
+	@timeout --foreground -s INT -k 20 30m $(GO) run ./internal/mutate
+
 bench: build ## puts and recorded reads on three nodes, and a restart with COUNT bundles (COUNT=0: none)
 	@tools/bench.sh
+
+bench-expiry: ## rates of expiry and erasure with COUNT (2000000) bundles of 512 bytes, and the foreground beside it
+	COUNT=$(or $(COUNT),2000000) $(GO) test -count=1 -timeout 6h -v -run '^TestExpiryRates$$' ./replication
 
 lint: ## format, vet, staticcheck, project rules, protos, generated code, go.mod
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted (gofmt):"; echo "$$unformatted"; exit 1; }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sago-worm/sago/internal/durable"
 	"github.com/sago-worm/sago/store/format"
 )
@@ -37,6 +39,8 @@ type attestor struct {
 	path string
 	mu   sync.Mutex
 	have attested
+	// room has the disk's reserve give some room; nil before the store is open.
+	room func() error
 }
 
 func openAttestor(dir string) (*attestor, error) {
@@ -76,7 +80,18 @@ func writeSummed(path, what string, v any) error {
 }
 
 func (a *attestor) write(v attested) error {
-	if err := writeSummed(a.path, "attested values", v); err != nil {
+	err := writeSummed(a.path, "attested values", v)
+	// The keys may lie on the data's own disk. Nothing of a file that is replaced
+	// whole counts before the new one has its name, so it may be tried again.
+	for range 3 {
+		if !errors.Is(err, unix.ENOSPC) || a.room == nil {
+			break
+		}
+		if err = a.room(); err == nil {
+			err = writeSummed(a.path, "attested values", v)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	a.have = v

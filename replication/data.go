@@ -196,11 +196,12 @@ func (n *Node) openStore(ctx context.Context, cut uint64) error {
 	if err != nil {
 		return err
 	}
-	n.store, err = store.Open(ctx, store.Options{Dir: n.cfg.DataDir, Root: n.keys.Root, FirstLogged: first, Refill: refill, Probe: n.cfg.Probe,
+	n.store, err = store.Open(ctx, store.Options{Dir: n.cfg.DataDir, Root: n.keys.Root, Former: n.keys.former, FirstLogged: first, Refill: refill, Probe: n.cfg.Probe,
 		OnDamage: n.foundDamage, Notify: n.noticed})
 	if err != nil {
 		return err
 	}
+	n.attestor.room = func() error { _, err := n.store.KeepRoom(); return err }
 	n.logs, err = newLogStore(n.files.bolt, n.store, n.fail, n.gotStub, func() uint64 { return n.store.Summary().Applied })
 	return err
 }

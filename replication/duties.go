@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sago-worm/sago/store"
@@ -13,8 +14,18 @@ import (
 // What every node does for itself: join, copy, keep in keys, destroy what is
 // due, and report its start.
 
-// erasureLimit is how many bundles one attestation names at most.
-const erasureLimit = 400
+const (
+	// erasureLimit is how many bundles one attestation names at most: each is one
+	// Apply, behind which everything else waits; attestsAtOnce is how many are on
+	// their way together. destroyLimit is how many bundles are destroyed at once, with
+	// the syncs of one.
+	erasureLimit  = 200
+	attestsAtOnce = 2
+	destroyLimit  = 4 * erasureLimit
+	// destroyFor is how long a node goes on destroying before it looks after its
+	// other duties.
+	destroyFor = 3 * time.Second
+)
 
 // serveDuties runs this node's own duties until ctx ends.
 func (n *Node) serveDuties(ctx context.Context) {
@@ -65,7 +76,11 @@ type duties struct {
 	started bool      // NODE_START is recorded
 	retired time.Time // when blocks were last retired
 	cleared bool      // data directories put aside are destroyed
-	swept   time.Time // when leftovers were last looked for
+	// destroyed is the size of the checkpoint of which nothing is left to destroy
+	// here: all that becomes due later stands under a greater one. pass is the
+	// checkpoint of the present pass through what stands, from where that goes on.
+	destroyed, pass, from uint64
+	swept                 time.Time // when leftovers were last looked for
 	// asked is when the others were asked whether they have a history, lost what
 	// followed from it, said when it was logged.
 	asked, said time.Time
@@ -98,7 +113,7 @@ func (d *duties) round(ctx context.Context) error {
 	if n.supply.low() {
 		errs = append(errs, n.supply.refill(ctx))
 	}
-	errs = append(errs, n.fetchBlocks(ctx), n.destroyDue(ctx), n.writeDown())
+	errs = append(errs, n.fetchBlocks(ctx), d.destroyDue(ctx), n.writeDown())
 	if !d.started && n.supply.ready() {
 		e := format.NodeStartEffect{Node: n.own.number, Incarnation: n.own.incarnation, BootID: n.bootID(), Version: n.cfg.Version}
 		_, err := n.duty(ctx, store.KindNodeStart, format.EncodeEffect(e))
@@ -151,33 +166,74 @@ func (n *Node) writeDown() error {
 	return err
 }
 
-// destroyDue destroys on this node what a checkpoint covers and attests it.
-func (n *Node) destroyDue(ctx context.Context) error {
+// destroyDue destroys on this node what a checkpoint covers and attests it. It goes
+// through what stands from its beginning to its end, and on where it stopped.
+func (d *duties) destroyDue(ctx context.Context) error {
+	n := d.node
 	size := n.store.Summary().Checkpoint.Checkpoint.Size
-	bundles, err := n.store.PendingErasures(n.own.number, size, erasureLimit)
-	if err != nil {
-		return err
+	if size == d.destroyed {
+		return nil
+	}
+	if d.from == 0 {
+		d.pass = size
 	}
 	blocks, err := n.store.PendingBlocks(n.own.number, size)
 	if err != nil {
 		return err
 	}
-	if len(bundles)+len(blocks) == 0 {
-		return nil
-	}
+	more := len(blocks) > 64
 	blocks = blocks[:min(len(blocks), 64)]
+	for begin := time.Now(); time.Since(begin) < destroyFor; {
+		bundles, next, err := n.store.PendingErasures(n.own.number, size, d.from, destroyLimit)
+		if err != nil {
+			return err
+		}
+		batch := time.Now()
+		if len(bundles)+len(blocks) > 0 {
+			if err := n.destroyBatch(ctx, bundles, blocks); err != nil {
+				return err
+			}
+			blocks = nil
+		}
+		if d.from = next; next == 0 {
+			if !more {
+				d.destroyed = d.pass
+			}
+			return nil
+		}
+		// A third of the time is the foreground's alone.
+		select {
+		case <-time.After(time.Since(batch) / 2):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// destroyBatch destroys bundles and unused slots and attests them, so many in one
+// record as it holds.
+func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure, blocks []store.PendingBlock) error {
 	n.logs.recent.drop()
 	if err := n.store.Destroy(ctx, bundles, blocks); err != nil {
 		return fmt.Errorf("destroying: %w", err)
 	}
-	var e format.AttestEffect
-	for _, b := range bundles {
-		e.Bundles = append(e.Bundles, b.Store)
+	var effects []format.AttestEffect
+	for some := range slices.Chunk(bundles, erasureLimit) {
+		var e format.AttestEffect
+		for _, b := range some {
+			e.Bundles = append(e.Bundles, b.Store)
+		}
+		effects = append(effects, e)
 	}
-	for _, b := range blocks {
-		e.Blocks = append(e.Blocks, b.ID)
+	if len(blocks) > 0 {
+		var e format.AttestEffect
+		for _, b := range blocks {
+			e.Blocks = append(e.Blocks, b.ID)
+		}
+		effects = append(effects, e)
 	}
-	return n.attest(ctx, e)
+	return together(len(effects), attestsAtOnce, func(i int) error { return n.attest(ctx, effects[i]) })
 }
 
 // attest signs and records that what e names is destroyed on this node.

@@ -231,6 +231,9 @@ func (n *Node) fetchBundle(ctx context.Context, row *format.BundleRow) error {
 		if err == nil {
 			chunks, err = chosen(row, chunks)
 		}
+		if err == nil && n.store.Room() == 0 {
+			err = store.ErrFull // what is in the log takes the reserve, copies do not
+		}
 		if err == nil {
 			err = n.store.AppendChunks(chunks)
 		}

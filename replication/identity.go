@@ -37,10 +37,19 @@ const (
 type Keys struct {
 	Node *ecdsa.PrivateKey
 	Root store.RootKey
+	// former is the root key before Root while slots may be sealed under it.
+	former   store.RootKey
+	rotation rotationState
+}
+
+// wipeRoots forgets the root keys: the key ring has them.
+func (k *Keys) wipeRoots() {
+	clear(k.Root[:])
+	clear(k.former[:])
 }
 
 // PublicKey is the node key's public half, PKIX DER.
-func (k Keys) PublicKey() ([]byte, error) { return x509.MarshalPKIXPublicKey(&k.Node.PublicKey) }
+func (k *Keys) PublicKey() ([]byte, error) { return x509.MarshalPKIXPublicKey(&k.Node.PublicKey) }
 
 // CreateKeys makes a node's keys in dir, which must not hold any.
 func CreateKeys(dir string) (Keys, error) {
@@ -55,14 +64,12 @@ func CreateKeys(dir string) (Keys, error) {
 	if k.Node, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		return k, fmt.Errorf("node keys: %w", err)
 	}
-	if _, err := rand.Read(k.Root[:]); err != nil {
-		return k, fmt.Errorf("node keys: %w", err)
-	}
+	k.Root = drawRoot()
 	der, err := x509.MarshalPKCS8PrivateKey(k.Node)
 	if err != nil {
 		return k, fmt.Errorf("node keys: %w", err)
 	}
-	if err := durable.WriteFile(filepath.Join(dir, rootKeyFile), []byte(hex.EncodeToString(k.Root[:])+"\n"), 0o600); err != nil {
+	if err := writeRoot(filepath.Join(dir, rootKeyFile), k.Root); err != nil {
 		return k, err
 	}
 	return k, durable.WriteFile(filepath.Join(dir, nodeKeyFile), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
@@ -75,10 +82,12 @@ func LoadKeys(dir string) (Keys, error) {
 	if err != nil {
 		return k, fmt.Errorf("node keys: %w", err)
 	}
+	defer clear(raw)
 	block, _ := pem.Decode(raw)
 	if block == nil {
 		return k, fmt.Errorf("node keys: %s is no PEM file", nodeKeyFile)
 	}
+	defer clear(block.Bytes)
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
 		return k, fmt.Errorf("node keys: %w", err)
@@ -87,20 +96,14 @@ func LoadKeys(dir string) (Keys, error) {
 	if k.Node, ok = key.(*ecdsa.PrivateKey); !ok {
 		return k, errors.New("node keys: not an ECDSA key")
 	}
-	text, err := os.ReadFile(filepath.Join(dir, rootKeyFile))
-	if err != nil {
+	if k.Root, k.former, k.rotation, err = readRoots(dir); err != nil {
 		return k, fmt.Errorf("node keys: %w", err)
 	}
-	root, err := hex.DecodeString(strings.TrimSpace(string(text)))
-	if err != nil || len(root) != len(k.Root) {
-		return k, fmt.Errorf("node keys: %s is not 32 bytes of hex", rootKeyFile)
-	}
-	copy(k.Root[:], root)
 	return k, nil
 }
 
 // sign signs a message with the node key.
-func (k Keys) sign(message []byte) ([]byte, error) {
+func (k *Keys) sign(message []byte) ([]byte, error) {
 	sum := sha256.Sum256(message)
 	return ecdsa.SignASN1(rand.Reader, k.Node, sum[:])
 }
@@ -108,7 +111,7 @@ func (k Keys) sign(message []byte) ([]byte, error) {
 // certificate is self-signed and says nothing but the key: peers pin the key
 // from the member table and ignore dates, so that neither a power-off nor a
 // renewal locks nodes out of each other.
-func (k Keys) certificate(name string) (tls.Certificate, error) {
+func (k *Keys) certificate(name string) (tls.Certificate, error) {
 	t := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),

@@ -206,10 +206,20 @@ func (k *keeper) state(ctx context.Context) error {
 
 // own does this node's part: a base, then the files, then ended epochs' keys.
 func (k *keeper) own(ctx context.Context) error {
-	n := k.node
-	if _, voter := n.ownRow(); !voter {
+	if _, voter := k.node.ownRow(); !voter {
 		return nil
 	}
+	if k.node.store.Room() > 0 { // second copies of much are written, for which a full disk has no room
+		if err := k.ownFiles(ctx); err != nil {
+			return err
+		}
+	}
+	return k.ownKeys(ctx)
+}
+
+// ownFiles destroys what was dropped of the history, and what derives from it.
+func (k *keeper) ownFiles(ctx context.Context) error {
+	n := k.node
 	wants, err := n.store.WantsBase()
 	if err != nil {
 		return err
@@ -234,7 +244,7 @@ func (k *keeper) own(ctx context.Context) error {
 			return fmt.Errorf("rewriting the index: %w", err)
 		}
 	}
-	return k.ownKeys(ctx)
+	return nil
 }
 
 // ownKeys destroys the keys of ended epochs on this node and attests it.

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
-	"golang.org/x/sys/unix"
 
 	nodev1 "github.com/sago-worm/sago/proto/sago/node/v1"
 	"github.com/sago-worm/sago/store"
@@ -20,8 +20,12 @@ import (
 // again at the next round.
 
 // sweepLimit is how many bundles one sweep expires at most: their records and
-// rows are one Apply.
-const sweepLimit = 500
+// rows are one Apply, behind which everything else waits. sweepsAtOnce is how many
+// are on their way together, so that their syncs are not waited for one by one.
+const (
+	sweepLimit   = 250
+	sweepsAtOnce = 2
+)
 
 // lead runs the leader's duties while this node leads, until ctx ends.
 func (n *Node) lead(ctx context.Context) {
@@ -107,9 +111,13 @@ func (n *Node) duty(ctx context.Context, kind store.Kind, body []byte) (store.Re
 
 func (n *Node) sweep(ctx context.Context) error {
 	for {
-		var w format.Writer
-		w.U32(sweepLimit)
-		if _, err := n.duty(ctx, store.KindSweep, w.Bytes()); err != nil {
+		err := together(sweepsAtOnce, sweepsAtOnce, func(int) error {
+			var w format.Writer
+			w.U32(sweepLimit)
+			_, err := n.duty(ctx, store.KindSweep, w.Bytes())
+			return err
+		})
+		if err != nil {
 			return fmt.Errorf("sweep: %w", err)
 		}
 		due, _, err := n.store.Due(0)
@@ -119,15 +127,17 @@ func (n *Node) sweep(ctx context.Context) error {
 	}
 }
 
-// room is how many bytes of payload this node's disk can still take. A disk that
-// does not answer has none.
-func (n *Node) room() uint64 {
-	var st unix.Statfs_t
-	if err := unix.Statfs(n.cfg.DataDir, &st); err != nil {
-		return 0
+// together runs n calls of f, so many at once, and answers their errors.
+func together(n, atOnce int, f func(i int) error) error {
+	errs := make([]error, n)
+	slots := make(chan struct{}, atOnce)
+	var wg sync.WaitGroup
+	for i := range n {
+		slots <- struct{}{}
+		wg.Go(func() { errs[i] = f(i); <-slots })
 	}
-	free := st.Bavail * uint64(st.Bsize)
-	return free - min(free, store.Reserve)
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 // durable is what this incarnation durably has, written down outside the data

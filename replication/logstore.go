@@ -19,6 +19,7 @@ import (
 // payloads is where a log store puts the chunks that entries bring.
 type payloads interface {
 	AppendChunks([]format.Chunk) error
+	ClaimLog(bytes int) error
 	Chunk(format.ChunkHeader) (format.Chunk, error)
 }
 
@@ -163,6 +164,9 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 			return err
 		}
 	}
+	if err := s.payload.ClaimLog(logRoom(rows)); err != nil {
+		return s.fail(fmt.Errorf("raft log: %w", err))
+	}
 	if err := s.cache.StoreLogs(rows); err != nil {
 		return s.fail(fmt.Errorf("raft log: %w", err))
 	}
@@ -173,6 +177,9 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 func (s *logStore) DeleteRange(from, to uint64) error {
 	if err := s.checkCut(from, to); err != nil {
 		return s.fail(err)
+	}
+	if err := s.payload.ClaimLog(0); err != nil {
+		return s.fail(fmt.Errorf("raft log: %w", err))
 	}
 	if err := s.cache.DeleteRange(from, to); err != nil {
 		return s.fail(fmt.Errorf("raft log: %w", err))

@@ -39,6 +39,7 @@ type Node struct {
 	server   *grpc.Server
 	proposer *proposer
 	supply   *keySupply
+	rotation *rotation
 
 	applying sync.Mutex // held while an entry or a copy changes the Machine
 	failure  atomic.Pointer[error]
@@ -47,6 +48,7 @@ type Node struct {
 	wake     chan struct{} // something was recorded that a duty may wait for
 	marking  chan struct{} // held by who takes a checkpoint: one at a time
 	heal     *healer
+	rooms    roomBook
 	scrub    *scrubber
 	begun    uint64 // entry of the record that vouches for a copied base; serveCopy's
 	// startDamage is what the start found, until the healer takes it.
@@ -113,9 +115,13 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	if n.start, err = readStart(c); err != nil {
 		return nil, err
 	}
+	if err := tidyRoots(c.KeyDir); err != nil {
+		return nil, fmt.Errorf("node keys: %w", err)
+	}
 	if n.keys, err = LoadKeys(c.KeyDir); err != nil {
 		return nil, err
 	}
+	defer n.keys.wipeRoots()
 	if n.attestor, err = openAttestor(c.KeyDir); err != nil {
 		return nil, err
 	}
@@ -151,7 +157,7 @@ func (n *Node) NewID() format.ID { return randomID() }
 
 func (n *Node) openNetwork() error {
 	var err error
-	if n.mesh, err = newMesh(n.own, n, n.keys, n.cfg.Listener, n.log); err != nil {
+	if n.mesh, err = newMesh(n.own, n, &n.keys, n.cfg.Listener, n.log); err != nil {
 		return err
 	}
 	n.peers = &peerClients{mesh: n.mesh, conns: map[string]*grpc.ClientConn{}}
@@ -161,6 +167,10 @@ func (n *Node) openNetwork() error {
 	registerNodeService(n.server, n)
 	n.proposer = newProposer(n.propose)
 	n.supply = &keySupply{node: n}
+	n.rotation = &rotation{dir: n.cfg.KeyDir, keys: n.store.Keys(), record: n.recordRekey, state: n.keys.rotation}
+	if note := n.rotation.keys.Note(); note != "" {
+		n.log.Warn(note)
+	}
 	return nil
 }
 
@@ -235,9 +245,11 @@ func (n *Node) run() {
 	spawn(n.proposer.run)
 	spawn(n.lead)
 	spawn(n.serveDuties)
+	spawn(n.serveRoom)
 	spawn(n.serveCopy)
 	spawn(n.heal.run)
 	spawn(n.scrub.run)
+	spawn(n.resumeRekey)
 	k := &keeper{node: n}
 	spawn(k.run)
 	spawn(k.runLead)
@@ -271,8 +283,10 @@ func (n *Node) Submit(ctx context.Context, op store.Op, chunks ...format.Chunk) 
 	if err := n.failed(); err != nil {
 		return store.Result{}, fmt.Errorf("%w: this node has stopped: %w", ErrUnavailable, err)
 	}
-	if (op.Kind == store.KindStore || op.Kind == store.KindChunk) && !n.store.Roomy() {
-		return store.Result{}, ErrStorageFull
+	if len(chunks) > 0 {
+		if err := n.roomToPut(); err != nil {
+			return store.Result{}, err
+		}
 	}
 	if op.ID == (format.ID{}) {
 		op.ID = randomID()

@@ -38,6 +38,8 @@ type pending struct {
 	chunks []format.Chunk
 	bytes  int
 	done   chan store.Result
+	full   chan struct{} // gets one when a leader refused it for want of room
+	tries  int           // how often it was sent and may be in a log; under the proposer's mu
 	ctx    context.Context
 }
 
@@ -60,7 +62,7 @@ func newProposer(send func(context.Context, []byte, []byte) error) *proposer {
 
 // submit queues an operation and waits for its result.
 func (p *proposer) submit(ctx context.Context, op store.Op, chunks []format.Chunk) (store.Result, error) {
-	w := &pending{op: op, chunks: chunks, done: make(chan store.Result, 1), ctx: ctx, bytes: len(op.Body) + len(op.Detail) + 256}
+	w := &pending{op: op, chunks: chunks, done: make(chan store.Result, 1), full: make(chan struct{}, 1), ctx: ctx, bytes: len(op.Body) + len(op.Detail) + 256}
 	for _, c := range chunks {
 		w.bytes += len(c.Sealed) + format.ChunkHeaderSize
 	}
@@ -81,6 +83,8 @@ func (p *proposer) submit(ctx context.Context, op store.Op, chunks []format.Chun
 		select {
 		case r := <-w.done:
 			return r, nil
+		case <-w.full:
+			return store.Result{}, ErrStorageFull
 		case <-resend.C:
 			if err := p.enqueue(ctx, w); err != nil {
 				return store.Result{}, err
@@ -182,10 +186,23 @@ func (p *proposer) deliver(ctx context.Context, batch []*pending) {
 	if err != nil {
 		return
 	}
+	p.mu.Lock()
+	for _, w := range batch {
+		w.tries++
+	}
+	p.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if err := p.send(ctx, data, chunks); err == nil {
+	err = p.send(ctx, data, chunks)
+	if err == nil {
 		return
+	}
+	if errors.Is(err, ErrStorageFull) {
+		p.refuse(batch)
+		return
+	}
+	if errors.Is(err, errOwnFull) {
+		p.untried(batch)
 	}
 	// The leader is gone or changing: try again soon rather than at the resend.
 	select {
@@ -194,14 +211,49 @@ func (p *proposer) deliver(ctx context.Context, batch []*pending) {
 		return
 	}
 	for _, w := range batch {
+		p.again(w)
+	}
+}
+
+// untried takes back that a batch may be in a log.
+func (p *proposer) untried(batch []*pending) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range batch {
+		w.tries--
+	}
+}
+
+// refuse takes back a batch that the leader did not take for want of room: what
+// brings payload is refused, unless an earlier try may be in the log; the rest goes
+// again without it.
+func (p *proposer) refuse(batch []*pending) {
+	p.untried(batch)
+	for _, w := range batch {
 		p.mu.Lock()
-		_, still := p.waiting[w.op.ID]
+		tries := w.tries
 		p.mu.Unlock()
-		if still && w.ctx.Err() == nil {
+		switch {
+		case len(w.chunks) == 0:
+			p.again(w)
+		case tries == 0 || w.op.Kind == store.KindChunk: // a chunk alone stores nothing
 			select {
-			case p.queue <- w:
-			default:
+			case w.full <- struct{}{}:
+			default: // told already
 			}
+		}
+	}
+}
+
+// again queues an operation that still waits for its result.
+func (p *proposer) again(w *pending) {
+	p.mu.Lock()
+	_, still := p.waiting[w.op.ID]
+	p.mu.Unlock()
+	if still && w.ctx.Err() == nil {
+		select {
+		case p.queue <- w:
+		default:
 		}
 	}
 }
@@ -224,11 +276,19 @@ func (n *Node) propose(ctx context.Context, batch, chunks []byte) error {
 		return err
 	}
 	_, err = c.Propose(ctx, &nodev1.ProposeRequest{Batch: batch, Chunks: chunks})
-	return err
+	return proposeError(err)
 }
 
 // append gives an entry to raft; only the leader's succeeds.
 func (n *Node) append(batch, chunks []byte) error {
-	f := n.raft.ApplyLog(raft.Log{Data: batch, Extensions: chunks}, 5*time.Second)
-	return f.Error()
+	if len(chunks) > 0 {
+		if err := n.roomToLead(); err != nil {
+			return err
+		}
+	}
+	err := n.raft.ApplyLog(raft.Log{Data: batch, Extensions: chunks}, 5*time.Second).Error()
+	if errors.Is(err, store.ErrFull) { // a leader writes before it sends: no log has it
+		err = fmt.Errorf("%w: %w", errOwnFull, err)
+	}
+	return err
 }

@@ -57,7 +57,7 @@ func (s *nodeService) Propose(ctx context.Context, r *nodev1.ProposeRequest) (*n
 	if err := s.checkBatch(c.member.Number, r); err != nil {
 		return nil, err
 	}
-	return &nodev1.ProposeResponse{}, answer(s.node.append(r.Batch, r.Chunks))
+	return &nodev1.ProposeResponse{}, fullAnswer(s.node.append(r.Batch, r.Chunks))
 }
 
 // checkBatch refuses what would halt every node, what speaks for another node,

@@ -51,7 +51,7 @@ type mesh struct {
 	wg       sync.WaitGroup
 }
 
-func newMesh(own identityOf, dir directory, keys Keys, l net.Listener, log *slog.Logger) (*mesh, error) {
+func newMesh(own identityOf, dir directory, keys *Keys, l net.Listener, log *slog.Logger) (*mesh, error) {
 	cert, err := keys.certificate(own.name)
 	if err != nil {
 		return nil, err

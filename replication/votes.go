@@ -113,7 +113,7 @@ func (n *Node) vote(round uint64) (format.SignedVote, error) {
 		return format.SignedVote{}, err
 	}
 	v := format.SignedVote{Voter: n.own.number, Incarnation: n.own.incarnation, Round: round, Earliest: t.Earliest, Latest: t.Latest,
-		BootID: t.BootID, BootReading: t.BootReading, Evidence: t.Evidence, Commit: commit, Size: size, Room: n.room()}
+		BootID: t.BootID, BootReading: t.BootReading, Evidence: t.Evidence, Commit: commit, Size: size, Room: n.store.Room()}
 	v.Signature, err = n.keys.sign(v.Message(n.own.cluster))
 	return v, err
 }

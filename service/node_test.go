@@ -221,7 +221,7 @@ func (n *oneNode) erase() {
 	n.t.Helper()
 	n.checkpoint()
 	must(n.t, n.st.Flush())
-	pending, err := n.st.PendingErasures(1, n.st.Summary().Checkpoint.Checkpoint.Size, 100)
+	pending, _, err := n.st.PendingErasures(1, n.st.Summary().Checkpoint.Checkpoint.Size, 0, 100)
 	must(n.t, err)
 	must(n.t, n.st.Destroy(context.Background(), pending, nil))
 	e := format.AttestEffect{Node: 1, Incarnation: n.inc}

@@ -112,6 +112,7 @@ func (s *bundleServer) put(ctx context.Context, b newBundle, next func() ([]byte
 	if err != nil {
 		return nil, err
 	}
+	defer seal.Wipe()
 	fingerprint, err := b.hash(next, seal)
 	if err != nil {
 		return nil, err

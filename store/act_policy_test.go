@@ -51,9 +51,10 @@ func TestI10StrongerByOneWeakerByTwo(t *testing.T) {
 }
 
 func TestI10WhatNeverChanges(t *testing.T) {
-	w, keys := newActWorld(t, t, 1, nil)
+	w, keys := newActWorld(t, t, 1, func(c *format.Ceremony) { c.Policy.HistoryYears = 5 })
 	for name, change := range map[string]func(*format.Policy){
-		"history years down":    func(p *format.Policy) { p.HistoryYears = 2 },
+		"history years down":    func(p *format.Policy) { p.HistoryYears = 4 },
+		"two history years":     func(p *format.Policy) { p.HistoryYears = 2 },
 		"one approval":          func(p *format.Policy) { p.Approvals = 1 },
 		"slack of two days":     func(p *format.Policy) { p.Slack = 48 * hour },
 		"no cooling-off":        func(p *format.Policy) { p.CoolingOff = 0 },

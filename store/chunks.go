@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/sago-worm/sago/store/custodian"
 	"github.com/sago-worm/sago/store/format"
 	"github.com/sago-worm/sago/store/segment"
 )
@@ -95,7 +94,7 @@ func (s *Store) AppendChunks(chunks []format.Chunk) error {
 	if len(fresh) == 0 {
 		return nil
 	}
-	if err := s.checkRoom(fresh); err != nil {
+	if err := s.takeRoom(fresh); err != nil {
 		return err
 	}
 	locations, err := s.segments.Append(fresh)
@@ -104,26 +103,6 @@ func (s *Store) AppendChunks(chunks []format.Chunk) error {
 	}
 	for i, c := range fresh {
 		s.idx.Put(tRange, rangeKey(c.ChunkHeader, locations[i]), rangeValue(c.ChunkHeader))
-	}
-	return nil
-}
-
-// Reserve is how many bytes payload leaves free on the disk, so that history,
-// keys, log and erasure go on when it is full.
-const Reserve = 64 << 20
-
-// checkRoom refuses payload that would eat into the reserve.
-func (s *Store) checkRoom(chunks []format.Chunk) error {
-	need := uint64(Reserve)
-	for _, c := range chunks {
-		need += uint64(len(c.Sealed))
-	}
-	free, err := custodian.Free(s.dir)
-	if err != nil {
-		return fmt.Errorf("payload: %w", err)
-	}
-	if free < need {
-		return fmt.Errorf("payload: %d bytes free, %d are kept: %w", free, uint64(Reserve), ErrFull)
 	}
 	return nil
 }

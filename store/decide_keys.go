@@ -7,7 +7,8 @@ import (
 	"github.com/sago-worm/sago/store/format"
 )
 
-// decideKey announces or retires a key block, or opens an institution's epoch.
+// decideKey announces or retires a key block, opens or ends an institution's
+// epoch, or takes a node's word that it changed its root key.
 func (t *turn) decideKey() error {
 	e, err := format.DecodeKeyEffect(t.op.Body)
 	if err != nil {
@@ -35,6 +36,10 @@ func (t *turn) decideKey() error {
 	case format.KeyEpochEnd:
 		if err := t.checkEpochEnd(e); err != nil {
 			return err
+		}
+	case format.KeyRewrap:
+		if _, member := t.members[e.Owner]; !member || e.Owner != t.op.Front || e.Root == (format.Digest{}) {
+			return refuse(format.ReasonMember, "a node speaks of its own root key alone, and names it")
 		}
 	default:
 		return refuse(format.ReasonInvalid, "unknown key verb")

@@ -1,10 +1,13 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"sync"
 
 	"github.com/sago-worm/sago/store/custodian"
 	"github.com/sago-worm/sago/store/format"
@@ -13,7 +16,50 @@ import (
 // warrantJudge judges warrants for the custodian in this process: the decision
 // record must stand in this node's own history, under the newest checkpoint that
 // a majority signed.
-type warrantJudge struct{ store *Store }
+type warrantJudge struct {
+	store *Store
+	last  *judged
+}
+
+// judged is the checkpoint that held last: the orders of one batch stand under the
+// same one, and verifying its signatures for each would take longer than all else.
+type judged struct {
+	mu         sync.Mutex
+	checkpoint []byte
+	size       uint64
+	voters     map[uint32]format.ID
+}
+
+// covers checks a warrant's checkpoint against the present voters and this node's
+// history, and answers its size. Under the Machine's lock.
+func (j warrantJudge) covers(encoded []byte) (uint64, error) {
+	m := j.store.Machine
+	voters := make(map[uint32]format.ID, len(m.members))
+	for n, row := range m.members {
+		voters[n] = row.Current
+	}
+	j.last.mu.Lock()
+	defer j.last.mu.Unlock()
+	if j.last.checkpoint != nil && bytes.Equal(j.last.checkpoint, encoded) && maps.Equal(j.last.voters, voters) {
+		return j.last.size, nil
+	}
+	e, err := format.DecodeCheckpointEffect(encoded)
+	if err != nil {
+		return 0, err
+	}
+	if err := m.verifyCheckpoint(e); err != nil {
+		return 0, err
+	}
+	root, err := m.log.RootAt(e.Checkpoint.Size)
+	if err != nil {
+		return 0, err
+	}
+	if root != e.Checkpoint.Root {
+		return 0, errors.New("the checkpoint is not of this history")
+	}
+	j.last.checkpoint, j.last.size, j.last.voters = bytes.Clone(encoded), e.Checkpoint.Size, voters
+	return e.Checkpoint.Size, nil
+}
 
 // decision reads the record that a warrant names and checks that the checkpoint
 // covers it.
@@ -22,25 +68,15 @@ func (j warrantJudge) decision(w custodian.Warrant) (format.Record, error) {
 	if err != nil {
 		return rec, err
 	}
-	e, err := format.DecodeCheckpointEffect(w.Checkpoint)
-	if err != nil {
-		return rec, err
-	}
 	m := j.store.Machine
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	if err := m.verifyCheckpoint(e); err != nil {
-		return rec, err
-	}
-	if rec.Sequence >= e.Checkpoint.Size {
-		return rec, fmt.Errorf("the checkpoint of size %d does not cover record %d", e.Checkpoint.Size, rec.Sequence)
-	}
-	root, err := m.log.RootAt(e.Checkpoint.Size)
+	size, err := j.covers(w.Checkpoint)
 	if err != nil {
 		return rec, err
 	}
-	if root != e.Checkpoint.Root {
-		return rec, errors.New("the checkpoint is not of this history")
+	if rec.Sequence >= size {
+		return rec, fmt.Errorf("the checkpoint of size %d does not cover record %d", size, rec.Sequence)
 	}
 	return rec, m.log.Compare(rec.Sequence, w.Decision)
 }
@@ -112,11 +148,7 @@ func (s *Store) Destroy(ctx context.Context, bundles []PendingErasure, blocks []
 	checkpoint := format.EncodeEffect(s.Summary().Checkpoint)
 	var orders []custodian.Order
 	var gone []heldChunk
-	add := func(decision uint64, o custodian.Order) error {
-		encoded, err := s.log.Read(decision)
-		if err != nil {
-			return err
-		}
+	add := func(encoded []byte, o custodian.Order) error {
 		o.Warrant.Decision, o.Warrant.Checkpoint = encoded, checkpoint
 		for _, slot := range o.Work.Slots {
 			held, err := s.held(slotKey(slot))
@@ -133,16 +165,24 @@ func (s *Store) Destroy(ctx context.Context, bundles []PendingErasure, blocks []
 		return nil
 	}
 	for _, b := range bundles {
-		if err := s.ownSlot(b); err != nil {
+		rec, encoded, err := s.Record(b.Decision)
+		if err != nil {
+			return err
+		}
+		if err := s.ownSlot(rec, b); err != nil {
 			return err
 		}
 		o := custodian.Order{Warrant: custodian.Warrant{Permit: b.Permit}, Work: custodian.Work{Bundle: b.Store, Slots: []format.Slot{b.Slot}}}
-		if err := add(b.Decision, o); err != nil {
+		if err := add(encoded, o); err != nil {
 			return err
 		}
 	}
 	for _, b := range blocks {
-		if err := add(b.Decision, custodian.Order{Work: custodian.Work{Unused: true, Slots: b.Unused}}); err != nil {
+		encoded, err := s.log.Read(b.Decision)
+		if err != nil {
+			return err
+		}
+		if err := add(encoded, custodian.Order{Work: custodian.Work{Unused: true, Slots: b.Unused}}); err != nil {
 			return err
 		}
 	}
@@ -157,11 +197,7 @@ func (s *Store) Destroy(ctx context.Context, bundles []PendingErasure, blocks []
 
 // ownSlot refuses to destroy a slot that is not the one of the bundle that the
 // decision names: a warrant says which bundle, the state which slot.
-func (s *Store) ownSlot(b PendingErasure) error {
-	rec, _, err := s.Record(b.Decision)
-	if err != nil {
-		return err
-	}
+func (s *Store) ownSlot(rec format.Record, b PendingErasure) error {
 	row, err := s.Bundle(keyOf(&rec))
 	if err != nil {
 		return err

@@ -18,19 +18,26 @@ type PendingErasure struct {
 	Decision uint64
 }
 
+// erasuresAtOnce bounds how many rows one call of PendingErasures looks at: Apply
+// waits meanwhile.
+const erasuresAtOnce = 8192
+
 // PendingErasures lists what node has not attested and what a checkpoint covers:
-// decisions below size. At most limit.
-func (m *Machine) PendingErasures(node uint32, size uint64, limit int) ([]PendingErasure, error) {
+// decisions below size, of bundles whose STORE record is from or a later one,
+// ascending, at most limit. next is where to go on, 0 when there is no more.
+func (m *Machine) PendingErasures(node uint32, size, from uint64, limit int) (out []PendingErasure, next uint64, err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	var out []PendingErasure
-	err := m.idx.Ascend(tErasure, nil, nil, func(k, v []byte) (bool, error) {
-		row, err := format.DecodeErasureRow(v)
-		if err != nil {
-			return false, err
+	seen := 0
+	err = m.idx.Ascend(tErasure, key64(from), nil, func(k, v []byte) (bool, error) {
+		if seen++; seen > erasuresAtOnce || len(out) == limit {
+			r := format.NewReader(k)
+			next = r.U64()
+			return false, r.Done()
 		}
-		if row.Decision >= size {
-			return true, nil
+		row, err := format.DecodeErasureRow(v)
+		if err != nil || row.Decision >= size {
+			return true, err
 		}
 		b, err := m.bundle(row.Bundle)
 		if err != nil {
@@ -47,9 +54,9 @@ func (m *Machine) PendingErasures(node uint32, size uint64, limit int) ([]Pendin
 			return true, err // the decision function says no: it stays
 		}
 		out = append(out, PendingErasure{Store: b.Store, Slot: row.Slot, Permit: permit, Decision: row.Decision})
-		return len(out) < limit, nil
+		return true, nil
 	})
-	return out, err
+	return out, next, err
 }
 
 // permitOf asks the decision function again for a bundle whose end was decided:
@@ -108,10 +115,11 @@ func (m *Machine) ErasureBacklog() (bool, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	size, found, pending := m.checkpoint.Checkpoint.Size, false, false
-	err := m.idx.Ascend(tErasure, nil, nil, func(_, v []byte) (bool, error) {
-		row, err := format.DecodeErasureRow(v)
-		found, pending = row.Decision >= size, true
-		return !found, err
+	// There may be a million rows, and this is asked several times a second: one row
+	// and the newest decision say enough.
+	err := m.idx.Ascend(tErasure, nil, nil, func(_, _ []byte) (bool, error) {
+		found, pending = m.expired > size, true
+		return false, nil
 	})
 	if err != nil || found {
 		return found, err

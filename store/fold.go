@@ -267,7 +267,7 @@ func (m *Machine) foldExpire(rec *format.Record) error {
 // destruction is pending on every node.
 func (m *Machine) end(key format.BundleKey, store, decision uint64) error {
 	return m.changeBundle(key, store, func(row *format.BundleRow) error {
-		row.Expire = decision + 1
+		row.Expire, m.expired = decision+1, decision+1
 		pending := format.ErasureRow{Bundle: key, Slot: row.Slot, Decision: decision}
 		if err := m.set(tDeadSlot, slotKey(row.Slot), key.Encode()); err != nil {
 			return err

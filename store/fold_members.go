@@ -152,6 +152,8 @@ func (m *Machine) foldKey(rec *format.Record) error {
 		return m.foldEpoch(e)
 	case format.KeyEpochEnd:
 		return m.foldEpochEnd(e, rec.Sequence)
+	case format.KeyRewrap:
+		return nil // the record is all there is: slots keep their numbers
 	}
 	return fmt.Errorf("key verb %d", e.Verb)
 }

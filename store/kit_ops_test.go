@@ -250,7 +250,7 @@ func (w *world) checkpoint() format.CheckpointEffect {
 func (n *node) pending(voter uint32) ([]PendingErasure, []PendingBlock) {
 	n.w.Helper()
 	size := n.Summary().Checkpoint.Checkpoint.Size
-	bundles, err := n.PendingErasures(voter, size, 1000)
+	bundles, _, err := n.PendingErasures(voter, size, 0, 1000)
 	n.w.must(err)
 	blocks, err := n.PendingBlocks(voter, size)
 	n.w.must(err)

@@ -49,6 +49,7 @@ type Machine struct {
 	// a start, everything there is.
 	covering uint64
 	changed  uint64 // the same of a STATE record
+	expired  uint64 // sequence of the newest EXPIRE record, plus one; after a start, the history's size
 
 	// Caches of single rows, always equal to the index's.
 	ceremony   *ceremonyRow

@@ -130,6 +130,12 @@ func (s *Store) NewBundleSeal(slot format.Slot, emit func(format.Chunk) error) (
 	return &BundleSeal{cluster: s.manifest.Cluster, slot: slot, key: key, emit: emit}, nil
 }
 
+// Wipe forgets the key and what was not sealed yet: for a bundle that is given up.
+func (b *BundleSeal) Wipe() {
+	clear(b.key[:])
+	clear(b.buf)
+}
+
 // Write takes in the documents' bytes.
 func (b *BundleSeal) Write(p []byte) (int, error) {
 	b.size += uint64(len(p))
@@ -170,7 +176,7 @@ func (b *BundleSeal) seal(last bool) (format.Chunk, error) {
 // which travels with the STORE operation, and the parts of its effect that
 // follow from the content. The key is wiped.
 func (b *BundleSeal) Finish(d format.Description) (format.Chunk, format.StoreEffect, error) {
-	defer clear(b.key[:])
+	defer b.Wipe()
 	if err := b.add(d.Encode()); err != nil {
 		return format.Chunk{}, format.StoreEffect{}, err
 	}

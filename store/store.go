@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sago-worm/sago/internal/durable"
 	"github.com/sago-worm/sago/store/custodian"
@@ -21,6 +22,8 @@ import (
 type Options struct {
 	Dir  string // the data directory
 	Root RootKey
+	// Former is the root key before Root where a rotation is not finished, else zero.
+	Former RootKey
 	// FirstLogged is the least index that the raft log can still replay; 1 for a
 	// log that is whole. Records of the last entry in the history are decided
 	// again when the log replays that entry.
@@ -50,6 +53,8 @@ type Store struct {
 	segments  *segment.Store
 	keys      *keyring.Ring
 	idx       *index.DB
+	reserve   *custodian.Reserve
+	room      atomic.Uint64 // bytes of payload that the disk takes, as of the last KeepRoom
 	onDamage  func(*format.DamageError)
 	refilling uint64 // records that the history had; 0 where none is missing
 
@@ -75,11 +80,17 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.OnDamage == nil {
 		o.OnDamage = func(*format.DamageError) {}
 	}
-	clean, err := takeCleanMark(o.Dir)
-	if err != nil {
+	s := &Store{manifest: m, dir: o.Dir, onDamage: o.OnDamage}
+	if s.reserve, err = custodian.OpenReserve(o.Dir); err != nil { // first: it gives a start on a full disk its room
 		return nil, err
 	}
-	s := &Store{manifest: m, dir: o.Dir, onDamage: o.OnDamage}
+	if _, err := s.KeepRoom(); err != nil {
+		return nil, errors.Join(err, s.closeRooms())
+	}
+	clean, err := takeCleanMark(o.Dir)
+	if err != nil {
+		return nil, errors.Join(err, s.closeRooms())
+	}
 	if err := s.openRooms(ctx, o, clean); err != nil {
 		return nil, errors.Join(err, s.closeRooms())
 	}
@@ -97,17 +108,17 @@ func takeCleanMark(dir string) (bool, error) {
 func (s *Store) openRooms(ctx context.Context, o Options, clean bool) error {
 	m := s.manifest
 	var err error
-	if s.custodian, err = custodian.NewLocal(o.Dir, custodian.Options{Judge: warrantJudge{s}}); err != nil {
+	if s.custodian, err = custodian.NewLocal(o.Dir, custodian.Options{Judge: warrantJudge{s, &judged{}}}); err != nil {
 		return fmt.Errorf("custodian: %w", err)
 	}
 	if err := s.reassert(); err != nil {
 		return err
 	}
-	if s.keys, err = keyring.Open(o.Dir, o.Root, m.Cluster, s.custodian); err != nil {
+	if s.keys, err = openKeys(o.Dir, o.Root, o.Former, m.Cluster, s.custodian); err != nil {
 		return err
 	}
 	log, err := openHistory(history.Options{Dir: o.Dir, Files: s.custodian, Place: s.custodian.Place, Cluster: m.Cluster, Incarnation: m.Incarnation,
-		Clean: clean, OnDamage: o.OnDamage}, o.Refill)
+		Clean: clean, OnDamage: o.OnDamage, Claim: s.reserve.Claim}, o.Refill)
 	if err != nil {
 		return err
 	}
@@ -212,7 +223,7 @@ func (s *Store) freshIndex(o Options) (index.Meta, error) {
 // may hold only some of them.
 func (s *Store) recall(ctx context.Context, o Options, meta index.Meta) error {
 	m := s.Machine
-	m.applied, m.next, m.state, m.covering, m.changed = meta.Applied, meta.History, meta.StateHash, meta.History, meta.History
+	m.applied, m.next, m.state, m.covering, m.changed, m.expired = meta.Applied, meta.History, meta.StateHash, meta.History, meta.History, meta.History
 	if meta.History > 0 || meta.Applied > 0 || m.log.Size() == 0 {
 		return m.refillWindow(ctx)
 	}
@@ -280,7 +291,13 @@ func (m *Machine) refillWindow(ctx context.Context) error {
 func (s *Store) Manifest() Manifest { return s.manifest }
 
 // Protection says which of the operating system's protections are active.
-func (s *Store) Protection() custodian.Protection { return s.custodian.Protection() }
+func (s *Store) Protection() custodian.Protection {
+	p := s.custodian.Protection()
+	if note := s.keys.Note(); note != "" {
+		p.Notes = append(p.Notes, note)
+	}
+	return p
+}
 
 // Backlogged reports whether the index has fallen so far behind that the caller
 // should wait for Flush before it applies more.
@@ -292,6 +309,9 @@ func (s *Store) Backlogged() bool { return s.idx.Pending() > maxPending }
 func (s *Store) Flush() error {
 	s.flushing.Lock()
 	defer s.flushing.Unlock()
+	if err := s.claimIndex(); err != nil {
+		return err
+	}
 	s.ranges.Lock()
 	s.mu.Lock()
 	meta := index.Meta{Applied: s.applied, History: s.next, StateHash: s.state}
@@ -371,5 +391,9 @@ func (s *Store) closeRooms() error {
 		}
 		errs = append(errs, s.idx.Close())
 	}
+	if s.keys != nil {
+		errs = append(errs, s.keys.Close())
+	}
+	errs = append(errs, s.reserve.Close())
 	return errors.Join(errs...)
 }

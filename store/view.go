@@ -382,20 +382,3 @@ func (m *Machine) Uncovered() bool {
 	defer m.mu.RUnlock()
 	return m.covering > m.checkpoint.Checkpoint.Size
 }
-
-// Roomy reports whether a majority of the nodes has room for a put, as their
-// newest votes say. A node that has not voted yet is taken to have room.
-func (m *Machine) Roomy() bool {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	full := 0
-	for _, row := range m.members {
-		if row.Commit > 0 && row.Room < minRoom {
-			full++
-		}
-	}
-	return len(m.members)-full >= m.majority()
-}
-
-// minRoom is below how many bytes a node counts as full.
-const minRoom = 32 << 20

@@ -18,6 +18,7 @@ import (
 const (
 	exitFailed = 1
 	exitInput  = 2
+	exitFound  = 3 // forensic: what should be gone opened
 	exitDamage = 7
 )
 
@@ -29,6 +30,8 @@ type grammar struct {
 	Init    initGroup  `cmd:"" help:"The ceremony: the first act of a cluster."`
 	Run     runCmd     `cmd:"" help:"Run one node."`
 	Rebuild rebuildCmd `cmd:"" name:"rebuild-index" help:"Throw a stopped node's index away; its next start builds it from the history."`
+	Search  searchCmd  `cmd:"" name:"forensic" help:"Try every way to recover a bundle (묶음정보) from files, and say what was found."`
+	Rekey   rekeyCmd   `cmd:"" help:"Seal a node's keys under a new root key and destroy the old one, while the node runs or not."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 	Check   checkCmd   `cmd:"" name:"check-file" hidden:"" help:"Read a database file whole, as a child process."`
 }
@@ -73,9 +76,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 	var wrong faults
 	var input *inputError
 	var damage *fileDamage
+	var verdict *notNothing
 	switch {
 	case err == nil:
 		return 0
+	case errors.As(err, &verdict):
+		return verdict.code // the report has said it
 	case errors.As(err, &wrong):
 		for _, line := range wrong {
 			fmt.Fprintln(stderr, oneLine(line))

@@ -34,6 +34,9 @@ func (c *devCmd) Run(s *shell) error {
 	if c.Remove {
 		return removeDevelopment(s, c.Dir)
 	}
+	if err := keepSecrets(); err != nil {
+		return err
+	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
 		return err

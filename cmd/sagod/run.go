@@ -18,6 +18,9 @@ type runCmd struct {
 // Run runs one node until a signal, or until it stops by itself: then the
 // service manager starts it anew, and what it may not use again it puts aside.
 func (c *runCmd) Run(s *shell) error {
+	if err := keepSecrets(); err != nil {
+		return err
+	}
 	cfg, err := readConfig(c.Config)
 	if err != nil {
 		return err

@@ -16,6 +16,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if askAsOther() {
+		return
+	}
 	testscript.Main(m, map[string]func(){"sagod": main})
 }
 

@@ -40,6 +40,7 @@ type unit struct {
 	node           atomic.Pointer[replication.Node]
 	sink           atomic.Pointer[sink.Sink] // nil without one
 	ledger         atomic.Pointer[ledger.Ledger]
+	control        *control
 }
 
 // lockFile holds a file open under a lock, so that two processes never work on
@@ -110,7 +111,11 @@ func (u *unit) open(ctx context.Context) error {
 	}
 	u.node.Store(node)
 	u.startLedger()
-	if err := u.startSink(); err != nil {
+	err = u.startSink()
+	if err == nil {
+		u.control, err = listenControl(u.cfg.KeyDir, u.orders())
+	}
+	if err != nil {
 		return errors.Join(fmt.Errorf("node %s: %w", u.cfg.Name, err), u.close())
 	}
 	return nil
@@ -170,8 +175,12 @@ func (u *unit) close() error {
 	u.closeSink()
 	u.closeLedger()
 	var err error
+	if u.control != nil {
+		err = u.control.Close()
+		u.control = nil
+	}
 	if node := u.node.Swap(nil); node != nil {
-		err = node.Close()
+		err = errors.Join(err, node.Close())
 	}
 	return errors.Join(err, u.release())
 }

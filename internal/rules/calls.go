@@ -100,6 +100,7 @@ var mayRemove = []allowance{
 	{"cmd/sago/target.go", "a read document takes its name only after its fingerprint verified; what did not verify goes"},
 	{"service/client/export*.go", "a file of an export takes its name only once it verified; lines beyond what is whole are cut off"},
 	{"cmd/sagod/*remove*.go", "`sagod dev --remove` takes away a development directory"},
+	{"internal/mutate/...", "takes away the folder of its overlays"},
 	{"internal/demo/...", "takes away its own throw-away cluster"},
 	{"internal/testntp/...", "takes away the folder of a time server that it started"},
 	{"internal/testcluster/...", "damages and removes what its tests created"},

@@ -11,6 +11,7 @@ import (
 var mayKnow = map[string][]string{
 	"cmd/sagod": { // from access on: the ceremony, its files and the development directory
 		"service", "service/sink", "service/ledger", "service/witnesses", "replication", "store", "timesource", "access", "retention", "proto/...", "store/custodian", "store/format", "internal/durable",
+		"audit/forensic",
 	},
 	"cmd/sago":          {"proto/...", "service/client/...", "audit/...", "store/format", "internal/durable"}, // store/format: a person signs an act's canonical bytes
 	"cmd/sago-mydata":   {"mydata", "service/client"},
@@ -35,6 +36,7 @@ var mayKnow = map[string][]string{
 	"store/index":          {"store/format", "internal/durable"},
 	"store/custodian":      {"store/format", "store/keyring", "internal/durable", "retention", "access"},
 	"audit":                {"store/format", "service/client"},
+	"audit/forensic":       {"store/format", "store/keyring", "proto/..."}, // reads bytes alone: no room that walks, opens or writes files
 	"audit/witness":        {"store/format", "service/client/cosign", "internal/durable"},
 	"mydata":               {"proto/...", "service/client"},
 	"proto/...":            {"proto/..."},
@@ -46,6 +48,7 @@ var mayKnow = map[string][]string{
 	"internal/durable": nil,
 
 	"internal/demo":        {"proto/...", "service/client", "internal/testcluster"},
+	"internal/mutate":      {},
 	"internal/bench":       {"proto/...", "service/client"},
 	"internal/system":      nil, // tests only
 	"internal/rules":       nil,

@@ -66,7 +66,11 @@ func New(ctx context.Context, opts Options) (c *Cluster, err error) {
 	}
 	for i := range opts.Nodes {
 		name := "node" + strconv.Itoa(i+1)
-		c.nodes = append(c.nodes, &node{name: name, dir: filepath.Join(opts.Dir, name),
+		dir := filepath.Join(opts.Dir, name)
+		if len(opts.NodeDirs) > 0 {
+			dir = opts.NodeDirs[i]
+		}
+		c.nodes = append(c.nodes, &node{name: name, dir: dir,
 			clients: loopback(ports[2*i]), members: loopback(ports[2*i+1])})
 	}
 	if err := c.ceremony(c.ctx); err != nil {
@@ -160,6 +164,9 @@ func (c *Cluster) Close() error {
 		s.Close()
 	}
 	errs = append(errs, ClearFlags(c.opts.Dir))
+	for _, dir := range c.opts.NodeDirs {
+		errs = append(errs, ClearFlags(dir))
+	}
 	if !c.opts.Keep {
 		errs = append(errs, os.RemoveAll(c.opts.Dir))
 	}

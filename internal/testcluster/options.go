@@ -31,6 +31,9 @@ type Options struct {
 	// need and no other; 0 runs them as this process. It needs root, a Dir and a Bin
 	// that the user can reach.
 	User uint32
+	// NodeDirs are the nodes' folders, such as file systems of their own; they exist
+	// and hold nothing but lost+found, and are not removed. None means folders in Dir.
+	NodeDirs []string
 	// Keep leaves the directory behind at Close, without inode flags.
 	Keep bool
 }

@@ -1,5 +1,5 @@
 // Package custodian alone may change what was written once: it sets the inode
-// flags that make files append-only and immutable, creates and mends key blocks,
+// flags that make files append-only and immutable, creates, mends and rewraps key blocks,
 // and destroys — key slots, payload ranges, empty segments — under a warrant.
 //
 // What it guarantees: a writer gets descriptors that can only append; a sealed

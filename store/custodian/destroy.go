@@ -1,10 +1,12 @@
 package custodian
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"maps"
 	"os"
 	"slices"
@@ -226,13 +228,16 @@ func (l *Local) eraseSlots(ctx context.Context, done *Done, name string, indexes
 	if last := slices.Max(indexes); keyring.SlotOffset(last)+keyring.SlotSize > st.Size() {
 		return fmt.Errorf("%w: slot %d of %s", ErrRange, last, name)
 	}
+	if err := wipeReplaced(p); err != nil { // a rewrapping failed: the same keys lie there
+		return fmt.Errorf("slots of %s: %w", name, err)
+	}
 	err = l.opened(p, flagImmutable, func(f *os.File) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		err := l.step("overwrite slots", func() error {
-			for _, i := range indexes {
-				if _, err := f.WriteAt(keyring.ErasedSlot(), keyring.SlotOffset(i)); err != nil {
+			for run := range runs(indexes) {
+				if _, err := f.WriteAt(bytes.Repeat(keyring.ErasedSlot(), len(run)), keyring.SlotOffset(run[0])); err != nil {
 					return err
 				}
 			}
@@ -248,6 +253,23 @@ func (l *Local) eraseSlots(ctx context.Context, done *Done, name string, indexes
 	}
 	done.Slots += len(indexes)
 	return nil
+}
+
+// runs cuts slot numbers into stretches without a gap, each to be written at once.
+func runs(indexes []uint32) iter.Seq[[]uint32] {
+	sorted := slices.Compact(slices.Sorted(slices.Values(indexes)))
+	return func(yield func([]uint32) bool) {
+		for from := 0; from < len(sorted); {
+			to := from + 1
+			for to < len(sorted) && sorted[to] == sorted[to-1]+1 {
+				to++
+			}
+			if !yield(sorted[from:to]) {
+				return
+			}
+			from = to
+		}
+	}
 }
 
 // sealedFile returns the path of a file that is sealed and has no writer.
@@ -274,10 +296,15 @@ func (l *Local) eraseRanges(ctx context.Context, done *Done, name string, ranges
 	if err != nil {
 		return err
 	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(p, &fs); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	block := max(int64(fs.Bsize), 1)
 	err = l.opened(p, flagAppend|flagImmutable, func(f *os.File) error {
 		err := l.step("zero ranges", func() error {
 			for _, r := range ranges {
-				if err := zero(ctx, f, r.Offset, r.Length); err != nil {
+				if err := zero(ctx, f, r.Offset, r.Length, block); err != nil {
 					return err
 				}
 			}
@@ -289,7 +316,7 @@ func (l *Local) eraseRanges(ctx context.Context, done *Done, name string, ranges
 		if err := l.step("sync zeros", func() error { return unix.Fdatasync(int(f.Fd())) }); err != nil {
 			return err
 		}
-		if err := l.step("punch ranges", func() error { return punch(done, f, ranges) }); err != nil {
+		if err := l.step("punch ranges", func() error { return punch(done, f, ranges, block) }); err != nil {
 			return err
 		}
 		return l.step("sync holes", f.Sync)
@@ -307,8 +334,12 @@ func (l *Local) eraseRanges(ctx context.Context, done *Done, name string, ranges
 // zero overwrites what there is of a range. Holes are passed over: what was punched
 // before reads as zeros, and writing there again would need room that a full disk
 // does not have.
-func zero(ctx context.Context, f *os.File, offset, length int64) error {
+func zero(ctx context.Context, f *os.File, offset, length, block int64) error {
 	zeros := make([]byte, min(length, zeroChunk))
+	if !holdsBlock(offset, length, block) { // nothing of it can have been punched
+		_, err := f.WriteAt(zeros, offset)
+		return err
+	}
 	for at, end := offset, offset+length; at < end; {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -332,10 +363,20 @@ func zero(ctx context.Context, f *os.File, offset, length int64) error {
 	return nil
 }
 
+// holdsBlock reports whether a range holds a whole block of the file system, of so
+// many bytes: only such a one can be given back.
+func holdsBlock(offset, length, block int64) bool {
+	first := (offset + block - 1) / block * block
+	return first+block <= offset+length
+}
+
 // punch gives the blocks back, once the zeros are on disk: punching alone leaves
 // the old bytes on the device.
-func punch(done *Done, f *os.File, ranges []Range) error {
+func punch(done *Done, f *os.File, ranges []Range, block int64) error {
 	for _, r := range ranges {
+		if !holdsBlock(r.Offset, r.Length, block) {
+			continue
+		}
 		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, r.Offset, r.Length)
 		if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
 			done.NotPunched = true

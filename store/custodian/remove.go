@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -122,7 +123,9 @@ func (l *Local) ExchangeIndex(path string) error {
 
 // wipeUnfinished wipes files that never came into place: nothing can name the
 // slots of such key blocks, and what such history files hold stands elsewhere; so
-// no warrant is needed, and neither may lie where no erasure would find it.
+// no warrant is needed, and neither may lie where no erasure would find it. So with
+// a key block's other file whose replacing was cut short: the one in place is
+// whole, and holds the same keys.
 func (l *Local) wipeUnfinished() error {
 	for _, room := range []string{dirKeys, dirHistory} {
 		left, err := filepath.Glob(filepath.Join(l.dir, room, "*"+newSuffix))
@@ -133,6 +136,15 @@ func (l *Local) wipeUnfinished() error {
 			if err := wipe(p); err != nil {
 				return err
 			}
+		}
+	}
+	replaced, err := filepath.Glob(filepath.Join(l.dir, dirKeys, "*"+rekeySuffix))
+	if err != nil {
+		return err
+	}
+	for _, p := range replaced {
+		if err := wipeReplaced(strings.TrimSuffix(p, rekeySuffix)); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -146,7 +158,7 @@ func wipe(p string) error {
 	}
 	st, err := f.Stat()
 	if err == nil {
-		err = zero(context.Background(), f, 0, st.Size())
+		err = zero(context.Background(), f, 0, st.Size(), 1)
 	}
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err

@@ -100,7 +100,7 @@ func tidyCheckpoint(c *format.Checkpoint) {
 }
 
 func tidyKey(e *format.KeyEffect) {
-	own := format.KeyEffect{Verb: e.Verb%4 + 1}
+	own := format.KeyEffect{Verb: e.Verb%5 + 1}
 	switch own.Verb {
 	case format.KeyAnnounce:
 		own.Block, own.Owner, own.Start, own.Slots = e.Block, e.Owner, e.Start, e.Slots
@@ -108,6 +108,8 @@ func tidyKey(e *format.KeyEffect) {
 		own.Block, own.Owner = e.Block, e.Owner
 	case format.KeyEpochEnd:
 		own.Institution, own.Epoch, own.Use, own.Other = e.Institution, e.Epoch, e.Use, e.Other
+	case format.KeyRewrap:
+		own.Owner, own.Slots, own.Root = e.Owner, e.Slots, e.Root
 	case format.KeyEpoch:
 		own.Institution, own.Epoch, own.Use, own.Other, own.Subject = e.Institution, e.Epoch, e.Use, e.Other, e.Subject
 	}
@@ -290,6 +292,7 @@ func effectCodecs() []codec {
 		effect("key-retire", format.KeyEffect{Verb: format.KeyRetire, Block: id(0xa0), Owner: 2}, format.DecodeKeyEffect, tidyKey),
 		effect("key-epoch", exampleEpoch(), format.DecodeKeyEffect, tidyKey),
 		effect("key-epoch-end", exampleEpochEnd(), format.DecodeKeyEffect, tidyKey),
+		effect("key-rewrap", exampleRewrap(), format.DecodeKeyEffect, tidyKey),
 		effect("carry", exampleCarry(), format.DecodeCarryEffect, func(e *format.CarryEffect) {
 			asSet(&e.Keys, func(a, b format.CarriedKey) int { return byNumber(a.Sequence, b.Sequence) })
 			asSet(&e.Signatures, func(a, b format.NodeSignature) int { return byNumber(a.Node, b.Node) })

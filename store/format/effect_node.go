@@ -169,13 +169,15 @@ const (
 	KeyRetire   KeyVerb = 2 // its unused slots will take no bundle any more
 	KeyEpoch    KeyVerb = 3 // an institution's history keys of a quarter
 	KeyEpochEnd KeyVerb = 4 // nothing that is kept needs these history keys any more
+	KeyRewrap   KeyVerb = 5 // a node seals all its slots under a new root key; the old one is destroyed
 )
 
 // KeyEffect is what KEY did. For KeyAnnounce: Block, Owner, Start, Slots. For
 // KeyRetire: Block and Owner; every slot of it that no record named is lost. For
 // KeyEpoch: Institution, Epoch, and the three slots; Subject is zero except in
 // the institution's first epoch. For KeyEpochEnd: Institution, Epoch and its two
-// slots, which are to be destroyed. Fields of other verbs are zero.
+// slots, which are to be destroyed. For KeyRewrap: Owner, the node; Slots, how many
+// of its slots open under the new root key; Root. Fields of other verbs are zero.
 type KeyEffect struct {
 	Verb        KeyVerb
 	Block       ID
@@ -187,6 +189,7 @@ type KeyEffect struct {
 	Use         Slot
 	Other       Slot
 	Subject     Slot
+	Root        Digest // public id of the new root key; written for KeyRewrap alone
 }
 
 func (e KeyEffect) encode(w *Writer) {
@@ -200,6 +203,9 @@ func (e KeyEffect) encode(w *Writer) {
 	w.Slot(e.Use)
 	w.Slot(e.Other)
 	w.Slot(e.Subject)
+	if e.Verb == KeyRewrap {
+		w.Raw(e.Root[:])
+	}
 }
 
 // DecodeKeyEffect reads a KEY record's effect.
@@ -213,6 +219,9 @@ func DecodeKeyEffect(b []byte) (KeyEffect, error) {
 		e.Institution = r.U32()
 		e.Epoch = r.U32()
 		e.Use, e.Other, e.Subject = r.Slot(), r.Slot(), r.Slot()
+		if e.Verb == KeyRewrap {
+			r.Raw(e.Root[:])
+		}
 		if r.err == nil && !e.plain() {
 			r.fail("key effect with a field of another verb")
 		}
@@ -233,6 +242,8 @@ func (e KeyEffect) plain() bool {
 		own.Institution, own.Epoch, own.Use, own.Other, own.Subject = e.Institution, e.Epoch, e.Use, e.Other, e.Subject
 	case KeyEpochEnd:
 		own.Institution, own.Epoch, own.Use, own.Other = e.Institution, e.Epoch, e.Use, e.Other
+	case KeyRewrap:
+		own.Owner, own.Slots, own.Root = e.Owner, e.Slots, e.Root
 	default:
 		return true
 	}

@@ -128,6 +128,10 @@ func exampleEpochEnd() format.KeyEffect {
 	return format.KeyEffect{Verb: format.KeyEpochEnd, Institution: 1, Epoch: 8104, Use: slot(0), Other: slot(1)}
 }
 
+func exampleRewrap() format.KeyEffect {
+	return format.KeyEffect{Verb: format.KeyRewrap, Owner: 2, Slots: 4711, Root: digest(0x7a)}
+}
+
 func exampleCarry() format.CarryEffect {
 	e := format.CarryEffect{Institution: 1, Epoch: 8110, Keys: []format.CarriedKey{{Sequence: 41, Sealed: []byte("sealed key")}, {Sequence: 43}}}
 	for _, n := range []byte{1, 3} {

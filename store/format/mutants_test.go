@@ -94,6 +94,7 @@ func effectMutants() []mutant {
 		{p, "effect-key-retire", "slots-set", key(retire, func(e *format.KeyEffect) { e.Slots = 1 })},
 		{p, "effect-key-epoch", "block-set", key(exampleEpoch(), func(e *format.KeyEffect) { e.Block = id(1) })},
 		{p, "effect-key-epoch-end", "subject-set", key(exampleEpochEnd(), func(e *format.KeyEffect) { e.Subject = slot(2) })},
+		{p, "effect-key-rewrap", "block-set", key(exampleRewrap(), func(e *format.KeyEffect) { e.Block = id(1) })},
 		{p, "effect-carry", "keys-out-of-order", changed(exampleCarry(), func(e *format.CarryEffect) { e.Keys = reversed(e.Keys) },
 			func(e format.CarryEffect) []byte { return format.EncodeEffect(e) })},
 		{p, "effect-carry", "node-twice", changed(exampleCarry(), func(e *format.CarryEffect) { e.Signatures = twice(e.Signatures) },

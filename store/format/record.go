@@ -90,13 +90,17 @@ func (r *Record) Encode() []byte {
 
 // DecodeRecord reads what Encode wrote.
 func DecodeRecord(b []byte) (Record, error) {
-	var rec Record
 	if len(b) > MaxRecord {
-		return rec, fmt.Errorf("%w: record of %d bytes", ErrMalformed, len(b))
+		return Record{}, fmt.Errorf("%w: record of %d bytes", ErrMalformed, len(b))
 	}
 	r := NewReader(b)
+	rec := readRecord(r)
+	return rec, r.Done()
+}
+
+func readRecord(r *Reader) (rec Record) {
 	if v := r.U8(); v != recordVersion {
-		return rec, fmt.Errorf("%w: record version %d", ErrMalformed, v)
+		r.fail("record version %d", v)
 	}
 	rec.Sequence = r.U64()
 	rec.Clock = r.I64()
@@ -117,7 +121,7 @@ func DecodeRecord(b []byte) (Record, error) {
 	rec.DetailClass = DetailClass(r.U8())
 	rec.DetailEpoch = r.U32()
 	rec.Detail = r.Blob()
-	return rec, r.Done()
+	return rec
 }
 
 // LeafHash is the RFC 6962 leaf hash of an encoded record.

@@ -58,25 +58,25 @@ func (r *Reader) nodes() []uint32 {
 }
 
 // DecodeBundleRow reads what Encode wrote.
-func DecodeBundleRow(v []byte) (BundleRow, error) {
-	return decodeEffect(v, func(r *Reader) (b BundleRow) {
-		b.Store = r.U64()
-		b.StoredAt = r.I64()
-		b.Definition = r.Str()
-		b.Slot = r.Slot()
-		b.Size = r.U64()
-		b.Sealed = r.U64()
-		b.Chunks = r.U32()
-		r.Raw(b.Digest[:])
-		r.Raw(b.Commitment[:])
-		r.Raw(b.Subject[:])
-		b.Documents = r.U16()
-		b.Retention = readRetentionRow(r)
-		b.Expire = r.U64()
-		b.Erase = r.U64()
-		b.Attested = r.nodes()
-		return b
-	})
+func DecodeBundleRow(v []byte) (BundleRow, error) { return decodeEffect(v, readBundleRow) }
+
+func readBundleRow(r *Reader) (b BundleRow) {
+	b.Store = r.U64()
+	b.StoredAt = r.I64()
+	b.Definition = r.Str()
+	b.Slot = r.Slot()
+	b.Size = r.U64()
+	b.Sealed = r.U64()
+	b.Chunks = r.U32()
+	r.Raw(b.Digest[:])
+	r.Raw(b.Commitment[:])
+	r.Raw(b.Subject[:])
+	b.Documents = r.U16()
+	b.Retention = readRetentionRow(r)
+	b.Expire = r.U64()
+	b.Erase = r.U64()
+	b.Attested = r.nodes()
+	return b
 }
 
 // BundleKey names a bundle: (institution, 거래일련번호, part).

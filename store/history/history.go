@@ -15,6 +15,7 @@ import (
 	"math"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -75,6 +76,9 @@ type Options struct {
 	// OnDamage, when set, is told where the tree file differed from the records. It
 	// has been rewritten from them.
 	OnDamage func(*format.DamageError)
+	// Claim, when set, gives a file its blocks up to end before it is written, so
+	// that a disk that others fill does not fail the write.
+	Claim func(f *os.File, end int64) error
 }
 
 // LostError says that the history ends before records that were on disk: a file
@@ -98,8 +102,11 @@ type Log struct {
 	tree   *tree
 	places *places // of durable records: every 32nd, and each file's first
 	noted  uint64  // file of the newest place; the writer's
-	failed error   // latched; the writer's
-	entry  uint64  // of the last record that Open read
+	// follows is where the record behind the one read last begins: whoever reads one
+	// record after the other need not look for each.
+	follows atomic.Pointer[place]
+	failed  error  // latched; the writer's
+	entry   uint64 // of the last record that Open read
 
 	mu      sync.RWMutex
 	size    uint64
@@ -132,7 +139,7 @@ func Open(o Options, each func(seq uint64, encoded []byte) error) (*Log, error) 
 		return nil, err
 	}
 	l.files, err = series.Open(series.Spec{Dir: o.Dir, Folder: folder, Ext: "his", Kind: format.KindHistory, Files: o.Files,
-		Cluster: o.Cluster, Incarnation: o.Incarnation, MaxFile: o.MaxFile, Clean: o.Clean, Trimmed: l.carried != nil})
+		Cluster: o.Cluster, Incarnation: o.Incarnation, MaxFile: o.MaxFile, Clean: o.Clean, Trimmed: l.carried != nil, Claim: o.Claim})
 	if err != nil {
 		return nil, errors.Join(err, l.carried.close())
 	}

@@ -37,15 +37,16 @@ func appendFrame(b, encoded []byte) []byte {
 
 // frames reads the records of one file in order.
 type frames struct {
-	name string
-	good int64
-	off  int64 // of the next frame
-	r    *bufio.Reader
-	buf  [4 + format.MaxRecord]byte
+	name   string
+	number uint64
+	good   int64
+	off    int64 // of the next frame
+	r      *bufio.Reader
+	buf    [4 + format.MaxRecord]byte
 }
 
 func newFrames(files *series.Series, f series.File, off int64, ahead int) *frames {
-	return &frames{name: files.Name(f.Number), good: f.Good, off: off,
+	return &frames{name: files.Name(f.Number), number: f.Number, good: f.Good, off: off,
 		r: bufio.NewReaderSize(files.Section(f.Number, off, f.Good), ahead)}
 }
 
@@ -184,7 +185,10 @@ func (l *Log) Read(seq uint64) ([]byte, error) {
 		}
 		c := l.carried
 		l.mu.RUnlock()
-		_, encoded, err := l.locate(c, seq)
+		r, encoded, err := l.locate(c, seq)
+		if err == nil && (c == nil || seq >= c.first) {
+			l.follows.Store(&place{seq + 1, r.number, r.off})
+		}
 		if err == nil || !l.replaced(c) {
 			return bytes.Clone(encoded), err
 		}
@@ -204,7 +208,7 @@ func (l *Log) locate(c *carried, seq uint64) (*frames, []byte, error) {
 	if c != nil && seq < c.first {
 		return c.locate(l, seq)
 	}
-	if at, err := l.places.before(seq); err == nil {
+	if at, err := l.near(seq); err == nil {
 		if f, ok := l.files.File(at.file); ok && at.offset >= format.FileHeaderSize && at.offset < f.Good {
 			r := newFrames(l.files, f, at.offset, 16<<10)
 			if encoded, err := l.skipTo(r, at.seq, seq); err == nil {
@@ -224,6 +228,14 @@ func (l *Log) locate(c *carried, seq uint64) (*frames, []byte, error) {
 	r := newFrames(l.files, files[i-1], format.FileHeaderSize, readAhead)
 	encoded, err := l.skipTo(r, files[i-1].First, seq)
 	return r, encoded, err
+}
+
+// near is the known place that is nearest before a record.
+func (l *Log) near(seq uint64) (place, error) {
+	if next := l.follows.Load(); next != nil && next.seq == seq {
+		return *next, nil
+	}
+	return l.places.before(seq)
 }
 
 // skipTo reads the record seq from frames that stand before the record at.

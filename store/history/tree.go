@@ -32,6 +32,7 @@ type tree struct {
 	f        *os.File
 	clean    bool
 	onDamage func(*format.DamageError)
+	claim    func(f *os.File, end int64) error // may be nil
 
 	size  uint64        // leaves
 	right [64]tlog.Hash // by level, the newest complete subtree that may become a left child
@@ -50,7 +51,7 @@ func openTree(o Options) (*tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tree{f: f, clean: o.Clean, onDamage: o.OnDamage}, nil
+	return &tree{f: f, clean: o.Clean, onDamage: o.OnDamage, claim: o.Claim}, nil
 }
 
 // add appends the hashes that the leaf completes.
@@ -95,7 +96,13 @@ func encodeHashes(hashes []tlog.Hash) []byte {
 // flush writes what is pending. It is not synced: what a power cut takes is
 // computed again from the records.
 func (t *tree) flush() error {
-	if _, err := t.f.WriteAt(encodeHashes(t.pending), t.base*tlog.HashSize); err != nil {
+	b, at := encodeHashes(t.pending), t.base*tlog.HashSize
+	if t.claim != nil {
+		if err := t.claim(t.f, at+int64(len(b))); err != nil {
+			return err
+		}
+	}
+	if _, err := t.f.WriteAt(b, at); err != nil {
 		return err
 	}
 	t.flushed()

@@ -11,6 +11,7 @@
 package keyring
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -33,6 +34,8 @@ var (
 	ErrErased = errors.New("key was erased")
 	// ErrConflict is returned by Install for a block that is here with other keys.
 	ErrConflict = errors.New("key block differs from the installed one")
+	// ErrClosed is returned after Close.
+	ErrClosed = errors.New("key ring is closed")
 	// ErrNotDamaged is returned by repairs of what is live or erased.
 	ErrNotDamaged = errors.New("key slot is not damaged")
 )
@@ -80,17 +83,24 @@ type Blocks interface {
 	// RewriteHeader replaces a file's header. It MUST refuse where the present one
 	// verifies.
 	RewriteHeader(name string, header []byte) error
+	// RewrapBlock replaces a block's file by one in which every key that is sealed
+	// under from is sealed under to, durably, and destroys the file before it. It
+	// MUST leave every key openable by one of the two, whatever fails.
+	RewrapBlock(name string, cluster format.ID, from, to RootKey) (Rewrapped, error)
 }
 
 // Ring is a node's key blocks. Its methods may be called from any goroutine.
 type Ring struct {
 	dir     string
-	root    RootKey
 	cluster format.ID
 	blocks  Blocks
 
-	mu    sync.RWMutex
-	files map[format.ID]blockFile
+	// mu guards what follows, and is held while a block's file is read or
+	// replaced.
+	mu     sync.RWMutex
+	root   *secret // nil after Close
+	former *secret // during a rotation: what was sealed before it opens with this
+	files  map[format.ID]blockFile
 }
 
 // blockFile is what is known of a block without its slots.
@@ -102,25 +112,35 @@ type blockFile struct {
 
 // Open lists the key blocks under dir (the data directory) and verifies their
 // headers. A damaged header does not stop it: the block's keys answer the damage
-// until RepairHeader. A block of another cluster does.
+// until RepairHeader. A block of another cluster does. Close wipes the root key.
 func Open(dir string, root RootKey, cluster format.ID, blocks Blocks) (*Ring, error) {
-	r := &Ring{dir: dir, root: root, cluster: cluster, blocks: blocks, files: map[format.ID]blockFile{}}
-	list, err := os.ReadDir(filepath.Join(dir, "keys"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	defer clear(root[:])
+	held, err := newSecret(&root)
+	if err != nil {
 		return nil, fmt.Errorf("keyring: %w", err)
+	}
+	r := &Ring{dir: dir, root: held, cluster: cluster, blocks: blocks, files: map[format.ID]blockFile{}}
+	if err := r.list(); err != nil {
+		return nil, errors.Join(fmt.Errorf("keyring: %w", err), r.Close())
+	}
+	return r, nil
+}
+
+func (r *Ring) list() error {
+	list, err := os.ReadDir(filepath.Join(r.dir, "keys"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	for _, e := range list {
 		id, ok := blockName(e.Name())
 		if !ok {
 			continue
 		}
-		f, err := r.readHeader(id)
-		if err != nil {
-			return nil, fmt.Errorf("keyring: %w", err)
+		if r.files[id], err = r.readHeader(id); err != nil {
+			return err
 		}
-		r.files[id] = f
 	}
-	return r, nil
+	return nil
 }
 
 func blockName(name string) (id format.ID, ok bool) {
@@ -194,6 +214,9 @@ func (r *Ring) Install(b Block) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.root == nil {
+		return fmt.Errorf("keyring: block %x: %w", b.ID, ErrClosed)
+	}
 	if _, ok := r.files[b.ID]; ok {
 		return r.compare(b)
 	}
@@ -202,7 +225,7 @@ func (r *Ring) Install(b Block) error {
 		slot := ErasedSlot()
 		if !b.Erased[i] {
 			var err error
-			if slot, err = sealSlot(rand.Reader, r.root, r.cluster, format.Slot{Block: b.ID, Index: uint32(i)}, key); err != nil {
+			if slot, err = r.seal(format.Slot{Block: b.ID, Index: uint32(i)}, key); err != nil {
 				return fmt.Errorf("keyring: block %x: %w", b.ID, err)
 			}
 		}
@@ -219,7 +242,17 @@ func (r *Ring) header(id format.ID, slots, owner uint32) []byte {
 	return format.FileHeader{Kind: format.KindKeyBlock, Cluster: r.cluster, Object: id, First: uint64(slots), Owner: owner}.Encode()
 }
 
-// compare says whether an installed block holds no other key than b.
+// seal seals a key under the present root key. The caller holds mu.
+func (r *Ring) seal(s format.Slot, key [32]byte) ([]byte, error) {
+	defer clear(key[:])
+	if r.root == nil {
+		return nil, ErrClosed
+	}
+	return sealSlot(rand.Reader, r.root.key(), r.cluster, s, key)
+}
+
+// compare says whether an installed block holds no other key than b. The caller
+// holds mu.
 func (r *Ring) compare(b Block) error {
 	f := r.files[b.ID]
 	if f.damage != nil {
@@ -228,17 +261,26 @@ func (r *Ring) compare(b Block) error {
 	if int(f.slots) != len(b.Keys) || f.owner != b.Owner {
 		return fmt.Errorf("keyring: block %x: %w", b.ID, ErrConflict)
 	}
-	return r.each(b.ID, f.slots, func(s format.Slot, key [32]byte, err error) error {
-		if err == nil && !b.Erased[s.Index] && key != b.Keys[s.Index] {
-			return fmt.Errorf("keyring: slot %s: %w", s, ErrConflict)
+	slots, err := r.readAll(b.ID, f.slots)
+	defer clear(slots)
+	for i, s := range slots {
+		if s.err == nil && !b.Erased[i] && s.key != b.Keys[i] {
+			return fmt.Errorf("keyring: slot %s: %w", format.Slot{Block: b.ID, Index: uint32(i)}, ErrConflict)
 		}
-		return nil
-	})
+	}
+	return err
 }
 
 // Key returns the key in a slot. ErrNoBlock, ErrErased, or a *format.DamageError
 // that names the slot; never another key. The caller wipes it after use.
 func (r *Ring) Key(s format.Slot) ([32]byte, error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.readKey(s)
+}
+
+// readKey is Key; the caller holds mu.
+func (r *Ring) readKey(s format.Slot) ([32]byte, error) {
 	f, err := r.file(s.Block)
 	if err != nil {
 		return [32]byte{}, err
@@ -254,9 +296,8 @@ func (r *Ring) Key(s format.Slot) ([32]byte, error) {
 	return r.readSlot(file, s)
 }
 
+// file is what is known of a block that can be used. The caller holds mu.
 func (r *Ring) file(id format.ID) (blockFile, error) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
 	f, ok := r.files[id]
 	if !ok {
 		return f, fmt.Errorf("keyring: block %x: %w", id, ErrNoBlock)
@@ -281,26 +322,49 @@ func (r *Ring) readSlot(file io.ReaderAt, s format.Slot) ([32]byte, error) {
 	case SlotDamaged:
 		return [32]byte{}, damage(errors.New("checksum"))
 	}
-	key, err := openSlot(r.root, r.cluster, s, b)
+	if r.root == nil {
+		return [32]byte{}, fmt.Errorf("keyring: slot %s: %w", s, ErrClosed)
+	}
+	key, err := openSlot(r.root.key(), r.cluster, s, b)
+	if err != nil && r.former != nil {
+		key, err = openSlot(r.former.key(), r.cluster, s, b)
+	}
 	if err != nil {
 		return key, damage(err)
 	}
 	return key, nil
 }
 
-// each reads all slots of a block through one descriptor.
-func (r *Ring) each(id format.ID, slots uint32, fn func(s format.Slot, key [32]byte, err error) error) error {
-	file, err := os.Open(filepath.Join(r.dir, FileName(id)))
+// slotRead is one slot that readAll read.
+type slotRead struct {
+	key [32]byte
+	err error
+}
+
+// readAll reads all slots of a block; the caller holds mu, and clears them.
+func (r *Ring) readAll(id format.ID, slots uint32) ([]slotRead, error) {
+	content, err := os.ReadFile(filepath.Join(r.dir, FileName(id)))
 	if err != nil {
-		return fmt.Errorf("keyring: %w", err)
+		return nil, fmt.Errorf("keyring: %w", err)
 	}
-	defer file.Close() // opened for reading: nothing to lose
+	all, from := make([]slotRead, slots), bytes.NewReader(content)
 	for i := range slots {
-		s := format.Slot{Block: id, Index: i}
-		key, err := r.readSlot(file, s)
-		err = fn(s, key, err)
-		clear(key[:])
-		if err != nil {
+		all[i].key, all[i].err = r.readSlot(from, format.Slot{Block: id, Index: i})
+	}
+	return all, nil
+}
+
+// each tells fn every slot of a block; mu is free while fn runs.
+func (r *Ring) each(id format.ID, slots uint32, fn func(s format.Slot, key [32]byte, err error) error) error {
+	r.mu.RLock()
+	all, err := r.readAll(id, slots)
+	r.mu.RUnlock()
+	if err != nil {
+		return err
+	}
+	defer clear(all)
+	for i, s := range all {
+		if err := fn(format.Slot{Block: id, Index: uint32(i)}, s.key, s.err); err != nil {
 			return err
 		}
 	}

@@ -45,6 +45,19 @@ func (p plainFiles) RewriteSlot(name string, offset int64, slot []byte) error {
 
 func (p plainFiles) RewriteHeader(name string, header []byte) error { return p.write(name, 0, header) }
 
+func (p plainFiles) RewrapBlock(name string, cluster format.ID, from, to RootKey) (Rewrapped, error) {
+	content, err := os.ReadFile(filepath.Join(p.dir, name))
+	if err != nil {
+		return Rewrapped{}, err
+	}
+	id, _ := BlockOf(name)
+	fresh, out, err := RewrapContent(content, cluster, id, &from, &to)
+	if err == nil && fresh != nil {
+		err = errors.Join(SameKeys(content, fresh, cluster, id, &from, &to), p.write(name, 0, fresh))
+	}
+	return out, err
+}
+
 func newRing(t *testing.T) (*Ring, plainFiles) {
 	t.Helper()
 	files := plainFiles{t.TempDir()}
@@ -300,7 +313,7 @@ func FuzzStateOf(f *testing.F) {
 			t.Fatal("taken for erased")
 		}
 		if StateOf(i, b) == SlotLive {
-			if _, err := openSlot(testRoot, testCluster, format.Slot{Index: i}, b); err == nil {
+			if _, err := openSlot(&testRoot, testCluster, format.Slot{Index: i}, b); err == nil {
 				t.Fatal("opened bytes that nobody sealed")
 			}
 		}

@@ -2,7 +2,6 @@ package keyring
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -14,7 +13,9 @@ import (
 // Export returns a block for a peer that lacks it, and the slots that are damaged
 // here: their keys are zero and must come from elsewhere. The caller wipes it.
 func (r *Ring) Export(id format.ID) (Block, []uint32, error) {
+	r.mu.RLock()
 	f, err := r.file(id)
+	r.mu.RUnlock()
 	if err != nil {
 		return Block{}, nil, err
 	}
@@ -39,6 +40,9 @@ func (r *Ring) Export(id format.ID) (Block, []uint32, error) {
 // replicated state that the slot was not erased: an erased slot that was damaged
 // afterwards is erased once more, by the custodian, and never repaired.
 func (r *Ring) Repair(id format.ID, index uint32, key [32]byte) error {
+	defer clear(key[:])
+	r.mu.RLock() // until the slot is written: what is sealed here must not be overtaken by a rotation
+	defer r.mu.RUnlock()
 	f, err := r.file(id)
 	if err != nil {
 		return err
@@ -48,12 +52,12 @@ func (r *Ring) Repair(id format.ID, index uint32, key [32]byte) error {
 		return fmt.Errorf("keyring: slot %s of a block of %d: %w", s, f.slots, ErrNoBlock)
 	}
 	var damage *format.DamageError
-	old, err := r.Key(s)
+	old, err := r.readKey(s)
 	clear(old[:])
 	if !errors.As(err, &damage) || errors.Is(err, errRoot) {
 		return fmt.Errorf("keyring: slot %s: %w", s, ErrNotDamaged)
 	}
-	slot, err := sealSlot(rand.Reader, r.root, r.cluster, s, key)
+	slot, err := r.seal(s, key)
 	if err != nil {
 		return fmt.Errorf("keyring: slot %s: %w", s, err)
 	}

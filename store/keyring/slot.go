@@ -67,20 +67,28 @@ func slotChecksum(index uint32, b []byte) uint32 {
 // bytes that somebody made to fit.
 var errRoot = errors.New("sealed key does not open under this node's root key")
 
+// IsForeign reports whether an error speaks of such a slot.
+func IsForeign(err error) bool { return errors.Is(err, errRoot) }
+
 // sealSlot seals key for one slot. Nonces are random: under one root key at most
 // 2^32 keys may be sealed (SP 800-38D), which is far beyond a node's life.
-func sealSlot(rand io.Reader, root RootKey, cluster format.ID, s format.Slot, key [32]byte) ([]byte, error) {
+func sealSlot(rand io.Reader, root *RootKey, cluster format.ID, s format.Slot, key [32]byte) ([]byte, error) {
+	defer clear(key[:])
 	b := make([]byte, gcmNonce, SlotSize)
 	if _, err := io.ReadFull(rand, b); err != nil {
 		return nil, fmt.Errorf("randomness: %w", err)
 	}
-	b = newGCM([32]byte(root)).Seal(b, b[:gcmNonce], key[:], slotData(cluster, s))
+	aead := newGCM((*[32]byte)(root))
+	defer aead.wipe()
+	b = aead.Seal(b, b[:gcmNonce], key[:], slotData(cluster, s))
 	return binary.BigEndian.AppendUint32(b, slotChecksum(s.Index, b[:SlotSize])), nil
 }
 
 // openSlot is the other way; b must be in state SlotLive.
-func openSlot(root RootKey, cluster format.ID, s format.Slot, b []byte) (key [32]byte, err error) {
-	plain, err := newGCM([32]byte(root)).Open(nil, b[:gcmNonce], b[gcmNonce:SlotSize-4], slotData(cluster, s))
+func openSlot(root *RootKey, cluster format.ID, s format.Slot, b []byte) (key [32]byte, err error) {
+	aead := newGCM((*[32]byte)(root))
+	defer aead.wipe()
+	plain, err := aead.Open(nil, b[:gcmNonce], b[gcmNonce:SlotSize-4], slotData(cluster, s))
 	if err != nil {
 		return key, errRoot
 	}

@@ -61,6 +61,8 @@ type Spec struct {
 	Clean bool
 	// Trimmed allows the oldest files to be gone, erased whole.
 	Trimmed bool
+	// Claim, when set, gives a file its blocks up to end before it is written.
+	Claim func(f *os.File, end int64) error
 }
 
 // File is one file of a series.

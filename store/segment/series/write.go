@@ -63,6 +63,9 @@ func (s *Series) Append(b []byte, first uint64) (number uint64, offset int64, er
 		}
 	}
 	newest, _ = s.Newest()
+	if err := s.claim(s.active, newest.Good+int64(len(b))); err != nil {
+		return 0, 0, s.latch(err)
+	}
 	if _, err := s.active.Write(b); err != nil {
 		return 0, 0, s.writeFailed(err)
 	}
@@ -145,6 +148,9 @@ func (s *Series) begin(first uint64) error {
 	if err != nil {
 		return s.beginFailed(err)
 	}
+	if err := s.claim(f, format.FileHeaderSize); err != nil {
+		return errors.Join(s.latch(err), f.Close())
+	}
 	if _, err := f.Write(h.Encode()); err != nil {
 		if info, serr := f.Stat(); serr == nil && info.Size() > 0 {
 			s.next++ // void: it holds a part of a header, and can never be cut
@@ -160,6 +166,13 @@ func (s *Series) begin(first uint64) error {
 	s.mu.Unlock()
 	s.next++
 	return nil
+}
+
+func (s *Series) claim(f *os.File, end int64) error {
+	if s.spec.Claim == nil {
+		return nil
+	}
+	return s.spec.Claim(f, end)
 }
 
 func (s *Series) beginFailed(err error) error {

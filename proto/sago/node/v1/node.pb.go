@@ -114,6 +114,87 @@ func (*ProposeResponse) Descriptor() ([]byte, []int) {
 	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{1}
 }
 
+type RoomRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Bytes; 0 when the caller counts as full.
+	Bytes         uint64 `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoomRequest) Reset() {
+	*x = RoomRequest{}
+	mi := &file_sago_node_v1_node_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoomRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoomRequest) ProtoMessage() {}
+
+func (x *RoomRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_node_v1_node_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoomRequest.ProtoReflect.Descriptor instead.
+func (*RoomRequest) Descriptor() ([]byte, []int) {
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *RoomRequest) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+type RoomResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoomResponse) Reset() {
+	*x = RoomResponse{}
+	mi := &file_sago_node_v1_node_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoomResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoomResponse) ProtoMessage() {}
+
+func (x *RoomResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_node_v1_node_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoomResponse.ProtoReflect.Descriptor instead.
+func (*RoomResponse) Descriptor() ([]byte, []int) {
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{3}
+}
+
 type VoteRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Round         uint64                 `protobuf:"varint,1,opt,name=round,proto3" json:"round,omitempty"`
@@ -123,7 +204,7 @@ type VoteRequest struct {
 
 func (x *VoteRequest) Reset() {
 	*x = VoteRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[2]
+	mi := &file_sago_node_v1_node_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -135,7 +216,7 @@ func (x *VoteRequest) String() string {
 func (*VoteRequest) ProtoMessage() {}
 
 func (x *VoteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[2]
+	mi := &file_sago_node_v1_node_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -148,7 +229,7 @@ func (x *VoteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VoteRequest.ProtoReflect.Descriptor instead.
 func (*VoteRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{2}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *VoteRequest) GetRound() uint64 {
@@ -168,7 +249,7 @@ type VoteResponse struct {
 
 func (x *VoteResponse) Reset() {
 	*x = VoteResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[3]
+	mi := &file_sago_node_v1_node_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -180,7 +261,7 @@ func (x *VoteResponse) String() string {
 func (*VoteResponse) ProtoMessage() {}
 
 func (x *VoteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[3]
+	mi := &file_sago_node_v1_node_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -193,7 +274,7 @@ func (x *VoteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VoteResponse.ProtoReflect.Descriptor instead.
 func (*VoteResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{3}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *VoteResponse) GetVote() []byte {
@@ -213,7 +294,7 @@ type SignRequest struct {
 
 func (x *SignRequest) Reset() {
 	*x = SignRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[4]
+	mi := &file_sago_node_v1_node_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -225,7 +306,7 @@ func (x *SignRequest) String() string {
 func (*SignRequest) ProtoMessage() {}
 
 func (x *SignRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[4]
+	mi := &file_sago_node_v1_node_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -238,7 +319,7 @@ func (x *SignRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignRequest.ProtoReflect.Descriptor instead.
 func (*SignRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{4}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SignRequest) GetEntry() uint64 {
@@ -265,7 +346,7 @@ type SignResponse struct {
 
 func (x *SignResponse) Reset() {
 	*x = SignResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[5]
+	mi := &file_sago_node_v1_node_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -277,7 +358,7 @@ func (x *SignResponse) String() string {
 func (*SignResponse) ProtoMessage() {}
 
 func (x *SignResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[5]
+	mi := &file_sago_node_v1_node_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -290,7 +371,7 @@ func (x *SignResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignResponse.ProtoReflect.Descriptor instead.
 func (*SignResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{5}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SignResponse) GetSignature() []byte {
@@ -318,7 +399,7 @@ type PutBlockRequest struct {
 
 func (x *PutBlockRequest) Reset() {
 	*x = PutBlockRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[6]
+	mi := &file_sago_node_v1_node_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -330,7 +411,7 @@ func (x *PutBlockRequest) String() string {
 func (*PutBlockRequest) ProtoMessage() {}
 
 func (x *PutBlockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[6]
+	mi := &file_sago_node_v1_node_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -343,7 +424,7 @@ func (x *PutBlockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutBlockRequest.ProtoReflect.Descriptor instead.
 func (*PutBlockRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{6}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PutBlockRequest) GetId() []byte {
@@ -375,7 +456,7 @@ type PutBlockResponse struct {
 
 func (x *PutBlockResponse) Reset() {
 	*x = PutBlockResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[7]
+	mi := &file_sago_node_v1_node_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -387,7 +468,7 @@ func (x *PutBlockResponse) String() string {
 func (*PutBlockResponse) ProtoMessage() {}
 
 func (x *PutBlockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[7]
+	mi := &file_sago_node_v1_node_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -400,7 +481,7 @@ func (x *PutBlockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutBlockResponse.ProtoReflect.Descriptor instead.
 func (*PutBlockResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{7}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{9}
 }
 
 type GetBlockRequest struct {
@@ -412,7 +493,7 @@ type GetBlockRequest struct {
 
 func (x *GetBlockRequest) Reset() {
 	*x = GetBlockRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[8]
+	mi := &file_sago_node_v1_node_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -424,7 +505,7 @@ func (x *GetBlockRequest) String() string {
 func (*GetBlockRequest) ProtoMessage() {}
 
 func (x *GetBlockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[8]
+	mi := &file_sago_node_v1_node_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -437,7 +518,7 @@ func (x *GetBlockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBlockRequest.ProtoReflect.Descriptor instead.
 func (*GetBlockRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{8}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetBlockRequest) GetId() []byte {
@@ -459,7 +540,7 @@ type GetBlockResponse struct {
 
 func (x *GetBlockResponse) Reset() {
 	*x = GetBlockResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[9]
+	mi := &file_sago_node_v1_node_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -471,7 +552,7 @@ func (x *GetBlockResponse) String() string {
 func (*GetBlockResponse) ProtoMessage() {}
 
 func (x *GetBlockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[9]
+	mi := &file_sago_node_v1_node_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -484,7 +565,7 @@ func (x *GetBlockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBlockResponse.ProtoReflect.Descriptor instead.
 func (*GetBlockResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{9}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetBlockResponse) GetOwner() uint32 {
@@ -519,7 +600,7 @@ type GetChunksRequest struct {
 
 func (x *GetChunksRequest) Reset() {
 	*x = GetChunksRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[10]
+	mi := &file_sago_node_v1_node_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -531,7 +612,7 @@ func (x *GetChunksRequest) String() string {
 func (*GetChunksRequest) ProtoMessage() {}
 
 func (x *GetChunksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[10]
+	mi := &file_sago_node_v1_node_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -544,7 +625,7 @@ func (x *GetChunksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetChunksRequest.ProtoReflect.Descriptor instead.
 func (*GetChunksRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{10}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetChunksRequest) GetBlock() []byte {
@@ -578,7 +659,7 @@ type GetChunksResponse struct {
 
 func (x *GetChunksResponse) Reset() {
 	*x = GetChunksResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[11]
+	mi := &file_sago_node_v1_node_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -590,7 +671,7 @@ func (x *GetChunksResponse) String() string {
 func (*GetChunksResponse) ProtoMessage() {}
 
 func (x *GetChunksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[11]
+	mi := &file_sago_node_v1_node_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -603,7 +684,7 @@ func (x *GetChunksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetChunksResponse.ProtoReflect.Descriptor instead.
 func (*GetChunksResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{11}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetChunksResponse) GetHeader() []byte {
@@ -628,7 +709,7 @@ type CopyBeginningRequest struct {
 
 func (x *CopyBeginningRequest) Reset() {
 	*x = CopyBeginningRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[12]
+	mi := &file_sago_node_v1_node_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -640,7 +721,7 @@ func (x *CopyBeginningRequest) String() string {
 func (*CopyBeginningRequest) ProtoMessage() {}
 
 func (x *CopyBeginningRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[12]
+	mi := &file_sago_node_v1_node_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -653,7 +734,7 @@ func (x *CopyBeginningRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopyBeginningRequest.ProtoReflect.Descriptor instead.
 func (*CopyBeginningRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{12}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{14}
 }
 
 type CopyBeginningResponse struct {
@@ -674,7 +755,7 @@ type CopyBeginningResponse struct {
 
 func (x *CopyBeginningResponse) Reset() {
 	*x = CopyBeginningResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[13]
+	mi := &file_sago_node_v1_node_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -686,7 +767,7 @@ func (x *CopyBeginningResponse) String() string {
 func (*CopyBeginningResponse) ProtoMessage() {}
 
 func (x *CopyBeginningResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[13]
+	mi := &file_sago_node_v1_node_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -699,7 +780,7 @@ func (x *CopyBeginningResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopyBeginningResponse.ProtoReflect.Descriptor instead.
 func (*CopyBeginningResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{13}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CopyBeginningResponse) GetWhole() uint64 {
@@ -754,7 +835,7 @@ type CopyHistoryRequest struct {
 
 func (x *CopyHistoryRequest) Reset() {
 	*x = CopyHistoryRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[14]
+	mi := &file_sago_node_v1_node_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -766,7 +847,7 @@ func (x *CopyHistoryRequest) String() string {
 func (*CopyHistoryRequest) ProtoMessage() {}
 
 func (x *CopyHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[14]
+	mi := &file_sago_node_v1_node_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -779,7 +860,7 @@ func (x *CopyHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopyHistoryRequest.ProtoReflect.Descriptor instead.
 func (*CopyHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{14}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CopyHistoryRequest) GetFrom() uint64 {
@@ -806,7 +887,7 @@ type CopyHistoryResponse struct {
 
 func (x *CopyHistoryResponse) Reset() {
 	*x = CopyHistoryResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[15]
+	mi := &file_sago_node_v1_node_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -818,7 +899,7 @@ func (x *CopyHistoryResponse) String() string {
 func (*CopyHistoryResponse) ProtoMessage() {}
 
 func (x *CopyHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[15]
+	mi := &file_sago_node_v1_node_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -831,7 +912,7 @@ func (x *CopyHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopyHistoryResponse.ProtoReflect.Descriptor instead.
 func (*CopyHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{15}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CopyHistoryResponse) GetFirst() uint64 {
@@ -857,7 +938,7 @@ type CheckpointRequest struct {
 
 func (x *CheckpointRequest) Reset() {
 	*x = CheckpointRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[16]
+	mi := &file_sago_node_v1_node_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -869,7 +950,7 @@ func (x *CheckpointRequest) String() string {
 func (*CheckpointRequest) ProtoMessage() {}
 
 func (x *CheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[16]
+	mi := &file_sago_node_v1_node_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -882,7 +963,7 @@ func (x *CheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointRequest.ProtoReflect.Descriptor instead.
 func (*CheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{16}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CheckpointRequest) GetEntry() uint64 {
@@ -902,7 +983,7 @@ type CheckpointResponse struct {
 
 func (x *CheckpointResponse) Reset() {
 	*x = CheckpointResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[17]
+	mi := &file_sago_node_v1_node_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -914,7 +995,7 @@ func (x *CheckpointResponse) String() string {
 func (*CheckpointResponse) ProtoMessage() {}
 
 func (x *CheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[17]
+	mi := &file_sago_node_v1_node_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -927,7 +1008,7 @@ func (x *CheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointResponse.ProtoReflect.Descriptor instead.
 func (*CheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{17}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CheckpointResponse) GetEffect() []byte {
@@ -949,7 +1030,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[18]
+	mi := &file_sago_node_v1_node_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -961,7 +1042,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[18]
+	mi := &file_sago_node_v1_node_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -974,7 +1055,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{18}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *JoinRequest) GetSignature() []byte {
@@ -1008,7 +1089,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[19]
+	mi := &file_sago_node_v1_node_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1020,7 +1101,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[19]
+	mi := &file_sago_node_v1_node_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1033,7 +1114,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{19}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *JoinResponse) GetState() uint32 {
@@ -1051,7 +1132,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[20]
+	mi := &file_sago_node_v1_node_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1063,7 +1144,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[20]
+	mi := &file_sago_node_v1_node_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1076,7 +1157,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{20}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{22}
 }
 
 type StatusResponse struct {
@@ -1101,7 +1182,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[21]
+	mi := &file_sago_node_v1_node_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1113,7 +1194,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[21]
+	mi := &file_sago_node_v1_node_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1126,7 +1207,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{21}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *StatusResponse) GetNumber() uint32 {
@@ -1223,7 +1304,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[22]
+	mi := &file_sago_node_v1_node_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1235,7 +1316,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[22]
+	mi := &file_sago_node_v1_node_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1248,7 +1329,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{22}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *VerifyRequest) GetSize() uint64 {
@@ -1273,7 +1354,7 @@ type VerifyResponse struct {
 
 func (x *VerifyResponse) Reset() {
 	*x = VerifyResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[23]
+	mi := &file_sago_node_v1_node_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1285,7 +1366,7 @@ func (x *VerifyResponse) String() string {
 func (*VerifyResponse) ProtoMessage() {}
 
 func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[23]
+	mi := &file_sago_node_v1_node_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1298,7 +1379,7 @@ func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyResponse.ProtoReflect.Descriptor instead.
 func (*VerifyResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{23}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *VerifyResponse) GetHistorySize() uint64 {
@@ -1360,7 +1441,7 @@ type StateRequest struct {
 
 func (x *StateRequest) Reset() {
 	*x = StateRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[24]
+	mi := &file_sago_node_v1_node_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1372,7 +1453,7 @@ func (x *StateRequest) String() string {
 func (*StateRequest) ProtoMessage() {}
 
 func (x *StateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[24]
+	mi := &file_sago_node_v1_node_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1385,7 +1466,7 @@ func (x *StateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateRequest.ProtoReflect.Descriptor instead.
 func (*StateRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{24}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *StateRequest) GetEntry() uint64 {
@@ -1405,7 +1486,7 @@ type StateResponse struct {
 
 func (x *StateResponse) Reset() {
 	*x = StateResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[25]
+	mi := &file_sago_node_v1_node_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1417,7 +1498,7 @@ func (x *StateResponse) String() string {
 func (*StateResponse) ProtoMessage() {}
 
 func (x *StateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[25]
+	mi := &file_sago_node_v1_node_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1430,7 +1511,7 @@ func (x *StateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateResponse.ProtoReflect.Descriptor instead.
 func (*StateResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{25}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StateResponse) GetEffect() []byte {
@@ -1450,7 +1531,7 @@ type CarryRequest struct {
 
 func (x *CarryRequest) Reset() {
 	*x = CarryRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[26]
+	mi := &file_sago_node_v1_node_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1462,7 +1543,7 @@ func (x *CarryRequest) String() string {
 func (*CarryRequest) ProtoMessage() {}
 
 func (x *CarryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[26]
+	mi := &file_sago_node_v1_node_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1475,7 +1556,7 @@ func (x *CarryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CarryRequest.ProtoReflect.Descriptor instead.
 func (*CarryRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{26}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CarryRequest) GetEffect() []byte {
@@ -1495,7 +1576,7 @@ type CarryResponse struct {
 
 func (x *CarryResponse) Reset() {
 	*x = CarryResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[27]
+	mi := &file_sago_node_v1_node_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1507,7 +1588,7 @@ func (x *CarryResponse) String() string {
 func (*CarryResponse) ProtoMessage() {}
 
 func (x *CarryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[27]
+	mi := &file_sago_node_v1_node_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1520,7 +1601,7 @@ func (x *CarryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CarryResponse.ProtoReflect.Descriptor instead.
 func (*CarryResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{27}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CarryResponse) GetSignature() []byte {
@@ -1548,7 +1629,7 @@ type RowsDigest struct {
 
 func (x *RowsDigest) Reset() {
 	*x = RowsDigest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[28]
+	mi := &file_sago_node_v1_node_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1560,7 +1641,7 @@ func (x *RowsDigest) String() string {
 func (*RowsDigest) ProtoMessage() {}
 
 func (x *RowsDigest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[28]
+	mi := &file_sago_node_v1_node_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1573,7 +1654,7 @@ func (x *RowsDigest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RowsDigest.ProtoReflect.Descriptor instead.
 func (*RowsDigest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{28}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RowsDigest) GetTable() uint32 {
@@ -1613,7 +1694,7 @@ type RowsRequest struct {
 
 func (x *RowsRequest) Reset() {
 	*x = RowsRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[29]
+	mi := &file_sago_node_v1_node_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1625,7 +1706,7 @@ func (x *RowsRequest) String() string {
 func (*RowsRequest) ProtoMessage() {}
 
 func (x *RowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[29]
+	mi := &file_sago_node_v1_node_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1638,7 +1719,7 @@ func (x *RowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RowsRequest.ProtoReflect.Descriptor instead.
 func (*RowsRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{29}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RowsRequest) GetEntry() uint64 {
@@ -1686,7 +1767,7 @@ type RowsResponse struct {
 
 func (x *RowsResponse) Reset() {
 	*x = RowsResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[30]
+	mi := &file_sago_node_v1_node_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1698,7 +1779,7 @@ func (x *RowsResponse) String() string {
 func (*RowsResponse) ProtoMessage() {}
 
 func (x *RowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[30]
+	mi := &file_sago_node_v1_node_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1711,7 +1792,7 @@ func (x *RowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RowsResponse.ProtoReflect.Descriptor instead.
 func (*RowsResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{30}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RowsResponse) GetRanges() []*RowsDigest {
@@ -1730,6 +1811,9 @@ const file_sago_node_v1_node_proto_rawDesc = "" +
 	"\x05batch\x18\x01 \x01(\fR\x05batch\x12\x16\n" +
 	"\x06chunks\x18\x02 \x01(\fR\x06chunks\"\x11\n" +
 	"\x0fProposeResponse\"#\n" +
+	"\vRoomRequest\x12\x14\n" +
+	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\"\x0e\n" +
+	"\fRoomResponse\"#\n" +
 	"\vVoteRequest\x12\x14\n" +
 	"\x05round\x18\x01 \x01(\x04R\x05round\"\"\n" +
 	"\fVoteResponse\x12\x12\n" +
@@ -1833,7 +1917,7 @@ const file_sago_node_v1_node_proto_rawDesc = "" +
 	"\x02to\x18\x04 \x01(\fR\x02to\x12\x12\n" +
 	"\x04cuts\x18\x05 \x03(\fR\x04cuts\"@\n" +
 	"\fRowsResponse\x120\n" +
-	"\x06ranges\x18\x01 \x03(\v2\x18.sago.node.v1.RowsDigestR\x06ranges2\xc8\b\n" +
+	"\x06ranges\x18\x01 \x03(\v2\x18.sago.node.v1.RowsDigestR\x06ranges2\x87\t\n" +
 	"\vNodeService\x12F\n" +
 	"\aPropose\x12\x1c.sago.node.v1.ProposeRequest\x1a\x1d.sago.node.v1.ProposeResponse\x12=\n" +
 	"\x04Vote\x12\x19.sago.node.v1.VoteRequest\x1a\x1a.sago.node.v1.VoteResponse\x12=\n" +
@@ -1849,7 +1933,8 @@ const file_sago_node_v1_node_proto_rawDesc = "" +
 	"\x06Status\x12\x1b.sago.node.v1.StatusRequest\x1a\x1c.sago.node.v1.StatusResponse\x12C\n" +
 	"\x06Verify\x12\x1b.sago.node.v1.VerifyRequest\x1a\x1c.sago.node.v1.VerifyResponse\x12@\n" +
 	"\x05State\x12\x1a.sago.node.v1.StateRequest\x1a\x1b.sago.node.v1.StateResponse\x12=\n" +
-	"\x04Rows\x12\x19.sago.node.v1.RowsRequest\x1a\x1a.sago.node.v1.RowsResponse\x12@\n" +
+	"\x04Rows\x12\x19.sago.node.v1.RowsRequest\x1a\x1a.sago.node.v1.RowsResponse\x12=\n" +
+	"\x04Room\x12\x19.sago.node.v1.RoomRequest\x1a\x1a.sago.node.v1.RoomResponse\x12@\n" +
 	"\x05Carry\x12\x1a.sago.node.v1.CarryRequest\x1a\x1b.sago.node.v1.CarryResponseB5Z3github.com/sago-worm/sago/proto/sago/node/v1;nodev1b\x06proto3"
 
 var (
@@ -1864,74 +1949,78 @@ func file_sago_node_v1_node_proto_rawDescGZIP() []byte {
 	return file_sago_node_v1_node_proto_rawDescData
 }
 
-var file_sago_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_sago_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_sago_node_v1_node_proto_goTypes = []any{
 	(*ProposeRequest)(nil),        // 0: sago.node.v1.ProposeRequest
 	(*ProposeResponse)(nil),       // 1: sago.node.v1.ProposeResponse
-	(*VoteRequest)(nil),           // 2: sago.node.v1.VoteRequest
-	(*VoteResponse)(nil),          // 3: sago.node.v1.VoteResponse
-	(*SignRequest)(nil),           // 4: sago.node.v1.SignRequest
-	(*SignResponse)(nil),          // 5: sago.node.v1.SignResponse
-	(*PutBlockRequest)(nil),       // 6: sago.node.v1.PutBlockRequest
-	(*PutBlockResponse)(nil),      // 7: sago.node.v1.PutBlockResponse
-	(*GetBlockRequest)(nil),       // 8: sago.node.v1.GetBlockRequest
-	(*GetBlockResponse)(nil),      // 9: sago.node.v1.GetBlockResponse
-	(*GetChunksRequest)(nil),      // 10: sago.node.v1.GetChunksRequest
-	(*GetChunksResponse)(nil),     // 11: sago.node.v1.GetChunksResponse
-	(*CopyBeginningRequest)(nil),  // 12: sago.node.v1.CopyBeginningRequest
-	(*CopyBeginningResponse)(nil), // 13: sago.node.v1.CopyBeginningResponse
-	(*CopyHistoryRequest)(nil),    // 14: sago.node.v1.CopyHistoryRequest
-	(*CopyHistoryResponse)(nil),   // 15: sago.node.v1.CopyHistoryResponse
-	(*CheckpointRequest)(nil),     // 16: sago.node.v1.CheckpointRequest
-	(*CheckpointResponse)(nil),    // 17: sago.node.v1.CheckpointResponse
-	(*JoinRequest)(nil),           // 18: sago.node.v1.JoinRequest
-	(*JoinResponse)(nil),          // 19: sago.node.v1.JoinResponse
-	(*StatusRequest)(nil),         // 20: sago.node.v1.StatusRequest
-	(*StatusResponse)(nil),        // 21: sago.node.v1.StatusResponse
-	(*VerifyRequest)(nil),         // 22: sago.node.v1.VerifyRequest
-	(*VerifyResponse)(nil),        // 23: sago.node.v1.VerifyResponse
-	(*StateRequest)(nil),          // 24: sago.node.v1.StateRequest
-	(*StateResponse)(nil),         // 25: sago.node.v1.StateResponse
-	(*CarryRequest)(nil),          // 26: sago.node.v1.CarryRequest
-	(*CarryResponse)(nil),         // 27: sago.node.v1.CarryResponse
-	(*RowsDigest)(nil),            // 28: sago.node.v1.RowsDigest
-	(*RowsRequest)(nil),           // 29: sago.node.v1.RowsRequest
-	(*RowsResponse)(nil),          // 30: sago.node.v1.RowsResponse
+	(*RoomRequest)(nil),           // 2: sago.node.v1.RoomRequest
+	(*RoomResponse)(nil),          // 3: sago.node.v1.RoomResponse
+	(*VoteRequest)(nil),           // 4: sago.node.v1.VoteRequest
+	(*VoteResponse)(nil),          // 5: sago.node.v1.VoteResponse
+	(*SignRequest)(nil),           // 6: sago.node.v1.SignRequest
+	(*SignResponse)(nil),          // 7: sago.node.v1.SignResponse
+	(*PutBlockRequest)(nil),       // 8: sago.node.v1.PutBlockRequest
+	(*PutBlockResponse)(nil),      // 9: sago.node.v1.PutBlockResponse
+	(*GetBlockRequest)(nil),       // 10: sago.node.v1.GetBlockRequest
+	(*GetBlockResponse)(nil),      // 11: sago.node.v1.GetBlockResponse
+	(*GetChunksRequest)(nil),      // 12: sago.node.v1.GetChunksRequest
+	(*GetChunksResponse)(nil),     // 13: sago.node.v1.GetChunksResponse
+	(*CopyBeginningRequest)(nil),  // 14: sago.node.v1.CopyBeginningRequest
+	(*CopyBeginningResponse)(nil), // 15: sago.node.v1.CopyBeginningResponse
+	(*CopyHistoryRequest)(nil),    // 16: sago.node.v1.CopyHistoryRequest
+	(*CopyHistoryResponse)(nil),   // 17: sago.node.v1.CopyHistoryResponse
+	(*CheckpointRequest)(nil),     // 18: sago.node.v1.CheckpointRequest
+	(*CheckpointResponse)(nil),    // 19: sago.node.v1.CheckpointResponse
+	(*JoinRequest)(nil),           // 20: sago.node.v1.JoinRequest
+	(*JoinResponse)(nil),          // 21: sago.node.v1.JoinResponse
+	(*StatusRequest)(nil),         // 22: sago.node.v1.StatusRequest
+	(*StatusResponse)(nil),        // 23: sago.node.v1.StatusResponse
+	(*VerifyRequest)(nil),         // 24: sago.node.v1.VerifyRequest
+	(*VerifyResponse)(nil),        // 25: sago.node.v1.VerifyResponse
+	(*StateRequest)(nil),          // 26: sago.node.v1.StateRequest
+	(*StateResponse)(nil),         // 27: sago.node.v1.StateResponse
+	(*CarryRequest)(nil),          // 28: sago.node.v1.CarryRequest
+	(*CarryResponse)(nil),         // 29: sago.node.v1.CarryResponse
+	(*RowsDigest)(nil),            // 30: sago.node.v1.RowsDigest
+	(*RowsRequest)(nil),           // 31: sago.node.v1.RowsRequest
+	(*RowsResponse)(nil),          // 32: sago.node.v1.RowsResponse
 }
 var file_sago_node_v1_node_proto_depIdxs = []int32{
-	28, // 0: sago.node.v1.RowsResponse.ranges:type_name -> sago.node.v1.RowsDigest
+	30, // 0: sago.node.v1.RowsResponse.ranges:type_name -> sago.node.v1.RowsDigest
 	0,  // 1: sago.node.v1.NodeService.Propose:input_type -> sago.node.v1.ProposeRequest
-	2,  // 2: sago.node.v1.NodeService.Vote:input_type -> sago.node.v1.VoteRequest
-	4,  // 3: sago.node.v1.NodeService.Sign:input_type -> sago.node.v1.SignRequest
-	6,  // 4: sago.node.v1.NodeService.PutBlock:input_type -> sago.node.v1.PutBlockRequest
-	8,  // 5: sago.node.v1.NodeService.GetBlock:input_type -> sago.node.v1.GetBlockRequest
-	10, // 6: sago.node.v1.NodeService.GetChunks:input_type -> sago.node.v1.GetChunksRequest
-	14, // 7: sago.node.v1.NodeService.CopyHistory:input_type -> sago.node.v1.CopyHistoryRequest
-	12, // 8: sago.node.v1.NodeService.CopyBeginning:input_type -> sago.node.v1.CopyBeginningRequest
-	16, // 9: sago.node.v1.NodeService.Checkpoint:input_type -> sago.node.v1.CheckpointRequest
-	18, // 10: sago.node.v1.NodeService.Join:input_type -> sago.node.v1.JoinRequest
-	20, // 11: sago.node.v1.NodeService.Status:input_type -> sago.node.v1.StatusRequest
-	22, // 12: sago.node.v1.NodeService.Verify:input_type -> sago.node.v1.VerifyRequest
-	24, // 13: sago.node.v1.NodeService.State:input_type -> sago.node.v1.StateRequest
-	29, // 14: sago.node.v1.NodeService.Rows:input_type -> sago.node.v1.RowsRequest
-	26, // 15: sago.node.v1.NodeService.Carry:input_type -> sago.node.v1.CarryRequest
-	1,  // 16: sago.node.v1.NodeService.Propose:output_type -> sago.node.v1.ProposeResponse
-	3,  // 17: sago.node.v1.NodeService.Vote:output_type -> sago.node.v1.VoteResponse
-	5,  // 18: sago.node.v1.NodeService.Sign:output_type -> sago.node.v1.SignResponse
-	7,  // 19: sago.node.v1.NodeService.PutBlock:output_type -> sago.node.v1.PutBlockResponse
-	9,  // 20: sago.node.v1.NodeService.GetBlock:output_type -> sago.node.v1.GetBlockResponse
-	11, // 21: sago.node.v1.NodeService.GetChunks:output_type -> sago.node.v1.GetChunksResponse
-	15, // 22: sago.node.v1.NodeService.CopyHistory:output_type -> sago.node.v1.CopyHistoryResponse
-	13, // 23: sago.node.v1.NodeService.CopyBeginning:output_type -> sago.node.v1.CopyBeginningResponse
-	17, // 24: sago.node.v1.NodeService.Checkpoint:output_type -> sago.node.v1.CheckpointResponse
-	19, // 25: sago.node.v1.NodeService.Join:output_type -> sago.node.v1.JoinResponse
-	21, // 26: sago.node.v1.NodeService.Status:output_type -> sago.node.v1.StatusResponse
-	23, // 27: sago.node.v1.NodeService.Verify:output_type -> sago.node.v1.VerifyResponse
-	25, // 28: sago.node.v1.NodeService.State:output_type -> sago.node.v1.StateResponse
-	30, // 29: sago.node.v1.NodeService.Rows:output_type -> sago.node.v1.RowsResponse
-	27, // 30: sago.node.v1.NodeService.Carry:output_type -> sago.node.v1.CarryResponse
-	16, // [16:31] is the sub-list for method output_type
-	1,  // [1:16] is the sub-list for method input_type
+	4,  // 2: sago.node.v1.NodeService.Vote:input_type -> sago.node.v1.VoteRequest
+	6,  // 3: sago.node.v1.NodeService.Sign:input_type -> sago.node.v1.SignRequest
+	8,  // 4: sago.node.v1.NodeService.PutBlock:input_type -> sago.node.v1.PutBlockRequest
+	10, // 5: sago.node.v1.NodeService.GetBlock:input_type -> sago.node.v1.GetBlockRequest
+	12, // 6: sago.node.v1.NodeService.GetChunks:input_type -> sago.node.v1.GetChunksRequest
+	16, // 7: sago.node.v1.NodeService.CopyHistory:input_type -> sago.node.v1.CopyHistoryRequest
+	14, // 8: sago.node.v1.NodeService.CopyBeginning:input_type -> sago.node.v1.CopyBeginningRequest
+	18, // 9: sago.node.v1.NodeService.Checkpoint:input_type -> sago.node.v1.CheckpointRequest
+	20, // 10: sago.node.v1.NodeService.Join:input_type -> sago.node.v1.JoinRequest
+	22, // 11: sago.node.v1.NodeService.Status:input_type -> sago.node.v1.StatusRequest
+	24, // 12: sago.node.v1.NodeService.Verify:input_type -> sago.node.v1.VerifyRequest
+	26, // 13: sago.node.v1.NodeService.State:input_type -> sago.node.v1.StateRequest
+	31, // 14: sago.node.v1.NodeService.Rows:input_type -> sago.node.v1.RowsRequest
+	2,  // 15: sago.node.v1.NodeService.Room:input_type -> sago.node.v1.RoomRequest
+	28, // 16: sago.node.v1.NodeService.Carry:input_type -> sago.node.v1.CarryRequest
+	1,  // 17: sago.node.v1.NodeService.Propose:output_type -> sago.node.v1.ProposeResponse
+	5,  // 18: sago.node.v1.NodeService.Vote:output_type -> sago.node.v1.VoteResponse
+	7,  // 19: sago.node.v1.NodeService.Sign:output_type -> sago.node.v1.SignResponse
+	9,  // 20: sago.node.v1.NodeService.PutBlock:output_type -> sago.node.v1.PutBlockResponse
+	11, // 21: sago.node.v1.NodeService.GetBlock:output_type -> sago.node.v1.GetBlockResponse
+	13, // 22: sago.node.v1.NodeService.GetChunks:output_type -> sago.node.v1.GetChunksResponse
+	17, // 23: sago.node.v1.NodeService.CopyHistory:output_type -> sago.node.v1.CopyHistoryResponse
+	15, // 24: sago.node.v1.NodeService.CopyBeginning:output_type -> sago.node.v1.CopyBeginningResponse
+	19, // 25: sago.node.v1.NodeService.Checkpoint:output_type -> sago.node.v1.CheckpointResponse
+	21, // 26: sago.node.v1.NodeService.Join:output_type -> sago.node.v1.JoinResponse
+	23, // 27: sago.node.v1.NodeService.Status:output_type -> sago.node.v1.StatusResponse
+	25, // 28: sago.node.v1.NodeService.Verify:output_type -> sago.node.v1.VerifyResponse
+	27, // 29: sago.node.v1.NodeService.State:output_type -> sago.node.v1.StateResponse
+	32, // 30: sago.node.v1.NodeService.Rows:output_type -> sago.node.v1.RowsResponse
+	3,  // 31: sago.node.v1.NodeService.Room:output_type -> sago.node.v1.RoomResponse
+	29, // 32: sago.node.v1.NodeService.Carry:output_type -> sago.node.v1.CarryResponse
+	17, // [17:33] is the sub-list for method output_type
+	1,  // [1:17] is the sub-list for method input_type
 	1,  // [1:1] is the sub-list for extension type_name
 	1,  // [1:1] is the sub-list for extension extendee
 	0,  // [0:1] is the sub-list for field type_name
@@ -1948,7 +2037,7 @@ func file_sago_node_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sago_node_v1_node_proto_rawDesc), len(file_sago_node_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -37,6 +37,7 @@ const (
 	NodeService_Verify_FullMethodName        = "/sago.node.v1.NodeService/Verify"
 	NodeService_State_FullMethodName         = "/sago.node.v1.NodeService/State"
 	NodeService_Rows_FullMethodName          = "/sago.node.v1.NodeService/Rows"
+	NodeService_Room_FullMethodName          = "/sago.node.v1.NodeService/Room"
 	NodeService_Carry_FullMethodName         = "/sago.node.v1.NodeService/Carry"
 )
 
@@ -78,6 +79,8 @@ type NodeServiceClient interface {
 	State(ctx context.Context, in *StateRequest, opts ...grpc.CallOption) (*StateResponse, error)
 	// Rows answers digests over ranges of one table's rows there, or over each table.
 	Rows(ctx context.Context, in *RowsRequest, opts ...grpc.CallOption) (*RowsResponse, error)
+	// Room tells how much payload the caller's disk can take.
+	Room(ctx context.Context, in *RoomRequest, opts ...grpc.CallOption) (*RoomResponse, error)
 	// Carry answers this node's signature over a CARRY, having tried every key of it.
 	Carry(ctx context.Context, in *CarryRequest, opts ...grpc.CallOption) (*CarryResponse, error)
 }
@@ -257,6 +260,16 @@ func (c *nodeServiceClient) Rows(ctx context.Context, in *RowsRequest, opts ...g
 	return out, nil
 }
 
+func (c *nodeServiceClient) Room(ctx context.Context, in *RoomRequest, opts ...grpc.CallOption) (*RoomResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RoomResponse)
+	err := c.cc.Invoke(ctx, NodeService_Room_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *nodeServiceClient) Carry(ctx context.Context, in *CarryRequest, opts ...grpc.CallOption) (*CarryResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CarryResponse)
@@ -305,6 +318,8 @@ type NodeServiceServer interface {
 	State(context.Context, *StateRequest) (*StateResponse, error)
 	// Rows answers digests over ranges of one table's rows there, or over each table.
 	Rows(context.Context, *RowsRequest) (*RowsResponse, error)
+	// Room tells how much payload the caller's disk can take.
+	Room(context.Context, *RoomRequest) (*RoomResponse, error)
 	// Carry answers this node's signature over a CARRY, having tried every key of it.
 	Carry(context.Context, *CarryRequest) (*CarryResponse, error)
 	mustEmbedUnimplementedNodeServiceServer()
@@ -358,6 +373,9 @@ func (UnimplementedNodeServiceServer) State(context.Context, *StateRequest) (*St
 }
 func (UnimplementedNodeServiceServer) Rows(context.Context, *RowsRequest) (*RowsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Rows not implemented")
+}
+func (UnimplementedNodeServiceServer) Room(context.Context, *RoomRequest) (*RoomResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Room not implemented")
 }
 func (UnimplementedNodeServiceServer) Carry(context.Context, *CarryRequest) (*CarryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Carry not implemented")
@@ -614,6 +632,24 @@ func _NodeService_Rows_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _NodeService_Room_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RoomRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServiceServer).Room(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NodeService_Room_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServiceServer).Room(ctx, req.(*RoomRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _NodeService_Carry_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CarryRequest)
 	if err := dec(in); err != nil {
@@ -682,6 +718,10 @@ var NodeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Rows",
 			Handler:    _NodeService_Rows_Handler,
+		},
+		{
+			MethodName: "Room",
+			Handler:    _NodeService_Room_Handler,
 		},
 		{
 			MethodName: "Carry",

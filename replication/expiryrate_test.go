@@ -1,0 +1,252 @@
+package replication
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sago-worm/sago/store/format"
+)
+
+// rateCount is how many bundles the rates are measured with: COUNT of `make
+// bench-expiry`, else a few, which show only that the measurement works.
+func rateCount(t *testing.T) int {
+	n, err := strconv.Atoi(os.Getenv("COUNT"))
+	if err != nil || n < 2 {
+		return 3000
+	}
+	return n
+}
+
+// TestExpiryRates stores bundles of 512 bytes on three nodes of this process, lets
+// half of them fall due at once, and measures how fast they are decided, destroyed
+// and recorded as erased, beside a foreground of puts and recorded reads
+// (docs/operations.md, Measuring).
+func TestExpiryRates(t *testing.T) {
+	count := rateCount(t)
+	c := newTestCluster(t, 3)
+	c.timing = Timing{}
+	if count < 10_000 {
+		c.timing = Timing{Duties: 20 * time.Millisecond, TickBusy: 100 * time.Millisecond}
+	}
+	c.startAll()
+	begin := time.Now()
+	c.fill(count)
+	t.Logf("filled: %d bundles of %d bytes in %.0f s", count, rateSize, time.Since(begin).Seconds())
+	first := c.nodes[0].Store().Summary().Size
+	before := c.foreground(max(time.Second, min(5*time.Second, time.Duration(count)*time.Millisecond)), nil)
+	watched := c.watchSizes()
+	for _, source := range c.times {
+		source.set(func(s *testTime) { s.offset += int64(55 * time.Minute / time.Microsecond) })
+	}
+	erased := make(chan struct{})
+	go func() {
+		defer close(erased)
+		for c.pendingErasures() || !c.allExpired(count/2, first) {
+			time.Sleep(20 * time.Millisecond)
+		}
+	}()
+	cpu := cpuTime(t)
+	during := c.foreground(0, erased)
+	cpu = cpuTime(t) - cpu
+	sizes := watched()
+	c.reportRates(first, sizes)
+	t.Logf("CPU from the first decision on: %.1f s, %d us for each expired bundle on three nodes, foreground included", cpu.Seconds(), cpu.Microseconds()/int64(count/2))
+	t.Logf("foreground before: %s", before)
+	t.Logf("foreground during: %s; p99 x %.2f", during, during.at(0.99).Seconds()/before.at(0.99).Seconds())
+	c.awaitEqual()
+}
+
+const rateSize = 512
+
+// cpuTime is what this process has used: on a machine that others use as well, it
+// says more than the clock.
+func cpuTime(t *testing.T) time.Duration {
+	t.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func rateName(n int) string { return fmt.Sprintf("R-%09d", n) }
+
+// fill stores count bundles, every second one due in less than an hour.
+func (c *testCluster) fill(count int) {
+	c.t.Helper()
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for w := range 96 {
+		wg.Go(func() {
+			for {
+				n := int(next.Add(1)) - 1
+				if n >= count || c.t.Failed() {
+					return
+				}
+				rule := "P5Y"
+				if n%2 == 1 {
+					rule = "PT50M"
+				}
+				if _, err := c.put(w%3, rateName(n), rule, make([]byte, rateSize)); err != nil {
+					c.t.Errorf("put %d: %v", n, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if c.t.Failed() {
+		c.t.FailNow()
+	}
+}
+
+// latencies are how long operations took, ascending.
+type latencies []time.Duration
+
+func (l latencies) at(p float64) time.Duration { return l[int(p*float64(len(l)-1))] }
+
+func (l latencies) String() string {
+	return fmt.Sprintf("%d operations, p50 %.1f ms, p99 %.1f ms, max %.1f ms", len(l), float64(l.at(0.5).Microseconds())/1000,
+		float64(l.at(0.99).Microseconds())/1000, float64(l.at(1).Microseconds())/1000)
+}
+
+var foregroundRound atomic.Int64
+
+// foreground puts and reads, by a few clients at every node, for so long or until
+// end is closed.
+func (c *testCluster) foreground(within time.Duration, end <-chan struct{}) latencies {
+	c.t.Helper()
+	ctx, cancel := context.WithCancel(c.t.Context())
+	if end == nil {
+		ctx, cancel = context.WithTimeout(ctx, within)
+	} else {
+		go func() { <-end; cancel() }()
+	}
+	defer cancel()
+	round := foregroundRound.Add(1)
+	var mu sync.Mutex
+	var took latencies
+	var wg sync.WaitGroup
+	for w := range 6 {
+		wg.Go(func() {
+			for k := 0; ctx.Err() == nil; k++ {
+				begin := time.Now()
+				var err error
+				if k%2 == 0 {
+					_, err = c.put(w%3, fmt.Sprintf("F-%d-%d-%d", round, w, k), "P5Y", make([]byte, rateSize))
+				} else {
+					_, err = c.read(w%3, rateName(2*(k%100)))
+				}
+				if err != nil {
+					c.t.Errorf("foreground: %v", err)
+					return
+				}
+				mu.Lock()
+				took = append(took, time.Since(begin))
+				mu.Unlock()
+				time.Sleep(2 * time.Millisecond)
+			}
+		})
+	}
+	wg.Wait()
+	slices.Sort(took)
+	return took
+}
+
+// sizeAt is how long the history of the first node was at an instant.
+type sizeAt struct {
+	at   time.Time
+	size uint64
+}
+
+// watchSizes notes the size of the history until it is called.
+func (c *testCluster) watchSizes() func() []sizeAt {
+	var sizes []sizeAt
+	end, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				sizes = append(sizes, sizeAt{time.Now(), c.nodes[0].Store().Summary().Size})
+			case <-end:
+				return
+			}
+		}
+	}()
+	return func() []sizeAt { close(end); <-done; return sizes }
+}
+
+func (c *testCluster) pendingErasures() bool {
+	waiting, _, err := c.nodes[0].Store().PendingErasures(0, ^uint64(0), 0, 1) // of a node that attests nothing: whatever stands
+	return err != nil || len(waiting) > 0
+}
+
+// allExpired reports whether so many EXPIRE records, and as many ERASE, stand behind a size.
+func (c *testCluster) allExpired(want int, first uint64) bool {
+	s := c.nodes[0].Store().Summary()
+	return s.Size >= first+2*uint64(want)
+}
+
+// reportRates says when the first and last record of each step came.
+func (c *testCluster) reportRates(first uint64, sizes []sizeAt) {
+	c.t.Helper()
+	type span struct {
+		n, bundles  int
+		begin, last time.Time
+	}
+	spans := map[format.Action]*span{format.ActExpire: {}, format.ActErase: {}, format.ActAttest: {}, format.ActCheckpoint: {}}
+	when := func(seq uint64) time.Time {
+		i, _ := slices.BinarySearchFunc(sizes, seq, func(s sizeAt, seq uint64) int {
+			if s.size <= seq {
+				return -1
+			}
+			return 1
+		})
+		return sizes[min(i, len(sizes)-1)].at
+	}
+	store := c.nodes[0].Store()
+	if err := store.History(c.t.Context(), first, store.Summary().Size, func(seq uint64, encoded []byte) error {
+		rec, err := format.DecodeRecord(encoded)
+		if err != nil {
+			return err
+		}
+		s := spans[rec.Action]
+		if s == nil {
+			return nil
+		}
+		if s.last = when(seq); s.n == 0 {
+			s.begin = s.last
+		}
+		s.n++
+		if rec.Action == format.ActAttest {
+			e, err := format.DecodeAttestEffect(rec.Effect)
+			if err != nil {
+				return err
+			}
+			s.bundles += len(e.Bundles)
+		}
+		return nil
+	}); err != nil {
+		c.t.Error(err)
+	}
+	say := func(what string, s *span, n int) {
+		d := max(s.last.Sub(s.begin), time.Millisecond)
+		c.t.Logf("%s: %d in %.2f s: %.0f/s, %.1f MB/s", what, n, d.Seconds(), float64(n)/d.Seconds(), float64(n*rateSize)/d.Seconds()/1e6)
+	}
+	say("decided (EXPIRE records)", spans[format.ActExpire], spans[format.ActExpire].n)
+	say("erased (ERASE records, a majority)", spans[format.ActErase], spans[format.ActErase].n)
+	say("destroyed and attested (all three nodes)", spans[format.ActAttest], spans[format.ActAttest].bundles)
+	c.t.Logf("%d ATTEST and %d CHECKPOINT records; first decision to last erasure %.2f s", spans[format.ActAttest].n, spans[format.ActCheckpoint].n,
+		spans[format.ActErase].last.Sub(spans[format.ActExpire].begin).Seconds())
+}
