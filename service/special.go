@@ -64,16 +64,11 @@ func (s *Server) deletable(key format.BundleKey) (*format.BundleRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	reason, why, err := s.node.Store().Barred(key)
-	switch {
-	case err != nil:
-		return nil, err
-	case row == nil || reason != format.ReasonOK && reason != format.ReasonStopped:
-		return nil, refusal(reason, why)
-	case len(row.Retention.Holds) > 0:
-		return nil, refusal(format.ReasonHeld, "a hold keeps it")
+	reason, why, err := s.node.Store().Removable(key)
+	if err == nil && reason != format.ReasonOK {
+		err = refusal(reason, why)
 	}
-	return row, nil
+	return row, err
 }
 
 // underOrder sees to it that the order stands on the bundle, and answers the

@@ -159,14 +159,8 @@ func (m *Machine) checkSpecial(a *openAct) error {
 	if format.LeafHash(encoded) != p.Leaf {
 		return refuse(format.ReasonInvalid, "the document is not about this bundle")
 	}
-	_, err = retentionOf(b.Retention).Leave(retention.RecordID(b.Store), retention.ExitSpecial, m.now())
-	switch {
-	case errors.Is(err, retention.ErrHeld):
-		return refuse(format.ReasonHeld, "a hold keeps it")
-	case errors.Is(err, retention.ErrExpired):
-		return refuse(format.ReasonExpired, "its retention has ended")
-	case err != nil:
-		return refuse(format.ReasonState, err.Error())
+	if err := m.removable(a.object.Key(), b); err != nil {
+		return err
 	}
 	stop, err := m.stop(a.object.Key())
 	if err != nil {
@@ -174,6 +168,23 @@ func (m *Machine) checkSpecial(a *openAct) error {
 	}
 	if stop == nil || stop.Order != p.Order {
 		return refuse(format.ReasonState, "a special deletion needs a registered order of circulation stop")
+	}
+	return nil
+}
+
+// removable refuses what no order and no signature can specially delete now.
+func (m *Machine) removable(key format.BundleKey, b *format.BundleRow) error {
+	if err := m.left(key, b); err != nil {
+		return err
+	}
+	_, err := retentionOf(b.Retention).Leave(retention.RecordID(b.Store), retention.ExitSpecial, m.now())
+	switch {
+	case errors.Is(err, retention.ErrHeld):
+		return refuse(format.ReasonHeld, "a hold keeps it")
+	case errors.Is(err, retention.ErrExpired):
+		return refuse(format.ReasonExpired, "its retention has ended")
+	case err != nil:
+		return refuse(format.ReasonState, err.Error())
 	}
 	return nil
 }

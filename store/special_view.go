@@ -29,6 +29,21 @@ func (m *Machine) Barred(key format.BundleKey) (format.Reason, string, error) {
 	return refusedFor(err)
 }
 
+// Removable says why a bundle cannot be specially deleted now, whatever order
+// stands on it: its reason and a sentence. It is ReasonOK where it can.
+func (m *Machine) Removable(key format.BundleKey) (format.Reason, string, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	b, err := m.bundle(key)
+	if err != nil {
+		return format.ReasonOK, "", err
+	}
+	if b == nil {
+		return format.ReasonNotFound, "", nil
+	}
+	return refusedFor(m.removable(key, b))
+}
+
 // refusedFor takes the reason out of a refusal; other errors stay errors.
 func refusedFor(err error) (format.Reason, string, error) {
 	var no *refusal

@@ -48,10 +48,10 @@ const (
 	tMedium        index.Table = 35 // node || incarnation -> sequence of the act that records its medium's destruction
 	tBackup        index.Table = 36 // sequence of BACKUP record -> nothing
 	tArchive       index.Table = 37 // period -> key archive
-	tAttested      index.Table = 38 // STORE sequence || node || incarnation -> sequence of the ATTEST record
-	tIncarnation   index.Table = 39 // node || incarnation -> IncarnationRow
-	tAnnounced     index.Table = 40 // block id -> sequence of the KEY record that announced it
-	tSpecialStep   index.Table = 41 // sequence of a record of a circulation stop or special deletion -> nothing
+	tAttested      index.Table = 39 // STORE sequence || node || incarnation -> sequence of the ATTEST record
+	tIncarnation   index.Table = 40 // node || incarnation -> IncarnationRow
+	tAnnounced     index.Table = 41 // block id -> sequence of the KEY record that announced it
+	tSpecialStep   index.Table = 42 // sequence of a record of a circulation stop or special deletion -> nothing
 	lastLogical                = tSpecialStep
 	tRange         index.Table = 50 // slot || chunk || file || offset -> length || digest
 	metaCeremony               = "ceremony"
