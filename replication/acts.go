@@ -24,6 +24,22 @@ func (n *Node) executeActs(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// endHolds lets the bundles go that released holds on a subject or a definition
+// had reached.
+func (n *Node) endHolds(ctx context.Context) error {
+	for {
+		left, err := n.store.HoldsToEnd()
+		if err != nil || !left {
+			return err
+		}
+		var w format.Writer
+		w.U32(sweepLimit)
+		if _, err := n.duty(ctx, store.KindHoldSweep, w.Bytes()); err != nil {
+			return fmt.Errorf("ending holds: %w", err)
+		}
+	}
+}
+
 // Votes gathers fresh signed votes of the open round, from whoever answers: the
 // largest group that a resync would take, and what the clock would read after it,
 // microseconds. Errors wrap ErrUnavailable.

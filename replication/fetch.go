@@ -9,7 +9,6 @@ import (
 	"time"
 
 	nodev1 "github.com/sago-worm/sago/proto/sago/node/v1"
-	"github.com/sago-worm/sago/retention"
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
 )
@@ -187,7 +186,7 @@ func (n *Node) FetchChunk(ctx context.Context, row *format.BundleRow, h format.C
 	if err == nil {
 		return c.Sealed, nil
 	}
-	if n.store.Status(row) == retention.StateExpired {
+	if n.store.Passed(row) {
 		return nil, fmt.Errorf("chunk %d of the bundle stored by record %d: %w", h.Chunk, row.Store, store.ErrMissing)
 	}
 	n.foundPayload(row, err)

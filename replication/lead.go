@@ -96,7 +96,7 @@ func (n *Node) leadOnce(ctx context.Context, last *time.Time) error {
 	if due {
 		errs = append(errs, n.sweep(ctx))
 	}
-	errs = append(errs, n.executeActs(ctx), n.keepCheckpoints(ctx))
+	errs = append(errs, n.endHolds(ctx), n.executeActs(ctx), n.keepCheckpoints(ctx))
 	return errors.Join(errs...)
 }
 

@@ -84,7 +84,7 @@ func (r Retention) checkHolds() error {
 		if i > 0 && h.ID <= r.Holds[i-1].ID {
 			return locked("holds out of order")
 		}
-		if h.check() != nil {
+		if h.Check() != nil {
 			return locked("a damaged hold")
 		}
 	}

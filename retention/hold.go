@@ -27,7 +27,8 @@ type Hold struct {
 	Review Instant // unset: no review is due
 }
 
-func (h Hold) check() error {
+// Check reports why this cannot be a hold, as ErrHold, or nil.
+func (h Hold) Check() error {
 	switch {
 	case h.ID == 0 || h.Owner == 0:
 		return fmt.Errorf("%w: id and owner are required", ErrHold)
@@ -46,7 +47,7 @@ func (r Retention) PlaceHold(h Hold, now Instant) (Retention, error) {
 	if err := r.Check(); err != nil {
 		return r, err
 	}
-	if err := h.check(); err != nil {
+	if err := h.Check(); err != nil {
 		return r, err
 	}
 	at, found := r.findHold(h.ID)

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/sago-worm/sago/access"
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
@@ -21,6 +23,9 @@ import (
 func formatKey(institution uint32, transaction string) format.BundleKey {
 	return format.BundleKey{Institution: institution, Transaction: transaction, Part: 1}
 }
+
+// asRole is the key of the caller's name in a call's context.
+type asRole struct{}
 
 // calls are all calls of the API, each made so that a permitted caller succeeds.
 var calls = map[string]struct {
@@ -62,6 +67,31 @@ var calls = map[string]struct {
 	}},
 	"Verify": {access.VerbVerify, func(ctx context.Context, c *grpc.ClientConn) error {
 		_, err := sagov1.NewBundleServiceClient(c).Verify(ctx, &sagov1.VerifyRequest{Transaction: "G1"})
+		return err
+	}},
+	"Extend": {access.VerbExtend, func(ctx context.Context, c *grpc.ClientConn) error {
+		_, err := sagov1.NewBundleServiceClient(c).Extend(ctx, &sagov1.ExtendRequest{Transaction: "G1", Retain: "P9Y", Basis: "law"})
+		return err
+	}},
+	"Event": {access.VerbBundleEvent, func(ctx context.Context, c *grpc.ClientConn) error {
+		no := fmt.Sprint("E-", ctx.Value(asRole{})) // each bundle's is set once
+		_, err := sagov1.NewBundleServiceClient(c).Event(ctx, &sagov1.EventRequest{Transaction: no, At: timestamppb.New(time.UnixMicro(began))})
+		return err
+	}},
+	"Preview": {access.VerbPut, func(ctx context.Context, c *grpc.ClientConn) error {
+		_, err := sagov1.NewBundleServiceClient(c).Preview(ctx, &sagov1.PreviewRequest{Header: header("T3", "P5Y")})
+		return err
+	}},
+	"Hold.Place": {access.VerbHoldPlace, func(ctx context.Context, c *grpc.ClientConn) error {
+		_, err := sagov1.NewHoldServiceClient(c).Place(ctx, &sagov1.HoldServicePlaceRequest{Transaction: "G1", Name: "new", Basis: "law"})
+		return err
+	}},
+	"Hold.Release": {access.VerbHoldRelease, func(ctx context.Context, c *grpc.ClientConn) error {
+		_, err := sagov1.NewHoldServiceClient(c).Release(ctx, &sagov1.HoldServiceReleaseRequest{BundleId: "MDS0000001", Name: "old", Reason: "over"})
+		return err
+	}},
+	"Hold.List": {access.VerbHoldList, func(ctx context.Context, c *grpc.ClientConn) error {
+		_, err := sagov1.NewHoldServiceClient(c).List(ctx, &sagov1.HoldServiceListRequest{Transaction: "G1"})
 		return err
 	}},
 	"Usage.Record": {access.VerbUse, func(ctx context.Context, c *grpc.ClientConn) error {
@@ -116,13 +146,18 @@ var calls = map[string]struct {
 func TestEveryCallByEveryRole(t *testing.T) {
 	h := newHouse(t)
 	h.put("app", "G1", "P5Y", []byte("content"))
+	for _, name := range []string{"app", "officer", "manager"} {
+		h.put("app", "E-"+name, "event:P1Y", []byte("content"))
+	}
+	_, err := h.client("manager").PlaceHold(limited(t), &sagov1.HoldServicePlaceRequest{BundleId: "MDS0000001", Name: "old", Basis: "law"})
+	must(t, err)
 	for _, name := range []string{"app", "officer", "manager", "approver", "head", "admin", "auditor", "contractor"} {
 		p := h.people.byName[name]
 		conn := h.as(name)
 		for call, c := range calls {
 			h.minute <- time.Time{} // every case in a minute of its own
 			before := len(h.records(1, format.ActDeny))
-			err := c.make(limited(t), conn)
+			err := c.make(context.WithValue(limited(t), asRole{}, name), conn)
 			denied := len(h.records(1, format.ActDeny)) - before
 			allowed := access.Decide(access.Principal{ID: p.ID, Role: roleOf(p.Person), Institution: 1}, c.verb) == nil
 			switch {
@@ -270,7 +305,7 @@ func TestCutOffNodeRefusesWhatNeedsARecord(t *testing.T) {
 			h.minute <- time.Time{} // every case in a minute of its own
 			p := h.people.byName[name]
 			err := c.make(limited(t), h.as(name))
-			unrecorded := call == "Clock.Status" || call == "Cluster.Status" || call == "Cluster.Verify"
+			unrecorded := call == "Clock.Status" || call == "Cluster.Status" || call == "Cluster.Verify" || call == "Preview"
 			allowed := access.Decide(access.Principal{ID: p.ID, Role: roleOf(p.Person), Institution: 1}, c.verb) == nil
 			switch {
 			case unrecorded && allowed:

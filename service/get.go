@@ -31,7 +31,13 @@ func (s *bundleServer) Get(req *sagov1.GetRequest, stream grpc.ServerStreamingSe
 	if err != nil {
 		return err
 	}
-	op := store.Op{Kind: store.KindRead, Body: format.EncodeEffect(format.ReadEffect{Request: request})}
+	read := format.ReadEffect{Request: request}
+	if req.GetHold() != "" {
+		if read.Store, detail.Query, err = s.readFor(key, req.GetHold()); err != nil {
+			return err
+		}
+	}
+	op := store.Op{Kind: store.KindRead, Body: format.EncodeEffect(read)}
 	result, err := s.about(ctx, op, key, format.ActRead, format.DetailOther, detail)
 	if err != nil {
 		return err

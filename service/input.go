@@ -61,26 +61,34 @@ func checkHeader(c *caller, h *sagov1.BundleHeader, most uint64) (b newBundle, e
 	if b.key, err = bundleKey(c, h.GetTransaction(), h.GetPart()); err != nil {
 		return b, err
 	}
-	if b.rule, err = retention.ParseRule(h.GetRetain()); err != nil {
-		return b, invalid(format.ReasonBadRule, "%v", err)
-	}
-	kind := h.GetBasisKind()
-	if kind == "" {
-		kind = retention.BasisStatute.String()
-	}
-	if b.basisKind, err = retention.ParseBasisKind(kind); err != nil {
-		return b, invalid(format.ReasonBasis, "the kind of a basis is statute, subject or definition")
+	if b.rule, b.basisKind, err = checkBasis(h.GetRetain(), h.GetBasisKind(), h.GetBasis()); err != nil {
+		return b, err
 	}
 	b.definition, b.subjectCI, b.basis = h.GetBundleId(), h.GetSubjectCi(), h.GetBasis()
 	switch {
-	case b.basis == "" || !printable(b.basis, maxBasis):
-		return b, invalid(format.ReasonBasis, "a basis has 1 to %d bytes without control characters", maxBasis)
 	case b.definition == "" || !printable(b.definition, maxBundleID):
 		return b, invalid(format.ReasonInvalid, "a bundle id has 1 to %d bytes", maxBundleID)
 	case b.subjectCI == "" || !printable(b.subjectCI, maxCI):
 		return b, invalid(format.ReasonInvalid, "a subject's CI has 1 to %d bytes", maxCI)
 	}
 	return b, b.takeDocuments(h.GetDocuments(), most)
+}
+
+// checkBasis reads a rule with the kind and reference of what it rests on.
+func checkBasis(retain, basisKind, basis string) (rule retention.Rule, kind retention.BasisKind, err error) {
+	if rule, err = retention.ParseRule(retain); err != nil {
+		return rule, kind, invalid(format.ReasonBadRule, "%v", err)
+	}
+	if basisKind == "" {
+		basisKind = retention.BasisStatute.String()
+	}
+	if kind, err = retention.ParseBasisKind(basisKind); err != nil {
+		return rule, kind, invalid(format.ReasonBasis, "the kind of a basis is statute, subject or definition")
+	}
+	if basis == "" || !printable(basis, maxBasis) {
+		return rule, kind, invalid(format.ReasonBasis, "a basis has 1 to %d bytes without control characters", maxBasis)
+	}
+	return rule, kind, nil
 }
 
 func (b *newBundle) takeDocuments(headers []*sagov1.DocumentHeader, most uint64) error {

@@ -64,6 +64,18 @@ func methodOf(full string) (method, bool) {
 		return method{access.VerbReceipt, format.ActCheckpoint, callWithin, false}, true
 	case sagov1.HistoryService_Export_FullMethodName:
 		return method{access.VerbHistoryExport, format.ActExport, exportWithin, false}, true
+	case sagov1.BundleService_Extend_FullMethodName:
+		return method{access.VerbExtend, format.ActExtend, callWithin, false}, true
+	case sagov1.BundleService_Event_FullMethodName:
+		return method{access.VerbBundleEvent, format.ActEvent, callWithin, false}, true
+	case sagov1.BundleService_Preview_FullMethodName:
+		return method{access.VerbPut, format.ActStore, callWithin, true}, true
+	case sagov1.HoldService_Place_FullMethodName:
+		return method{access.VerbHoldPlace, format.ActHoldPlace, callWithin, false}, true
+	case sagov1.HoldService_Release_FullMethodName:
+		return method{access.VerbHoldRelease, format.ActPropose, callWithin, false}, true
+	case sagov1.HoldService_List_FullMethodName:
+		return method{access.VerbHoldList, format.ActList, callWithin, false}, true
 	case sagov1.ActService_List_FullMethodName, sagov1.ActService_Show_FullMethodName:
 		return method{access.VerbActShow, format.ActList, callWithin, false}, true
 	// Which verb a signature or veto asks for depends on the act: Apply decides.

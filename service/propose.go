@@ -87,7 +87,7 @@ func (s *Server) foresee(ctx context.Context, key format.BundleKey, verb format.
 	}
 	k := missing
 	if row != nil {
-		if verb == format.ActShow || !s.ended(row) {
+		if verb == format.ActShow || !s.ended(key, row) {
 			return nil
 		}
 		k = ended
@@ -105,6 +105,6 @@ func (s *Server) foresee(ctx context.Context, key format.BundleKey, verb format.
 }
 
 // ended reports whether the clock has passed a bundle's deadline.
-func (s *Server) ended(row *format.BundleRow) bool {
-	return row.Expire != 0 || s.node.Store().Status(row) == retention.StateExpired
+func (s *Server) ended(key format.BundleKey, row *format.BundleRow) bool {
+	return row.Expire != 0 || s.node.Store().Status(key, row) == retention.StateExpired
 }

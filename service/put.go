@@ -183,7 +183,7 @@ func (s *bundleServer) answerExisting(ctx context.Context, b newBundle, row *for
 	} else if reason == format.ReasonSpecialDeleted {
 		why = "the number is taken by a bundle that was specially deleted"
 	}
-	if !s.ended(row) {
+	if !s.ended(b.key, row) {
 		commitment, err := s.node.Store().Commitment(row.Slot, fingerprint)
 		if err == nil && commitment == row.Commitment {
 			return s.firstReceipt(b.key, row, fingerprint)

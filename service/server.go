@@ -162,6 +162,7 @@ func New(cfg Config) (*Server, error) {
 	sagov1.RegisterActServiceServer(s.grpc, &actServer{Server: s})
 	sagov1.RegisterCirculationServiceServer(s.grpc, &circulationServer{Server: s})
 	sagov1.RegisterSpecialDeleteServiceServer(s.grpc, &specialServer{Server: s})
+	sagov1.RegisterHoldServiceServer(s.grpc, &holdServer{Server: s})
 	sagov1.RegisterPolicyServiceServer(s.grpc, &policyServer{Server: s})
 	sagov1.RegisterMemberServiceServer(s.grpc, &memberServer{Server: s})
 	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)

@@ -34,10 +34,10 @@ func (s *bundleServer) Show(ctx context.Context, req *sagov1.ShowRequest) (*sago
 	if err != nil {
 		return nil, err
 	}
-	if !s.ended(row) {
+	if !s.ended(key, row) {
 		if open, err := s.open(ctx, key, row); err == nil {
 			d := open.Description
-			b.RetentionBasis, b.Documents, b.Receipt.Fingerprint = d.Basis, documentsOf(d), fingerprintText(d.Fingerprint)
+			b.Documents, b.Receipt.Fingerprint = documentsOf(d), fingerprintText(d.Fingerprint)
 		} else if p := problemOf(err); p.reason != reasonDamage && s.alive(key) == nil {
 			return nil, err
 		}
@@ -67,8 +67,14 @@ func (s *Server) bundle(key format.BundleKey, row *format.BundleRow) (*sagov1.Bu
 	if receipt.GetRetentionState() == "set" {
 		b.Deadline = receipt.GetRetainUntil()
 	}
-	for _, h := range row.Retention.Holds {
-		b.Holds = append(b.Holds, "hold/"+number(h.ID))
+	if b.HoldDetails, err = s.holdsOver(key, row); err != nil {
+		return nil, err
+	}
+	for _, h := range b.HoldDetails {
+		b.Holds = append(b.Holds, h.GetName())
+	}
+	if rec, err = s.basisRecord(key, row, rec); err != nil {
+		return nil, err
 	}
 	stop, err := s.node.Store().Stop(key)
 	if err != nil {
@@ -96,7 +102,7 @@ func (s *Server) stateOf(key format.BundleKey, row *format.BundleRow) (string, e
 	switch {
 	case row.Erase != 0:
 		return "erased", nil
-	case s.ended(row):
+	case s.ended(key, row):
 		return "expired", nil
 	}
 	return "active", nil

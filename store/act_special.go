@@ -57,8 +57,15 @@ func (t *turn) gate(b *format.BundleRow) error {
 	if err := t.left(t.key(), b); err != nil {
 		return err
 	}
-	if t.op.Kind != KindRead && retentionOf(b.Retention).Status(t.now()) == retention.StateExpired {
-		return refuse(format.ReasonExpired, "its retention has ended") // a read is asked more closely
+	if t.op.Kind != KindRead { // a read is asked more closely
+		switch s, err := t.stateOf(t.key(), b); {
+		case err != nil:
+			return err
+		case s == retention.StateExpired:
+			return refuse(format.ReasonExpired, "its retention has ended")
+		case s == retention.StateHeld && t.op.Kind == KindUse:
+			return refuse(format.ReasonHeld, "its retention has ended: it is kept for a hold's purpose only")
+		}
 	}
 	if t.op.Kind == KindVerify {
 		return nil // shows nothing of what is stopped
@@ -177,7 +184,14 @@ func (m *Machine) removable(key format.BundleKey, b *format.BundleRow) error {
 	if err := m.left(key, b); err != nil {
 		return err
 	}
-	_, err := retentionOf(b.Retention).Leave(retention.RecordID(b.Store), retention.ExitSpecial, m.now())
+	held, err := m.heldByScope(key, b)
+	if err != nil {
+		return err
+	}
+	if held != nil {
+		return refuse(format.ReasonHeld, "a hold on its subject or definition keeps it")
+	}
+	_, err = retentionOf(b.Retention).Leave(retention.RecordID(b.Store), retention.ExitSpecial, m.now())
 	switch {
 	case errors.Is(err, retention.ErrHeld):
 		return refuse(format.ReasonHeld, "a hold keeps it")

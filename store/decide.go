@@ -135,7 +135,15 @@ func (t *turn) decide() error {
 		return t.decideExecute()
 	case KindStop:
 		return t.decideStop()
-	case KindHold, KindExtend, KindEvent, KindInstitution, KindCloseSweep, KindBackup, KindHoldSweep:
+	case KindHold:
+		return t.decideHold()
+	case KindExtend:
+		return t.decideExtend()
+	case KindEvent:
+		return t.decideEvent()
+	case KindHoldSweep:
+		return t.decideHoldSweep()
+	case KindInstitution, KindCloseSweep, KindBackup:
 		return refuse(format.ReasonNotReady, "not in this build")
 	}
 	return fmt.Errorf("operation of unknown kind %d", t.op.Kind)
@@ -323,8 +331,8 @@ func (t *turn) decideRead(b *format.BundleRow) error {
 	if err != nil {
 		return refuse(format.ReasonInvalid, err.Error())
 	}
-	if _, err := retentionOf(b.Retention).Read(t.op.Actor, e.Request, t.now()); err != nil {
-		return refuseRead(err)
+	if err := t.mayRead(b, e); err != nil {
+		return err
 	}
 	e.Store = b.Store
 	t.out.Bundle = b

@@ -154,6 +154,12 @@ func (t *turn) decideSweep() error {
 		return err
 	}
 	for _, d := range due {
+		if d.held != nil {
+			if err := t.write(reachedBy(d.key, d.row, d.held)); err != nil {
+				return err
+			}
+			continue
+		}
 		permit, err := retentionOf(d.row.Retention).Expire(retention.RecordID(d.row.Store), t.now())
 		if err != nil || !permit.Covers(retention.RecordID(d.row.Store)) {
 			return fmt.Errorf("bundle of record %d is due and may not be expired", d.row.Store)

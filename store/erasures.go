@@ -66,6 +66,9 @@ func (m *Machine) permitOf(key format.BundleKey, b *format.BundleRow) (p retenti
 	if err != nil {
 		return p, false, err
 	}
+	if held, err := m.heldByScope(key, b); err != nil || held != nil {
+		return p, false, err
+	}
 	r, id := retentionOf(b.Retention), retention.RecordID(b.Store)
 	if exit != nil {
 		p, err = r.Left(id, retention.Exit(exit.Exit))

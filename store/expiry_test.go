@@ -146,7 +146,7 @@ func TestP24_I1_AFlippedRetentionByteNeverDeletes(t *testing.T) {
 		bad := good
 		bad.Retention.Rule = "P0"
 		n.idx.Put(tBundle, keyOfBundle(rule).Encode(), bad.Encode())
-		if got := n.Status(n.row(rule)); got != retention.StateLocked {
+		if got := n.Status(keyOfBundle(rule), n.row(rule)); got != retention.StateLocked {
 			t.Fatalf("%s: %v", rule, got)
 		}
 		size := n.Summary().Size

@@ -66,7 +66,18 @@ func (m *Machine) foldEffect(rec *format.Record) error {
 			return m.foldCeremony(rec)
 		}
 		return m.foldExecuted(rec)
-	case format.ActSpecialExecute, format.ActHoldRelease, format.ActCirculationLift, format.ActPolicy, format.ActRestore:
+	case format.ActHoldPlace:
+		return m.foldHold(rec)
+	case format.ActHoldRelease:
+		if e, err := format.DecodeHoldEndEffect(rec.Effect); err == nil {
+			return m.foldHoldEnd(rec, e)
+		}
+		return m.foldExecuted(rec)
+	case format.ActExtend:
+		return m.foldExtend(rec)
+	case format.ActEvent:
+		return m.foldEvent(rec)
+	case format.ActSpecialExecute, format.ActCirculationLift, format.ActPolicy, format.ActRestore:
 		return m.foldExecuted(rec)
 	case format.ActPropose, format.ActSpecialRequest:
 		return m.foldPropose(rec)
@@ -239,6 +250,9 @@ func (m *Machine) foldRead(rec *format.Record) error {
 	}
 	if b == nil || retentionOf(b.Retention).Rule.Kind() != retention.RuleOneTime {
 		return nil // reading changes nothing
+	}
+	if s, err := m.stateOf(key, b); err != nil || s == retention.StateHeld {
+		return err // read for a hold's purpose: no view is taken
 	}
 	return m.changeBundle(key, e.Store, func(row *format.BundleRow) error {
 		r, err := retentionOf(row.Retention).Read(rec.Actor, e.Request, m.now())

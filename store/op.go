@@ -13,7 +13,7 @@ const (
 	KindCeremony   Kind = 1  // format.SignedAct
 	KindStore      Kind = 2  // format.StoreEffect; the last chunk travels beside it
 	KindChunk      Kind = 3  // empty: only the chunk beside it, no record
-	KindRead       Kind = 4  // format.ReadEffect, Store left 0
+	KindRead       Kind = 4  // format.ReadEffect; Store is the id of the hold that it is for, or 0
 	KindShow       Kind = 5  // empty
 	KindList       Kind = 6  // format.ListEffect
 	KindVerify     Kind = 7  // empty

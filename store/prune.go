@@ -70,7 +70,11 @@ func (m *Machine) ended(key format.BundleKey) (e retention.Ended, found bool, er
 	if err != nil || b == nil {
 		return retention.Ended{}, false, err
 	}
-	e = retention.Ended{Effect: retention.EffectBundle, Held: len(b.Retention.Holds) > 0}
+	wider, err := m.heldByScope(key, b)
+	if err != nil {
+		return retention.Ended{}, false, err
+	}
+	e = retention.Ended{Effect: retention.EffectBundle, Held: len(b.Retention.Holds) > 0 || wider != nil}
 	pending, err := m.erasure(b.Store)
 	if err != nil || pending != nil || b.Erase == 0 {
 		return e, true, err

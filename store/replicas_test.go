@@ -144,13 +144,13 @@ func (l *randomLog) actorOf(r *rapid.T) uint64 { l.r = r; return l.actor() }
 // junk sends any bytes as any kind that this version knows.
 func (l *randomLog) junk(r *rapid.T) {
 	l.r = r
-	kind := rapid.IntRange(int(KindCeremony), int(KindPrune)).Filter(func(k int) bool { return Kind(k).Known() }).Draw(r, "kind")
+	kind := rapid.IntRange(int(KindCeremony), int(KindHoldSweep)).Filter(func(k int) bool { return Kind(k).Known() }).Draw(r, "kind")
 	op := l.about(Kind(kind), l.actor(), l.transaction(), nil)
 	op.Body = rapid.SliceOfN(rapid.Byte(), 0, 60).Draw(r, "body")
 	op.Front = uint32(rapid.IntRange(0, 4).Draw(r, "front"))
 	op.Part = uint32(rapid.IntRange(0, 2).Draw(r, "part"))
 	op.BuiltAt = l.next - 1 - uint64(rapid.IntRange(0, int(l.next-1)).Draw(r, "late"))
-	if op.Kind == KindSweep && len(op.Body) == 4 {
+	if (op.Kind == KindSweep || op.Kind == KindHoldSweep) && len(op.Body) == 4 {
 		op.Body = op.Body[:3]
 	}
 	l.send(op)

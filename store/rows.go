@@ -65,21 +65,27 @@ func (m *Machine) institutionOrNone(number uint32) (format.InstitutionRow, bool,
 	return *row, true, nil
 }
 
-// dueBundle is a bundle that the decision function lets go.
+// dueBundle is a bundle that the decision function lets go, or with held one that
+// a hold on its subject or definition has reached.
 type dueBundle struct {
-	key format.BundleKey
-	row *format.BundleRow
+	key  format.BundleKey
+	row  *format.BundleRow
+	held *format.HeldRow
 }
 
-// due lists at most limit bundles that may expire now, oldest end first. What
-// stands among them and is held or locked is passed over and takes no place, so
-// that it keeps no other waiting (P22, P40).
+// due lists at most limit bundles whose deadline has passed, oldest end first. What
+// stands among them and is held by itself or locked is passed over and takes no
+// place, so that it keeps no other waiting (P22, P40).
 func (m *Machine) due(limit int) ([]dueBundle, error) {
 	if m.clock.Now == 0 || limit <= 0 {
 		return nil, nil
 	}
+	holds, err := m.stands(tScopeHold, nil, nil)
+	if err != nil {
+		return nil, err
+	}
 	var out []dueBundle
-	err := m.idx.Ascend(tExpiry, nil, key64(uint64(m.clock.Now)+1), func(_, value []byte) (bool, error) {
+	err = m.idx.Ascend(tExpiry, nil, key64(uint64(m.clock.Now)+1), func(_, value []byte) (bool, error) {
 		k, err := format.DecodeBundleKey(value)
 		if err != nil {
 			return false, err
@@ -92,11 +98,26 @@ func (m *Machine) due(limit int) ([]dueBundle, error) {
 			return false, fmt.Errorf("expiry table names %v, which is not there to expire", k)
 		}
 		if retentionOf(row.Retention).Status(m.now()) == retention.StateExpired {
-			out = append(out, dueBundle{k, row})
+			d := dueBundle{key: k, row: row}
+			if holds {
+				if d.held, err = m.heldByScope(k, row); err != nil {
+					return false, err
+				}
+			}
+			out = append(out, d)
 		}
 		return len(out) < limit, nil
 	})
 	return out, err
+}
+
+// stands reports whether a table has a row between two keys.
+func (m *Machine) stands(t index.Table, from, to []byte) (found bool, err error) {
+	err = m.idx.Ascend(t, from, to, func(_, _ []byte) (bool, error) {
+		found = true
+		return false, nil
+	})
+	return found, err
 }
 
 // load fills the caches from the index.

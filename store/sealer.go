@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -72,19 +73,35 @@ func (s *Store) OpenDetail(rec *format.Record) (format.Detail, error) {
 
 // SubjectRef is how the state names a citizen: a keyed hash of the CI.
 func (s *Store) SubjectRef(institution uint32, ci string) (format.Digest, error) {
-	inst, err := s.Institution(institution)
-	if err != nil {
-		return format.Digest{}, err
-	}
-	if inst.Subject.IsZero() {
-		return format.Digest{}, fmt.Errorf("%w: institution %d", ErrNoKeys, institution)
-	}
-	key, err := s.keys.Key(inst.Subject)
+	key, err := s.subjectKey(institution)
 	if err != nil {
 		return format.Digest{}, err
 	}
 	defer clear(key[:])
 	return keyring.SubjectRef(key, ci), nil
+}
+
+// HoldRef is how the state names a legal hold (보존 조치): the first bytes of a keyed
+// hash of its name and scope, never 0.
+func (s *Store) HoldRef(institution uint32, scope format.HoldScope, name string) (uint64, error) {
+	key, err := s.subjectKey(institution)
+	if err != nil {
+		return 0, err
+	}
+	defer clear(key[:])
+	ref := keyring.HoldRef(key, scope, name)
+	return max(1, binary.BigEndian.Uint64(ref[:])), nil
+}
+
+func (s *Store) subjectKey(institution uint32) ([32]byte, error) {
+	inst, err := s.Institution(institution)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	if inst.Subject.IsZero() {
+		return [32]byte{}, fmt.Errorf("%w: institution %d", ErrNoKeys, institution)
+	}
+	return s.keys.Key(inst.Subject)
 }
 
 // Commitment is the keyed commitment to a fingerprint under a bundle's key.

@@ -22,9 +22,11 @@ func (m *Machine) Barred(key format.BundleKey) (format.Reason, string, error) {
 	if b == nil {
 		return format.ReasonNotFound, "", nil
 	}
-	err = m.barred(key, b)
-	if err == nil && retentionOf(b.Retention).Status(m.now()) == retention.StateExpired {
-		return format.ReasonExpired, "", nil
+	if err = m.barred(key, b); err == nil {
+		var s retention.State
+		if s, err = m.stateOf(key, b); err == nil && s == retention.StateExpired {
+			return format.ReasonExpired, "", nil
+		}
 	}
 	return refusedFor(err)
 }

@@ -40,8 +40,8 @@ const (
 	tActOpen       index.Table = 27 // nonce of an act that is not ended -> nothing
 	tStop          index.Table = 28 // BundleKey -> StopRow
 	tExit          index.Table = 29 // BundleKey -> ExitRow
-	tHold          index.Table = 30 // institution || sequence of HOLD_PLACE -> what it keeps
-	tScopeHold     index.Table = 31 // institution || scope || what || id -> the hold on a subject or definition
+	tHold          index.Table = 30 // institution || sequence of HOLD_PLACE -> HeldRow
+	tScopeHold     index.Table = 31 // institution || scope || what || id -> sequence of HOLD_PLACE
 	tHeldBy        index.Table = 32 // institution || sequence of HOLD_PLACE || STORE sequence -> BundleKey
 	tTenant        index.Table = 33 // institution -> its state, quota, dates
 	tPolicyChange  index.Table = 34 // number of the change -> sequence of its POLICY record
@@ -61,6 +61,7 @@ const (
 	metaState                  = "state"
 	metaPruned                 = "pruned"
 	metaAuthority              = "authority/"
+	metaReleased               = "released/" // then the key of tHold
 )
 
 func allTables() []index.Table {

@@ -72,14 +72,28 @@ func (m *Machine) Bundle(k format.BundleKey) (*format.BundleRow, error) {
 	return m.bundle(k)
 }
 
-// Status is what a bundle's retention means at the quorum clock.
-func (m *Machine) Status(b *format.BundleRow) retention.State {
+// Status is what a bundle's retention means at the quorum clock, holds on its
+// subject and definition included. Where these cannot be read it is locked.
+func (m *Machine) Status(k format.BundleKey, b *format.BundleRow) retention.State {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if b.Expire != 0 {
 		return retention.StateExpired
 	}
-	return retentionOf(b.Retention).Status(m.now())
+	s, err := m.stateOf(k, b)
+	if err != nil {
+		return retention.StateLocked
+	}
+	return s
+}
+
+// Passed reports whether a bundle has ended, or its own row says that its deadline
+// has passed with no hold in place. A hold on its subject or definition that the
+// next sweep will meet is not asked.
+func (m *Machine) Passed(b *format.BundleRow) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return b.Expire != 0 || retentionOf(b.Retention).Status(m.now()) == retention.StateExpired
 }
 
 // RetainUntil is a receipt's floor of the deadline, microseconds, for a bundle
@@ -336,18 +350,11 @@ func (m *Machine) RootAt(size uint64) (format.Digest, error) { return m.log.Root
 func (m *Machine) Due(horizon int64) (due, wanted bool, err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	stands := func(t index.Table, from, to []byte) (found bool, err error) {
-		err = m.idx.Ascend(t, from, to, func(_, _ []byte) (bool, error) {
-			found = true
-			return false, nil
-		})
-		return found, err
-	}
-	waiting, err := stands(tWaiting, nil, nil)
+	waiting, err := m.stands(tWaiting, nil, nil)
 	if err != nil {
 		return false, false, err
 	}
-	near, err := stands(tExpiry, key64(uint64(m.clock.Now)+1), key64(uint64(m.clock.Now+horizon)+1))
+	near, err := m.stands(tExpiry, key64(uint64(m.clock.Now)+1), key64(uint64(m.clock.Now+horizon)+1))
 	if err != nil {
 		return false, false, err
 	}

@@ -45,6 +45,9 @@ func saidBy(doc format.Act) ([]said, error) {
 	case format.ActKindLiftStop:
 		p, err := format.DecodeLiftParams(doc.Params)
 		return []said{{"유통정지 명령", "order", p.Order}, {"유통정지 이력", "stop", strconv.FormatUint(p.Stop, 10)}}, err
+	case format.ActKindHoldRelease:
+		p, err := format.DecodeHoldReleaseParams(doc.Params)
+		return []said{{"보존조치 번호", "hold", fmt.Sprintf("%016x", p.Hold)}, {"보존조치 이력", "placed", strconv.FormatUint(p.Placed, 10)}}, err
 	case format.ActKindPolicy:
 		p, err := format.DecodePolicyParams(doc.Params)
 		return saidByPolicy(p), err

@@ -68,6 +68,8 @@ func (a *appliance) start(env *testscript.Env) error {
 		Certificates: []tls.Certificate{cert}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS13,
 	})))
 	sagov1.RegisterBundleServiceServer(s, a)
+	sagov1.RegisterHoldServiceServer(s, holdAppliance{})
+	sagov1.RegisterActServiceServer(s, holdActs{})
 	sagov1.RegisterUsageServiceServer(s, usageServer{})
 	sagov1.RegisterHistoryServiceServer(s, historyServer{pki: a.pki})
 	sagov1.RegisterClockServiceServer(s, clockServer{})

@@ -15,6 +15,8 @@ type bundleGroup struct {
 	Verify bundleVerifyCmd `cmd:"" help:"${help_bundle_verify}"`
 
 	Certificate bundleCertificateCmd `cmd:"" help:"${help_bundle_certificate}"`
+	Extend      bundleExtendCmd      `cmd:"" help:"${help_bundle_extend}"`
+	Event       bundleEventCmd       `cmd:"" help:"${help_bundle_event}"`
 }
 
 // number names one bundle.
@@ -61,6 +63,7 @@ type bundleJSON struct {
 	BasisKind      string         `json:"basis_kind"`
 	Deadline       *string        `json:"deadline"`
 	Holds          []string       `json:"holds"`
+	HoldDetails    []holdJSON     `json:"hold_details"`
 	Documents      []documentJSON `json:"documents"`
 	Replicas       []replicaJSON  `json:"replicas"`
 	Stop           *bundleStop    `json:"circulation_stop"`
@@ -94,7 +97,7 @@ func toBundle(b *sagov1.Bundle) bundleJSON {
 		receiptJSON: toReceipt(b.GetReceipt()), State: b.GetState(), BundleID: b.GetBundleId(),
 		RetentionRule: b.GetRetentionRule(), RetentionBasis: b.GetRetentionBasis(), BasisKind: b.GetBasisKind(),
 		Deadline: utc(b.GetDeadline()), Holds: append([]string{}, b.GetHolds()...),
-		Documents: toDocuments(b.GetDocuments()), Replicas: []replicaJSON{},
+		HoldDetails: toHolds(b.GetHoldDetails()), Documents: toDocuments(b.GetDocuments()), Replicas: []replicaJSON{},
 	}
 	for _, r := range b.GetReplicas() {
 		out.Replicas = append(out.Replicas, replicaJSON{r.GetNode(), r.GetState()})
@@ -148,9 +151,14 @@ func bundleText(p *page, b *sagov1.Bundle) {
 	p.pair("보유 기한", "deadline", local(b.GetDeadline()))
 	p.pair("보유 규칙", "retention rule", b.GetRetentionRule())
 	p.pair("근거", "basis", strings.TrimSpace(b.GetBasisKind()+" "+b.GetRetentionBasis()))
-	p.pair("보존조치", "holds", strings.Join(b.GetHolds(), ", "))
 	if stop := b.GetCirculationStop(); stop != nil {
 		p.pair("유통정지", "circulation stop", stop.GetOrder()+" "+local(stop.GetAt()))
+	}
+	if len(b.GetHoldDetails()) == 0 {
+		p.pair("보존조치", "holds", strings.Join(b.GetHolds(), ", "))
+	}
+	for _, h := range b.GetHoldDetails() {
+		p.pair("보존조치", "hold", h.GetName()+" ("+h.GetScope()+", "+h.GetBasisKind()+" "+h.GetBasis()+", "+h.GetOwner()+")")
 	}
 	for _, d := range b.GetDocuments() {
 		p.pair("문서", "document", d.GetName()+" ("+d.GetMediaType()+") "+d.GetFingerprint())

@@ -31,6 +31,7 @@ type grammar struct {
 	SpecialDelete specialGroup     `cmd:"" name:"special-delete" help:"${help_special}"`
 	Certificate   certificateGroup `cmd:"" help:"${help_certificate}"`
 
+	Hold    holdGroup   `cmd:"" help:"${help_hold}"`
 	Policy  policyGroup `cmd:"" help:"${help_policy}"`
 	Witness witnessCmd  `cmd:"" help:"${help_witness}"`
 	Version versionCmd  `cmd:"" help:"${help_version}"`

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +15,9 @@ import (
 type getCmd struct {
 	number
 	who
-	To string `short:"o" help:"${help_to}" default:"-" placeholder:"FILE"`
+	Hold      string `help:"${help_get_hold}" placeholder:"NAME"`
+	RequestID string `name:"request-id" help:"${help_request_id}" placeholder:"HEX"`
+	To        string `short:"o" help:"${help_to}" default:"-" placeholder:"FILE"`
 }
 
 // readJSON is the answer of a get.
@@ -25,6 +29,8 @@ type readJSON struct {
 	Documents       []documentJSON `json:"documents"`
 	HistorySequence uint64         `json:"history_sequence"`
 	LeafHash        string         `json:"leaf_hash"`
+	// RequestID repeats a one-time view.
+	RequestID string `json:"request_id"`
 }
 
 // Run reads a bundle.
@@ -33,7 +39,11 @@ func (c *getCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	req := &sagov1.GetRequest{Transaction: c.Transaction, Part: c.Part, Who: who}
+	request, err := c.request()
+	if err != nil {
+		return err
+	}
+	req := &sagov1.GetRequest{Transaction: c.Transaction, Part: c.Part, Who: who, RequestId: request, Hold: c.Hold}
 	return s.watched(func(cl *client.Client) error {
 		if c.To == "-" {
 			return c.toStream(s, cl, req, s.stdout, s.stderr)
@@ -47,6 +57,22 @@ func (c *getCmd) Run(s *session) error {
 		}
 		return c.toFiles(s, cl, req)
 	})
+}
+
+// request is the read's own id, which repeats a one-time view (1회성 열람): the given
+// one, or a fresh one that the answer shows.
+func (c *getCmd) request() ([]byte, error) {
+	id := make([]byte, 16)
+	if c.RequestID == "" {
+		rand.Read(id)
+		c.RequestID = hex.EncodeToString(id)
+		return id, nil
+	}
+	id, err := hex.DecodeString(c.RequestID)
+	if err != nil || len(id) != 16 {
+		return nil, &inputError{"USAGE", "--request-id has 32 hexadecimal digits"}
+	}
+	return id, nil
 }
 
 // isStream reports whether a path names something that is no file to be replaced:
@@ -98,6 +124,7 @@ func (c *getCmd) report(s *session, w io.Writer, h *sagov1.GetHeader, names []st
 	result := readJSON{
 		Transaction: c.Transaction, Part: c.Part, Fingerprint: h.GetFingerprint(), Size: h.GetSize(),
 		Documents: toDocuments(h.GetDocuments()), HistorySequence: h.GetHistorySequence(), LeafHash: hexOf(h.GetLeafHash()),
+		RequestID: c.RequestID,
 	}
 	for i := range names {
 		result.Documents[i].File = names[i]
@@ -108,6 +135,7 @@ func (c *getCmd) report(s *session, w io.Writer, h *sagov1.GetHeader, names []st
 		p.pair("크기(바이트)", "size (bytes)", h.GetSize())
 		p.pair("이력 일련번호", "history sequence", h.GetHistorySequence())
 		p.pair("잎 해시", "leaf hash", result.LeafHash)
+		p.pair("요청 번호", "request id", c.RequestID)
 		for _, d := range result.Documents {
 			p.pair("문서", "document", fmt.Sprintf("%s (%s) %s", d.Name, d.MediaType, d.File))
 		}

@@ -27,6 +27,23 @@ var helps = map[string]message{
 	"bundle_list":   {"기관의 묶음정보를 나열합니다.", "List the institution's bundles."},
 	"bundle_verify": {"저장된 사본을 읽어 지문을 비교합니다.", "Read the stored copy and compare its fingerprints."},
 
+	"bundle_extend": {"보유기간을 연장합니다. 줄일 수는 없습니다.", "Make a bundle's retention longer; never shorter."},
+	"bundle_event":  {"사건 기준 보유기간의 사건을 한 번 기록합니다.", "Record, once, the event that an event-based rule waits for."},
+	"event_at":      {"사건이 일어난 때: 2026-03-01 또는 RFC 3339.", "When it happened: 2026-03-01 or RFC 3339."},
+	"preview":       {"저장하지 않고, 언제까지 지울 수 없게 되는지만 보여 줍니다.", "Store nothing; show until when it would be undeletable."},
+	"get_hold":      {"이 보존조치의 목적으로 읽습니다 (보유 기한이 지난 것).", "Read for this legal hold's purpose (past the deadline)."},
+	"request_id":    {"1회성 열람을 되풀이할 때의 요청 번호 (16진수 32자).", "Request id that repeats a one-time view, 32 hexadecimal digits."},
+
+	"hold":            {"보존조치(legal hold)를 걸고, 풀고, 봅니다.", "Place, release and list legal holds."},
+	"hold_place":      {"한 묶음정보, 한 정보주체, 또는 한 정의의 모든 묶음정보를 지우지 못하게 합니다.", "Keep one bundle, a data subject's or a definition's from every deletion."},
+	"hold_release":    {"그 보존조치 하나만 푸는 결재 행위를 엽니다.", "Open the act that releases exactly this hold."},
+	"hold_list":       {"걸려 있는 보존조치를 나열합니다.", "List the holds in place."},
+	"hold_name":       {"보존조치의 이름.", "Name of the hold."},
+	"hold_basis":      {"보존조치의 근거.", "What the hold rests on."},
+	"hold_basis_kind": {"근거의 종류: law(다른 법령), court(법원의 명령).", "Kind of basis: law (another law) or court (an order)."},
+	"hold_review":     {"재검토할 날. 지나도 풀리지 않습니다.", "When to review it; nothing is released then."},
+	"hold_reason":     {"푸는 사유.", "Why it is released."},
+
 	"usage":        {"이용 내역을 기록하고 봅니다.", "Write and read use records."},
 	"usage_record": {"이용 내역 한 건을 기록합니다.", "Write one use record."},
 	"usage_list":   {"거래 또는 정보주체의 이용 내역을 나열합니다.", "List the uses of a transaction or a data subject."},

@@ -18,11 +18,25 @@ type putCmd struct {
 	Basis     string   `help:"${help_basis}" required:"" placeholder:"TEXT"`
 	BasisKind string   `help:"${help_basis_kind}" enum:"statute,subject,definition" default:"statute"`
 	MediaType string   `help:"${help_media_type}" placeholder:"T"`
-	Files     []string `arg:"" help:"${help_files}" name:"FILE"`
+	Preview   bool     `help:"${help_preview}"`
+	Files     []string `arg:"" optional:"" help:"${help_files}" name:"FILE"`
+}
+
+func (c *putCmd) header() *sagov1.BundleHeader {
+	return &sagov1.BundleHeader{
+		Transaction: c.Transaction, Part: c.Part, BundleId: c.BundleID, SubjectCi: c.SubjectCI,
+		Retain: c.Retain, Basis: c.Basis, BasisKind: c.BasisKind,
+	}
 }
 
 // Run stores the files as one bundle.
 func (c *putCmd) Run(s *session) error {
+	if c.Preview {
+		return c.preview(s)
+	}
+	if len(c.Files) == 0 {
+		return &inputError{"USAGE", "FILE: a bundle has at least one"}
+	}
 	contents, closeAll, err := c.open()
 	defer closeAll()
 	if err != nil {
@@ -37,10 +51,7 @@ func (c *putCmd) Run(s *session) error {
 		for i := range contents {
 			contents[i].Data = bar.reader(contents[i].Data)
 		}
-		receipt, err := cl.Put(s.ctx, &sagov1.BundleHeader{
-			Transaction: c.Transaction, Part: c.Part, BundleId: c.BundleID, SubjectCi: c.SubjectCI,
-			Retain: c.Retain, Basis: c.Basis, BasisKind: c.BasisKind,
-		}, contents...)
+		receipt, err := cl.Put(s.ctx, c.header(), contents...)
 		bar.end()
 		if err != nil {
 			return err

@@ -309,6 +309,7 @@ func effectCodecs() []codec {
 		effect("event", format.EventEffect{Store: 41, At: exampleTime}, format.DecodeEventEffect, nil),
 		effect("hold", format.HoldEffect{Scope: format.HoldBundle, Store: 41, ID: 0x1122334455667788, Basis: 2, Review: exampleTime, From: 12}, format.DecodeHoldEffect, nil),
 		effect("hold-subject", format.HoldEffect{Scope: format.HoldSubject, Subject: digest(0x62), Definition: "MDS0000001", ID: 7, Basis: 1}, format.DecodeHoldEffect, nil),
+		effect("hold-end", format.HoldEndEffect{Store: 41, Hold: 7, Placed: 88, Release: 96}, format.DecodeHoldEndEffect, nil),
 		effect("prune", examplePrune(), format.DecodePruneEffect, nil),
 		effect("state", exampleState(), format.DecodeStateEffect, func(e *format.StateEffect) {
 			asSet(&e.Signatures, func(a, b format.NodeSignature) int { return byNumber(a.Node, b.Node) })
@@ -321,6 +322,9 @@ func rowCodecs() []codec {
 		row("bundle", exampleBundle(), format.BundleRow.Encode, format.DecodeBundleRow,
 			func(b *format.BundleRow) { tidyHolds(&b.Retention); nodeSet(&b.Attested) }),
 		row("bundle-key", exampleKey(), format.BundleKey.Encode, format.DecodeBundleKey, nil),
+		row("held", exampleHeld(), format.HeldRow.Encode, format.DecodeHeldRow, nil),
+		row("held-bundle", format.HeldRow{Scope: format.HoldBundle, Bundle: exampleKey(), Store: 41, ID: 8, Owner: 3, Basis: 2, Placed: 90},
+			format.HeldRow.Encode, format.DecodeHeldRow, nil),
 		row("erasure", format.ErasureRow{Bundle: exampleKey(), Slot: slot(9), Decision: 99}, format.ErasureRow.Encode, format.DecodeErasureRow, nil),
 		row("member", exampleMember(), format.MemberRow.Encode, format.DecodeMemberRow, nil),
 		row("block", exampleBlock(), format.BlockRow.Encode, format.DecodeBlockRow, tidyBlock),

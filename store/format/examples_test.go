@@ -237,3 +237,8 @@ func exampleActRow() format.ActRow {
 		Signatures: []format.PlacedSignature{{Person: 4, Signature: []byte("four"), Sequence: 81}, {Person: 5, Signature: []byte("five"), Sequence: 82}},
 	}
 }
+
+func exampleHeld() format.HeldRow {
+	return format.HeldRow{Scope: format.HoldSubject, Bundle: format.BundleKey{Institution: 1}, Subject: digest(0x62), ID: 7, Owner: 3, Basis: 1,
+		Review: exampleTime, Placed: 88, At: exampleTime, Released: 97}
+}

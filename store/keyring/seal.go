@@ -204,6 +204,16 @@ func SubjectRef(subjectKey [32]byte, ci string) format.Digest {
 	return mac(&subjectKey, []byte(ci))
 }
 
+// HoldRef is how state and history name a legal hold (보존 조치), whose name may name
+// people: HMAC-SHA-256 under the institution's subject key over "sago hold v1\n",
+// the scope and the name. One name on a bundle, a subject and a definition is three
+// holds.
+func HoldRef(subjectKey [32]byte, scope format.HoldScope, name string) format.Digest {
+	defer burnStack()
+	defer clear(subjectKey[:])
+	return mac(&subjectKey, []byte("sago hold v1\n"), []byte{byte(scope)}, []byte(name))
+}
+
 // mac is HMAC-SHA-256 (FIPS 198-1) of the parts in a row. It is not crypto/hmac's,
 // which leaves the padded key behind in memory where nobody can wipe it.
 func mac(key *[32]byte, parts ...[]byte) [32]byte {

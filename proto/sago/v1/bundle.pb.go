@@ -622,7 +622,10 @@ type GetRequest struct {
 	Who         *Who                   `protobuf:"bytes,3,opt,name=who,proto3" json:"who,omitempty"`
 	// Request_id, 16 bytes, makes a repeated one-time view the same view; empty
 	// means a fresh one.
-	RequestId     []byte `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId []byte `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Hold names the legal hold that the read is for: past its deadline a held
+	// bundle is read for that purpose only.
+	Hold          string `protobuf:"bytes,5,opt,name=hold,proto3" json:"hold,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -683,6 +686,13 @@ func (x *GetRequest) GetRequestId() []byte {
 		return x.RequestId
 	}
 	return nil
+}
+
+func (x *GetRequest) GetHold() string {
+	if x != nil {
+		return x.Hold
+	}
+	return ""
 }
 
 type GetResponse struct {
@@ -1021,21 +1031,26 @@ func (x *ShowResponse) GetBundle() *Bundle {
 type Bundle struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Receipt *Receipt               `protobuf:"bytes,1,opt,name=receipt,proto3" json:"receipt,omitempty"`
-	// State is active, expired, erased or special_deleted.
-	State          string      `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
-	BundleId       string      `protobuf:"bytes,3,opt,name=bundle_id,json=bundleId,proto3" json:"bundle_id,omitempty"`
-	RetentionRule  string      `protobuf:"bytes,4,opt,name=retention_rule,json=retentionRule,proto3" json:"retention_rule,omitempty"`
-	RetentionBasis string      `protobuf:"bytes,5,opt,name=retention_basis,json=retentionBasis,proto3" json:"retention_basis,omitempty"`
-	BasisKind      string      `protobuf:"bytes,6,opt,name=basis_kind,json=basisKind,proto3" json:"basis_kind,omitempty"`
-	Holds          []string    `protobuf:"bytes,7,rep,name=holds,proto3" json:"holds,omitempty"`
-	Documents      []*Document `protobuf:"bytes,8,rep,name=documents,proto3" json:"documents,omitempty"`
-	Replicas       []*Replica  `protobuf:"bytes,9,rep,name=replicas,proto3" json:"replicas,omitempty"`
+	// State is active, held (past the deadline, kept by a hold), expired, erased or
+	// special_deleted.
+	State          string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	BundleId       string `protobuf:"bytes,3,opt,name=bundle_id,json=bundleId,proto3" json:"bundle_id,omitempty"`
+	RetentionRule  string `protobuf:"bytes,4,opt,name=retention_rule,json=retentionRule,proto3" json:"retention_rule,omitempty"`
+	RetentionBasis string `protobuf:"bytes,5,opt,name=retention_basis,json=retentionBasis,proto3" json:"retention_basis,omitempty"`
+	BasisKind      string `protobuf:"bytes,6,opt,name=basis_kind,json=basisKind,proto3" json:"basis_kind,omitempty"`
+	// Holds are the names of the legal holds in force, those on its subject and
+	// definition included.
+	Holds     []string    `protobuf:"bytes,7,rep,name=holds,proto3" json:"holds,omitempty"`
+	Documents []*Document `protobuf:"bytes,8,rep,name=documents,proto3" json:"documents,omitempty"`
+	Replicas  []*Replica  `protobuf:"bytes,9,rep,name=replicas,proto3" json:"replicas,omitempty"`
 	// Deadline is the deadline proper; absent until the period has started.
 	Deadline *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=deadline,proto3" json:"deadline,omitempty"`
 	// Circulation_stop (유통정지) is the order in force on it; absent for none.
 	CirculationStop *BundleStop `protobuf:"bytes,11,opt,name=circulation_stop,json=circulationStop,proto3" json:"circulation_stop,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Hold_details says more of each of them.
+	HoldDetails   []*Hold `protobuf:"bytes,13,rep,name=hold_details,json=holdDetails,proto3" json:"hold_details,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Bundle) Reset() {
@@ -1141,6 +1156,13 @@ func (x *Bundle) GetDeadline() *timestamppb.Timestamp {
 func (x *Bundle) GetCirculationStop() *BundleStop {
 	if x != nil {
 		return x.CirculationStop
+	}
+	return nil
+}
+
+func (x *Bundle) GetHoldDetails() []*Hold {
+	if x != nil {
+		return x.HoldDetails
 	}
 	return nil
 }
@@ -1525,11 +1547,398 @@ func (x *VerifyResponse) GetHistorySequence() uint64 {
 	return 0
 }
 
+type ExtendRequest struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Transaction string                 `protobuf:"bytes,1,opt,name=transaction,proto3" json:"transaction,omitempty"`
+	Part        uint32                 `protobuf:"varint,2,opt,name=part,proto3" json:"part,omitempty"`
+	// Retain is the new rule; its period counts from where the present one's does.
+	Retain string `protobuf:"bytes,3,opt,name=retain,proto3" json:"retain,omitempty"`
+	// Basis is the reference to what the extension rests on.
+	Basis string `protobuf:"bytes,4,opt,name=basis,proto3" json:"basis,omitempty"`
+	// Basis_kind is statute, subject or definition; empty means statute.
+	BasisKind     string `protobuf:"bytes,5,opt,name=basis_kind,json=basisKind,proto3" json:"basis_kind,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExtendRequest) Reset() {
+	*x = ExtendRequest{}
+	mi := &file_sago_v1_bundle_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExtendRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExtendRequest) ProtoMessage() {}
+
+func (x *ExtendRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_bundle_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExtendRequest.ProtoReflect.Descriptor instead.
+func (*ExtendRequest) Descriptor() ([]byte, []int) {
+	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ExtendRequest) GetTransaction() string {
+	if x != nil {
+		return x.Transaction
+	}
+	return ""
+}
+
+func (x *ExtendRequest) GetPart() uint32 {
+	if x != nil {
+		return x.Part
+	}
+	return 0
+}
+
+func (x *ExtendRequest) GetRetain() string {
+	if x != nil {
+		return x.Retain
+	}
+	return ""
+}
+
+func (x *ExtendRequest) GetBasis() string {
+	if x != nil {
+		return x.Basis
+	}
+	return ""
+}
+
+func (x *ExtendRequest) GetBasisKind() string {
+	if x != nil {
+		return x.BasisKind
+	}
+	return ""
+}
+
+type ExtendResponse struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Bundle          *Bundle                `protobuf:"bytes,1,opt,name=bundle,proto3" json:"bundle,omitempty"`
+	HistorySequence uint64                 `protobuf:"varint,2,opt,name=history_sequence,json=historySequence,proto3" json:"history_sequence,omitempty"`
+	LeafHash        []byte                 `protobuf:"bytes,3,opt,name=leaf_hash,json=leafHash,proto3" json:"leaf_hash,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *ExtendResponse) Reset() {
+	*x = ExtendResponse{}
+	mi := &file_sago_v1_bundle_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExtendResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExtendResponse) ProtoMessage() {}
+
+func (x *ExtendResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_bundle_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExtendResponse.ProtoReflect.Descriptor instead.
+func (*ExtendResponse) Descriptor() ([]byte, []int) {
+	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ExtendResponse) GetBundle() *Bundle {
+	if x != nil {
+		return x.Bundle
+	}
+	return nil
+}
+
+func (x *ExtendResponse) GetHistorySequence() uint64 {
+	if x != nil {
+		return x.HistorySequence
+	}
+	return 0
+}
+
+func (x *ExtendResponse) GetLeafHash() []byte {
+	if x != nil {
+		return x.LeafHash
+	}
+	return nil
+}
+
+type EventRequest struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Transaction string                 `protobuf:"bytes,1,opt,name=transaction,proto3" json:"transaction,omitempty"`
+	Part        uint32                 `protobuf:"varint,2,opt,name=part,proto3" json:"part,omitempty"`
+	// At is when the event happened. The period counts from there or from the next
+	// clock entry, whichever is later.
+	At            *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventRequest) Reset() {
+	*x = EventRequest{}
+	mi := &file_sago_v1_bundle_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventRequest) ProtoMessage() {}
+
+func (x *EventRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_bundle_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventRequest.ProtoReflect.Descriptor instead.
+func (*EventRequest) Descriptor() ([]byte, []int) {
+	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *EventRequest) GetTransaction() string {
+	if x != nil {
+		return x.Transaction
+	}
+	return ""
+}
+
+func (x *EventRequest) GetPart() uint32 {
+	if x != nil {
+		return x.Part
+	}
+	return 0
+}
+
+func (x *EventRequest) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+type EventResponse struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Bundle          *Bundle                `protobuf:"bytes,1,opt,name=bundle,proto3" json:"bundle,omitempty"`
+	HistorySequence uint64                 `protobuf:"varint,2,opt,name=history_sequence,json=historySequence,proto3" json:"history_sequence,omitempty"`
+	LeafHash        []byte                 `protobuf:"bytes,3,opt,name=leaf_hash,json=leafHash,proto3" json:"leaf_hash,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *EventResponse) Reset() {
+	*x = EventResponse{}
+	mi := &file_sago_v1_bundle_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventResponse) ProtoMessage() {}
+
+func (x *EventResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_bundle_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventResponse.ProtoReflect.Descriptor instead.
+func (*EventResponse) Descriptor() ([]byte, []int) {
+	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *EventResponse) GetBundle() *Bundle {
+	if x != nil {
+		return x.Bundle
+	}
+	return nil
+}
+
+func (x *EventResponse) GetHistorySequence() uint64 {
+	if x != nil {
+		return x.HistorySequence
+	}
+	return 0
+}
+
+func (x *EventResponse) GetLeafHash() []byte {
+	if x != nil {
+		return x.LeafHash
+	}
+	return nil
+}
+
+// PreviewRequest is a put's header; its documents may be left out.
+type PreviewRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Header        *BundleHeader          `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewRequest) Reset() {
+	*x = PreviewRequest{}
+	mi := &file_sago_v1_bundle_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewRequest) ProtoMessage() {}
+
+func (x *PreviewRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_bundle_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewRequest.ProtoReflect.Descriptor instead.
+func (*PreviewRequest) Descriptor() ([]byte, []int) {
+	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *PreviewRequest) GetHeader() *BundleHeader {
+	if x != nil {
+		return x.Header
+	}
+	return nil
+}
+
+type PreviewResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Retain is the rule as it would be kept.
+	Retain string `protobuf:"bytes,1,opt,name=retain,proto3" json:"retain,omitempty"`
+	// Undeletable_until is a floor of the deadline, as in a receipt; absent when
+	// retention_state is "unset".
+	UndeletableUntil *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=undeletable_until,json=undeletableUntil,proto3" json:"undeletable_until,omitempty"`
+	RetentionState   string                 `protobuf:"bytes,3,opt,name=retention_state,json=retentionState,proto3" json:"retention_state,omitempty"`
+	// Longest is the latest deadline that the policy allows now.
+	Longest *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=longest,proto3" json:"longest,omitempty"`
+	// Held says that a hold on the subject or the definition would keep it longer.
+	Held          bool `protobuf:"varint,5,opt,name=held,proto3" json:"held,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewResponse) Reset() {
+	*x = PreviewResponse{}
+	mi := &file_sago_v1_bundle_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewResponse) ProtoMessage() {}
+
+func (x *PreviewResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_bundle_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewResponse.ProtoReflect.Descriptor instead.
+func (*PreviewResponse) Descriptor() ([]byte, []int) {
+	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *PreviewResponse) GetRetain() string {
+	if x != nil {
+		return x.Retain
+	}
+	return ""
+}
+
+func (x *PreviewResponse) GetUndeletableUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UndeletableUntil
+	}
+	return nil
+}
+
+func (x *PreviewResponse) GetRetentionState() string {
+	if x != nil {
+		return x.RetentionState
+	}
+	return ""
+}
+
+func (x *PreviewResponse) GetLongest() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Longest
+	}
+	return nil
+}
+
+func (x *PreviewResponse) GetHeld() bool {
+	if x != nil {
+		return x.Held
+	}
+	return false
+}
+
 var File_sago_v1_bundle_proto protoreflect.FileDescriptor
 
 const file_sago_v1_bundle_proto_rawDesc = "" +
 	"\n" +
-	"\x14sago/v1/bundle.proto\x12\asago.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\x02\n" +
+	"\x14sago/v1/bundle.proto\x12\asago.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x12sago/v1/hold.proto\"\x84\x02\n" +
 	"\fBundleHeader\x12 \n" +
 	"\vtransaction\x18\x01 \x01(\tR\vtransaction\x12\x12\n" +
 	"\x04part\x18\x02 \x01(\rR\x04part\x12\x1b\n" +
@@ -1575,14 +1984,15 @@ const file_sago_v1_bundle_proto_rawDesc = "" +
 	"\apurpose\x18\x01 \x01(\tR\apurpose\x12\x1b\n" +
 	"\tuser_name\x18\x02 \x01(\tR\buserName\x12'\n" +
 	"\x0fuser_department\x18\x03 \x01(\tR\x0euserDepartment\x12!\n" +
-	"\fuser_contact\x18\x04 \x01(\tR\vuserContact\"\x81\x01\n" +
+	"\fuser_contact\x18\x04 \x01(\tR\vuserContact\"\x95\x01\n" +
 	"\n" +
 	"GetRequest\x12 \n" +
 	"\vtransaction\x18\x01 \x01(\tR\vtransaction\x12\x12\n" +
 	"\x04part\x18\x02 \x01(\rR\x04part\x12\x1e\n" +
 	"\x03who\x18\x03 \x01(\v2\f.sago.v1.WhoR\x03who\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\fR\trequestId\"Y\n" +
+	"request_id\x18\x04 \x01(\fR\trequestId\x12\x12\n" +
+	"\x04hold\x18\x05 \x01(\tR\x04hold\"Y\n" +
 	"\vGetResponse\x12,\n" +
 	"\x06header\x18\x01 \x01(\v2\x12.sago.v1.GetHeaderH\x00R\x06header\x12\x14\n" +
 	"\x04data\x18\x02 \x01(\fH\x00R\x04dataB\x06\n" +
@@ -1604,7 +2014,7 @@ const file_sago_v1_bundle_proto_rawDesc = "" +
 	"\x04part\x18\x02 \x01(\rR\x04part\x12\x18\n" +
 	"\apurpose\x18\x03 \x01(\tR\apurpose\"7\n" +
 	"\fShowResponse\x12'\n" +
-	"\x06bundle\x18\x01 \x01(\v2\x0f.sago.v1.BundleR\x06bundle\"\xc3\x03\n" +
+	"\x06bundle\x18\x01 \x01(\v2\x0f.sago.v1.BundleR\x06bundle\"\xf5\x03\n" +
 	"\x06Bundle\x12*\n" +
 	"\areceipt\x18\x01 \x01(\v2\x10.sago.v1.ReceiptR\areceipt\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x1b\n" +
@@ -1618,7 +2028,8 @@ const file_sago_v1_bundle_proto_rawDesc = "" +
 	"\breplicas\x18\t \x03(\v2\x10.sago.v1.ReplicaR\breplicas\x126\n" +
 	"\bdeadline\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12>\n" +
-	"\x10circulation_stop\x18\v \x01(\v2\x13.sago.v1.BundleStopR\x0fcirculationStop\"N\n" +
+	"\x10circulation_stop\x18\v \x01(\v2\x13.sago.v1.BundleStopR\x0fcirculationStop\x120\n" +
+	"\fhold_details\x18\r \x03(\v2\r.sago.v1.HoldR\vholdDetails\"N\n" +
 	"\n" +
 	"BundleStop\x12\x14\n" +
 	"\x05order\x18\x01 \x01(\tR\x05order\x12*\n" +
@@ -1647,14 +2058,44 @@ const file_sago_v1_bundle_proto_rawDesc = "" +
 	"\x06intact\x18\x02 \x01(\bR\x06intact\x12\x12\n" +
 	"\x04node\x18\x03 \x01(\tR\x04node\x12\x16\n" +
 	"\x06damage\x18\x04 \x03(\tR\x06damage\x12)\n" +
-	"\x10history_sequence\x18\x05 \x01(\x04R\x0fhistorySequence2\xe0\x02\n" +
+	"\x10history_sequence\x18\x05 \x01(\x04R\x0fhistorySequence\"\x92\x01\n" +
+	"\rExtendRequest\x12 \n" +
+	"\vtransaction\x18\x01 \x01(\tR\vtransaction\x12\x12\n" +
+	"\x04part\x18\x02 \x01(\rR\x04part\x12\x16\n" +
+	"\x06retain\x18\x03 \x01(\tR\x06retain\x12\x14\n" +
+	"\x05basis\x18\x04 \x01(\tR\x05basis\x12\x1d\n" +
+	"\n" +
+	"basis_kind\x18\x05 \x01(\tR\tbasisKind\"\x81\x01\n" +
+	"\x0eExtendResponse\x12'\n" +
+	"\x06bundle\x18\x01 \x01(\v2\x0f.sago.v1.BundleR\x06bundle\x12)\n" +
+	"\x10history_sequence\x18\x02 \x01(\x04R\x0fhistorySequence\x12\x1b\n" +
+	"\tleaf_hash\x18\x03 \x01(\fR\bleafHash\"p\n" +
+	"\fEventRequest\x12 \n" +
+	"\vtransaction\x18\x01 \x01(\tR\vtransaction\x12\x12\n" +
+	"\x04part\x18\x02 \x01(\rR\x04part\x12*\n" +
+	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x80\x01\n" +
+	"\rEventResponse\x12'\n" +
+	"\x06bundle\x18\x01 \x01(\v2\x0f.sago.v1.BundleR\x06bundle\x12)\n" +
+	"\x10history_sequence\x18\x02 \x01(\x04R\x0fhistorySequence\x12\x1b\n" +
+	"\tleaf_hash\x18\x03 \x01(\fR\bleafHash\"?\n" +
+	"\x0ePreviewRequest\x12-\n" +
+	"\x06header\x18\x01 \x01(\v2\x15.sago.v1.BundleHeaderR\x06header\"\xe5\x01\n" +
+	"\x0fPreviewResponse\x12\x16\n" +
+	"\x06retain\x18\x01 \x01(\tR\x06retain\x12G\n" +
+	"\x11undeletable_until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x10undeletableUntil\x12'\n" +
+	"\x0fretention_state\x18\x03 \x01(\tR\x0eretentionState\x124\n" +
+	"\alongest\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\alongest\x12\x12\n" +
+	"\x04held\x18\x05 \x01(\bR\x04held2\x91\x04\n" +
 	"\rBundleService\x120\n" +
 	"\x03Put\x12\x13.sago.v1.PutRequest\x1a\x14.sago.v1.PutResponse\x12D\n" +
 	"\tPutStream\x12\x19.sago.v1.PutStreamRequest\x1a\x1a.sago.v1.PutStreamResponse(\x01\x122\n" +
 	"\x03Get\x12\x13.sago.v1.GetRequest\x1a\x14.sago.v1.GetResponse0\x01\x123\n" +
 	"\x04Show\x12\x14.sago.v1.ShowRequest\x1a\x15.sago.v1.ShowResponse\x123\n" +
 	"\x04List\x12\x14.sago.v1.ListRequest\x1a\x15.sago.v1.ListResponse\x129\n" +
-	"\x06Verify\x12\x16.sago.v1.VerifyRequest\x1a\x17.sago.v1.VerifyResponseB0Z.github.com/sago-worm/sago/proto/sago/v1;sagov1b\x06proto3"
+	"\x06Verify\x12\x16.sago.v1.VerifyRequest\x1a\x17.sago.v1.VerifyResponse\x129\n" +
+	"\x06Extend\x12\x16.sago.v1.ExtendRequest\x1a\x17.sago.v1.ExtendResponse\x126\n" +
+	"\x05Event\x12\x15.sago.v1.EventRequest\x1a\x16.sago.v1.EventResponse\x12<\n" +
+	"\aPreview\x12\x17.sago.v1.PreviewRequest\x1a\x18.sago.v1.PreviewResponseB0Z.github.com/sago-worm/sago/proto/sago/v1;sagov1b\x06proto3"
 
 var (
 	file_sago_v1_bundle_proto_rawDescOnce sync.Once
@@ -1668,7 +2109,7 @@ func file_sago_v1_bundle_proto_rawDescGZIP() []byte {
 	return file_sago_v1_bundle_proto_rawDescData
 }
 
-var file_sago_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_sago_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_sago_v1_bundle_proto_goTypes = []any{
 	(*BundleHeader)(nil),          // 0: sago.v1.BundleHeader
 	(*DocumentHeader)(nil),        // 1: sago.v1.DocumentHeader
@@ -1691,7 +2132,14 @@ var file_sago_v1_bundle_proto_goTypes = []any{
 	(*ListResponse)(nil),          // 18: sago.v1.ListResponse
 	(*VerifyRequest)(nil),         // 19: sago.v1.VerifyRequest
 	(*VerifyResponse)(nil),        // 20: sago.v1.VerifyResponse
-	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
+	(*ExtendRequest)(nil),         // 21: sago.v1.ExtendRequest
+	(*ExtendResponse)(nil),        // 22: sago.v1.ExtendResponse
+	(*EventRequest)(nil),          // 23: sago.v1.EventRequest
+	(*EventResponse)(nil),         // 24: sago.v1.EventResponse
+	(*PreviewRequest)(nil),        // 25: sago.v1.PreviewRequest
+	(*PreviewResponse)(nil),       // 26: sago.v1.PreviewResponse
+	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
+	(*Hold)(nil),                  // 28: sago.v1.Hold
 }
 var file_sago_v1_bundle_proto_depIdxs = []int32{
 	1,  // 0: sago.v1.BundleHeader.documents:type_name -> sago.v1.DocumentHeader
@@ -1699,8 +2147,8 @@ var file_sago_v1_bundle_proto_depIdxs = []int32{
 	0,  // 2: sago.v1.PutStreamRequest.header:type_name -> sago.v1.BundleHeader
 	6,  // 3: sago.v1.PutStreamResponse.receipt:type_name -> sago.v1.Receipt
 	6,  // 4: sago.v1.PutResponse.receipt:type_name -> sago.v1.Receipt
-	21, // 5: sago.v1.Receipt.stored_at:type_name -> google.protobuf.Timestamp
-	21, // 6: sago.v1.Receipt.retain_until:type_name -> google.protobuf.Timestamp
+	27, // 5: sago.v1.Receipt.stored_at:type_name -> google.protobuf.Timestamp
+	27, // 6: sago.v1.Receipt.retain_until:type_name -> google.protobuf.Timestamp
 	7,  // 7: sago.v1.GetRequest.who:type_name -> sago.v1.Who
 	10, // 8: sago.v1.GetResponse.header:type_name -> sago.v1.GetHeader
 	11, // 9: sago.v1.GetHeader.documents:type_name -> sago.v1.Document
@@ -1708,30 +2156,43 @@ var file_sago_v1_bundle_proto_depIdxs = []int32{
 	6,  // 11: sago.v1.Bundle.receipt:type_name -> sago.v1.Receipt
 	11, // 12: sago.v1.Bundle.documents:type_name -> sago.v1.Document
 	16, // 13: sago.v1.Bundle.replicas:type_name -> sago.v1.Replica
-	21, // 14: sago.v1.Bundle.deadline:type_name -> google.protobuf.Timestamp
+	27, // 14: sago.v1.Bundle.deadline:type_name -> google.protobuf.Timestamp
 	15, // 15: sago.v1.Bundle.circulation_stop:type_name -> sago.v1.BundleStop
-	21, // 16: sago.v1.BundleStop.at:type_name -> google.protobuf.Timestamp
-	21, // 17: sago.v1.ListRequest.since:type_name -> google.protobuf.Timestamp
-	21, // 18: sago.v1.ListRequest.until:type_name -> google.protobuf.Timestamp
-	21, // 19: sago.v1.ListRequest.expiring_before:type_name -> google.protobuf.Timestamp
-	14, // 20: sago.v1.ListResponse.bundles:type_name -> sago.v1.Bundle
-	2,  // 21: sago.v1.BundleService.Put:input_type -> sago.v1.PutRequest
-	3,  // 22: sago.v1.BundleService.PutStream:input_type -> sago.v1.PutStreamRequest
-	8,  // 23: sago.v1.BundleService.Get:input_type -> sago.v1.GetRequest
-	12, // 24: sago.v1.BundleService.Show:input_type -> sago.v1.ShowRequest
-	17, // 25: sago.v1.BundleService.List:input_type -> sago.v1.ListRequest
-	19, // 26: sago.v1.BundleService.Verify:input_type -> sago.v1.VerifyRequest
-	5,  // 27: sago.v1.BundleService.Put:output_type -> sago.v1.PutResponse
-	4,  // 28: sago.v1.BundleService.PutStream:output_type -> sago.v1.PutStreamResponse
-	9,  // 29: sago.v1.BundleService.Get:output_type -> sago.v1.GetResponse
-	13, // 30: sago.v1.BundleService.Show:output_type -> sago.v1.ShowResponse
-	18, // 31: sago.v1.BundleService.List:output_type -> sago.v1.ListResponse
-	20, // 32: sago.v1.BundleService.Verify:output_type -> sago.v1.VerifyResponse
-	27, // [27:33] is the sub-list for method output_type
-	21, // [21:27] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	28, // 16: sago.v1.Bundle.hold_details:type_name -> sago.v1.Hold
+	27, // 17: sago.v1.BundleStop.at:type_name -> google.protobuf.Timestamp
+	27, // 18: sago.v1.ListRequest.since:type_name -> google.protobuf.Timestamp
+	27, // 19: sago.v1.ListRequest.until:type_name -> google.protobuf.Timestamp
+	27, // 20: sago.v1.ListRequest.expiring_before:type_name -> google.protobuf.Timestamp
+	14, // 21: sago.v1.ListResponse.bundles:type_name -> sago.v1.Bundle
+	14, // 22: sago.v1.ExtendResponse.bundle:type_name -> sago.v1.Bundle
+	27, // 23: sago.v1.EventRequest.at:type_name -> google.protobuf.Timestamp
+	14, // 24: sago.v1.EventResponse.bundle:type_name -> sago.v1.Bundle
+	0,  // 25: sago.v1.PreviewRequest.header:type_name -> sago.v1.BundleHeader
+	27, // 26: sago.v1.PreviewResponse.undeletable_until:type_name -> google.protobuf.Timestamp
+	27, // 27: sago.v1.PreviewResponse.longest:type_name -> google.protobuf.Timestamp
+	2,  // 28: sago.v1.BundleService.Put:input_type -> sago.v1.PutRequest
+	3,  // 29: sago.v1.BundleService.PutStream:input_type -> sago.v1.PutStreamRequest
+	8,  // 30: sago.v1.BundleService.Get:input_type -> sago.v1.GetRequest
+	12, // 31: sago.v1.BundleService.Show:input_type -> sago.v1.ShowRequest
+	17, // 32: sago.v1.BundleService.List:input_type -> sago.v1.ListRequest
+	19, // 33: sago.v1.BundleService.Verify:input_type -> sago.v1.VerifyRequest
+	21, // 34: sago.v1.BundleService.Extend:input_type -> sago.v1.ExtendRequest
+	23, // 35: sago.v1.BundleService.Event:input_type -> sago.v1.EventRequest
+	25, // 36: sago.v1.BundleService.Preview:input_type -> sago.v1.PreviewRequest
+	5,  // 37: sago.v1.BundleService.Put:output_type -> sago.v1.PutResponse
+	4,  // 38: sago.v1.BundleService.PutStream:output_type -> sago.v1.PutStreamResponse
+	9,  // 39: sago.v1.BundleService.Get:output_type -> sago.v1.GetResponse
+	13, // 40: sago.v1.BundleService.Show:output_type -> sago.v1.ShowResponse
+	18, // 41: sago.v1.BundleService.List:output_type -> sago.v1.ListResponse
+	20, // 42: sago.v1.BundleService.Verify:output_type -> sago.v1.VerifyResponse
+	22, // 43: sago.v1.BundleService.Extend:output_type -> sago.v1.ExtendResponse
+	24, // 44: sago.v1.BundleService.Event:output_type -> sago.v1.EventResponse
+	26, // 45: sago.v1.BundleService.Preview:output_type -> sago.v1.PreviewResponse
+	37, // [37:46] is the sub-list for method output_type
+	28, // [28:37] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_sago_v1_bundle_proto_init() }
@@ -1739,6 +2200,7 @@ func file_sago_v1_bundle_proto_init() {
 	if File_sago_v1_bundle_proto != nil {
 		return
 	}
+	file_sago_v1_hold_proto_init()
 	file_sago_v1_bundle_proto_msgTypes[3].OneofWrappers = []any{
 		(*PutStreamRequest_Header)(nil),
 		(*PutStreamRequest_Data)(nil),
@@ -1753,7 +2215,7 @@ func file_sago_v1_bundle_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sago_v1_bundle_proto_rawDesc), len(file_sago_v1_bundle_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

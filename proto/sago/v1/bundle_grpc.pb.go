@@ -29,6 +29,9 @@ const (
 	BundleService_Show_FullMethodName      = "/sago.v1.BundleService/Show"
 	BundleService_List_FullMethodName      = "/sago.v1.BundleService/List"
 	BundleService_Verify_FullMethodName    = "/sago.v1.BundleService/Verify"
+	BundleService_Extend_FullMethodName    = "/sago.v1.BundleService/Extend"
+	BundleService_Event_FullMethodName     = "/sago.v1.BundleService/Event"
+	BundleService_Preview_FullMethodName   = "/sago.v1.BundleService/Preview"
 )
 
 // BundleServiceClient is the client API for BundleService service.
@@ -52,6 +55,13 @@ type BundleServiceClient interface {
 	// Verify reads a bundle on the node that answers, and compares every digest
 	// and the fingerprint.
 	Verify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (*VerifyResponse, error)
+	// Extend makes a bundle's retention longer, never shorter.
+	Extend(ctx context.Context, in *ExtendRequest, opts ...grpc.CallOption) (*ExtendResponse, error)
+	// Event records, once, that the event of an event-based rule happened.
+	Event(ctx context.Context, in *EventRequest, opts ...grpc.CallOption) (*EventResponse, error)
+	// Preview says until when a bundle would be undeletable. It stores nothing and
+	// leaves no record.
+	Preview(ctx context.Context, in *PreviewRequest, opts ...grpc.CallOption) (*PreviewResponse, error)
 }
 
 type bundleServiceClient struct {
@@ -134,6 +144,36 @@ func (c *bundleServiceClient) Verify(ctx context.Context, in *VerifyRequest, opt
 	return out, nil
 }
 
+func (c *bundleServiceClient) Extend(ctx context.Context, in *ExtendRequest, opts ...grpc.CallOption) (*ExtendResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExtendResponse)
+	err := c.cc.Invoke(ctx, BundleService_Extend_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *bundleServiceClient) Event(ctx context.Context, in *EventRequest, opts ...grpc.CallOption) (*EventResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EventResponse)
+	err := c.cc.Invoke(ctx, BundleService_Event_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *bundleServiceClient) Preview(ctx context.Context, in *PreviewRequest, opts ...grpc.CallOption) (*PreviewResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PreviewResponse)
+	err := c.cc.Invoke(ctx, BundleService_Preview_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // BundleServiceServer is the server API for BundleService service.
 // All implementations must embed UnimplementedBundleServiceServer
 // for forward compatibility.
@@ -155,6 +195,13 @@ type BundleServiceServer interface {
 	// Verify reads a bundle on the node that answers, and compares every digest
 	// and the fingerprint.
 	Verify(context.Context, *VerifyRequest) (*VerifyResponse, error)
+	// Extend makes a bundle's retention longer, never shorter.
+	Extend(context.Context, *ExtendRequest) (*ExtendResponse, error)
+	// Event records, once, that the event of an event-based rule happened.
+	Event(context.Context, *EventRequest) (*EventResponse, error)
+	// Preview says until when a bundle would be undeletable. It stores nothing and
+	// leaves no record.
+	Preview(context.Context, *PreviewRequest) (*PreviewResponse, error)
 	mustEmbedUnimplementedBundleServiceServer()
 }
 
@@ -182,6 +229,15 @@ func (UnimplementedBundleServiceServer) List(context.Context, *ListRequest) (*Li
 }
 func (UnimplementedBundleServiceServer) Verify(context.Context, *VerifyRequest) (*VerifyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Verify not implemented")
+}
+func (UnimplementedBundleServiceServer) Extend(context.Context, *ExtendRequest) (*ExtendResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Extend not implemented")
+}
+func (UnimplementedBundleServiceServer) Event(context.Context, *EventRequest) (*EventResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Event not implemented")
+}
+func (UnimplementedBundleServiceServer) Preview(context.Context, *PreviewRequest) (*PreviewResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Preview not implemented")
 }
 func (UnimplementedBundleServiceServer) mustEmbedUnimplementedBundleServiceServer() {}
 func (UnimplementedBundleServiceServer) testEmbeddedByValue()                       {}
@@ -294,6 +350,60 @@ func _BundleService_Verify_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _BundleService_Extend_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExtendRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BundleServiceServer).Extend(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BundleService_Extend_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BundleServiceServer).Extend(ctx, req.(*ExtendRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BundleService_Event_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EventRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BundleServiceServer).Event(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BundleService_Event_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BundleServiceServer).Event(ctx, req.(*EventRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BundleService_Preview_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PreviewRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BundleServiceServer).Preview(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BundleService_Preview_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BundleServiceServer).Preview(ctx, req.(*PreviewRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // BundleService_ServiceDesc is the grpc.ServiceDesc for BundleService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -316,6 +426,18 @@ var BundleService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Verify",
 			Handler:    _BundleService_Verify_Handler,
+		},
+		{
+			MethodName: "Extend",
+			Handler:    _BundleService_Extend_Handler,
+		},
+		{
+			MethodName: "Event",
+			Handler:    _BundleService_Event_Handler,
+		},
+		{
+			MethodName: "Preview",
+			Handler:    _BundleService_Preview_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
