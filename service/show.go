@@ -104,6 +104,8 @@ func (s *Server) stateOf(key format.BundleKey, row *format.BundleRow) (string, e
 		return "erased", nil
 	case s.ended(key, row):
 		return "expired", nil
+	case s.node.Store().Status(key, row) == retention.StateHeld:
+		return "held", nil
 	}
 	return "active", nil
 }
