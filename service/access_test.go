@@ -133,6 +133,18 @@ var calls = map[string]struct {
 		}
 		return err
 	}},
+	"Circulation.List": {access.VerbCirculationList, func(ctx context.Context, c *grpc.ClientConn) error {
+		_, err := sagov1.NewCirculationServiceClient(c).List(ctx, &sagov1.CirculationServiceListRequest{})
+		return err
+	}},
+	"SpecialDelete.List": {access.VerbSpecialShow, func(ctx context.Context, c *grpc.ClientConn) error {
+		_, err := sagov1.NewSpecialDeleteServiceClient(c).List(ctx, &sagov1.SpecialDeleteServiceListRequest{})
+		return err
+	}},
+	"SpecialDelete.Ledger": {access.VerbSpecialShow, func(ctx context.Context, c *grpc.ClientConn) error {
+		_, err := sagov1.NewSpecialDeleteServiceClient(c).Ledger(ctx, &sagov1.SpecialDeleteServiceLedgerRequest{})
+		return err
+	}},
 	"Clock.Status": {access.VerbClockStatus, func(ctx context.Context, c *grpc.ClientConn) error {
 		_, err := sagov1.NewClockServiceClient(c).Status(ctx, &sagov1.ClockServiceStatusRequest{})
 		return err

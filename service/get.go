@@ -92,25 +92,35 @@ func (s *Server) open(ctx context.Context, key format.BundleKey, row *format.Bun
 	return bundle, nil
 }
 
-// alive refuses a bundle whose deadline the clock has passed.
+// alive refuses a bundle that has ended.
 func (s *Server) alive(key format.BundleKey) error {
-	row, err := s.node.Store().Bundle(key)
-	if err == nil && (row == nil || s.ended(key, row)) {
-		err = refusal(format.ReasonExpired, "")
+	reason, why, err := s.node.Store().Barred(key)
+	switch {
+	case err != nil || reason == format.ReasonOK || reason == format.ReasonStopped:
+		return err
+	case reason == format.ReasonNotFound:
+		reason = format.ReasonExpired
 	}
-	return err
+	return refusal(reason, why)
+}
+
+// handed refuses a bundle that is not handed out any more, or not now.
+func (s *Server) handed(key format.BundleKey) error {
+	reason, why, err := s.node.Store().Barred(key)
+	if err == nil && reason == format.ReasonStopped {
+		return refusal(reason, why)
+	}
+	return s.alive(key)
 }
 
 // readProblem is why a read ends early. Bytes and keys that go while it runs go
-// because the deadline has passed: that is the end of its retention and no
-// damage.
+// because the bundle has ended: that is no damage.
 func (s *Server) readProblem(key format.BundleKey, err error) error {
-	row, lookup := s.node.Store().Bundle(key)
-	switch {
-	case lookup != nil:
-		return errors.Join(err, lookup)
-	case row != nil && s.ended(key, row):
-		return refusal(format.ReasonExpired, "")
+	if ended := s.alive(key); ended != nil {
+		if problemOf(ended).reason == reasonInternal {
+			return errors.Join(err, ended)
+		}
+		return ended
 	}
 	if errors.Is(err, store.ErrKeyErased) {
 		return damaged(err) // erased though nothing decided it
@@ -121,7 +131,8 @@ func (s *Server) readProblem(key format.BundleKey, err error) error {
 	return damaged(err) // a ciphertext that does not open, a file that cannot be read
 }
 
-// pieces sends a bundle's bytes in data messages, none after its deadline.
+// pieces sends a bundle's bytes in data messages, none after its end or behind an
+// order of circulation stop.
 type pieces struct {
 	s      *Server
 	key    format.BundleKey
@@ -153,7 +164,7 @@ func (p *pieces) flush() error {
 	if len(p.buf) == 0 {
 		return nil
 	}
-	if err := p.s.alive(p.key); err != nil {
+	if err := p.s.handed(p.key); err != nil {
 		return err
 	}
 	data := p.buf

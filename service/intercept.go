@@ -90,6 +90,12 @@ func methodOf(full string) (method, bool) {
 		return method{access.VerbInstitutionList, format.ActList, callWithin, false}, true
 	case sagov1.InstitutionService_Subjects_FullMethodName:
 		return method{access.VerbInstitutionSubjects, format.ActList, streamWithin, false}, true
+	case sagov1.CirculationService_Stop_FullMethodName:
+		return method{access.VerbCirculation, format.ActCirculationStop, callWithin, false}, true
+	case sagov1.CirculationService_Lift_FullMethodName:
+		return method{access.VerbCirculation, format.ActPropose, callWithin, false}, true
+	case sagov1.CirculationService_List_FullMethodName:
+		return method{access.VerbCirculationList, format.ActList, callWithin, false}, true
 	case sagov1.PolicyService_Show_FullMethodName, sagov1.PolicyService_History_FullMethodName:
 		return method{access.VerbPolicyShow, format.ActList, callWithin, false}, true
 	case sagov1.PolicyService_Propose_FullMethodName:
@@ -108,6 +114,22 @@ func methodOf(full string) (method, bool) {
 		return method{access.VerbBackup, format.ActBackup, exportWithin, false}, true
 	case sagov1.ClusterService_BackupDone_FullMethodName:
 		return method{access.VerbBackup, format.ActBackup, callWithin, false}, true
+	}
+	return specialMethod(full)
+}
+
+// specialMethod knows the calls of SpecialDeleteService.
+func specialMethod(full string) (method, bool) {
+	switch full {
+	case sagov1.SpecialDeleteService_Request_FullMethodName:
+		return method{access.VerbSpecialRequest, format.ActSpecialRequest, callWithin, false}, true
+	case sagov1.SpecialDeleteService_Opening_FullMethodName:
+		return method{access.VerbSpecialApprove, format.ActSpecialApprove, callWithin, false}, true
+	case sagov1.SpecialDeleteService_Show_FullMethodName, sagov1.SpecialDeleteService_List_FullMethodName,
+		sagov1.SpecialDeleteService_Ledger_FullMethodName:
+		return method{access.VerbSpecialShow, format.ActList, callWithin, false}, true
+	case sagov1.SpecialDeleteService_Certificate_FullMethodName:
+		return method{access.VerbCertificate, format.ActList, callWithin, false}, true
 	}
 	return method{}, false
 }

@@ -64,6 +64,15 @@ func (s *Server) about(ctx context.Context, op store.Op, key format.BundleKey, v
 	return result, err
 }
 
+// current returns once this node's state holds all that was committed before the
+// call. The operation has no effect and leaves no record.
+func (s *Server) current(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, proposeWithin)
+	defer cancel()
+	_, err := s.node.Submit(ctx, store.Op{Kind: store.KindChunk})
+	return err
+}
+
 // foresee counts a request that would be refused when its principal has been
 // refused for that reason too often in this minute.
 func (s *Server) foresee(ctx context.Context, key format.BundleKey, verb format.Action) error {

@@ -161,12 +161,9 @@ func (s *bundleServer) store(ctx context.Context, b newBundle, effect format.Sto
 }
 
 // confirmed is the bundle's row after an entry that a majority took: a node that
-// is cut off must not confirm what the others may have erased meanwhile. The
-// operation has no effect and leaves no record.
+// is cut off must not confirm what the others may have erased meanwhile.
 func (s *bundleServer) confirmed(ctx context.Context, key format.BundleKey) (*format.BundleRow, error) {
-	ctx, cancel := context.WithTimeout(ctx, proposeWithin)
-	defer cancel()
-	if _, err := s.node.Submit(ctx, store.Op{Kind: store.KindChunk}); err != nil {
+	if err := s.current(ctx); err != nil {
 		return nil, err
 	}
 	row, err := s.node.Store().Bundle(key)
@@ -181,6 +178,11 @@ func (s *bundleServer) confirmed(ctx context.Context, key format.BundleKey) (*fo
 // is still the same content: the first receipt says how long it is kept.
 func (s *bundleServer) answerExisting(ctx context.Context, b newBundle, row *format.BundleRow, fingerprint format.Digest) (*sagov1.Receipt, error) {
 	why := "the number is taken by a bundle whose retention has ended"
+	if reason, _, err := s.node.Store().Barred(b.key); err != nil {
+		return nil, err
+	} else if reason == format.ReasonSpecialDeleted {
+		why = "the number is taken by a bundle that was specially deleted"
+	}
 	if !s.ended(b.key, row) {
 		commitment, err := s.node.Store().Commitment(row.Slot, fingerprint)
 		if err == nil && commitment == row.Commitment {

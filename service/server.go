@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
+	"github.com/sago-worm/sago/service/ledger"
 	"github.com/sago-worm/sago/store/format"
 )
 
@@ -59,6 +60,9 @@ type Config struct {
 	// none.
 	Witnesses    func() []*sagov1.WitnessState
 	Cosignatures func(format.Checkpoint) []format.NoteLine
+	// Ledger compares the three records of special deletions on this node. nil: the
+	// node keeps no ledger, and says so.
+	Ledger func() (ledger.Report, error)
 	// Minute ticks once a minute of a monotonic clock; floods of denials are
 	// written then. nil: a ticker of the server's own.
 	Minute <-chan time.Time
@@ -91,6 +95,11 @@ func (c *Config) complete() error {
 	}
 	if c.Cosignatures == nil {
 		c.Cosignatures = func(format.Checkpoint) []format.NoteLine { return nil }
+	}
+	if c.Ledger == nil {
+		c.Ledger = func() (ledger.Report, error) {
+			return ledger.Report{Disagreements: []string{"this node keeps no ledger"}}, nil
+		}
 	}
 	if c.Rate == 0 {
 		c.Rate = defaultRate
@@ -151,6 +160,8 @@ func New(cfg Config) (*Server, error) {
 	sagov1.RegisterClockServiceServer(s.grpc, &clockServer{Server: s})
 	sagov1.RegisterClusterServiceServer(s.grpc, &clusterServer{Server: s})
 	sagov1.RegisterActServiceServer(s.grpc, &actServer{Server: s})
+	sagov1.RegisterCirculationServiceServer(s.grpc, &circulationServer{Server: s})
+	sagov1.RegisterSpecialDeleteServiceServer(s.grpc, &specialServer{Server: s})
 	sagov1.RegisterHoldServiceServer(s.grpc, &holdServer{Server: s})
 	sagov1.RegisterInstitutionServiceServer(s.grpc, &institutionServer{Server: s})
 	sagov1.RegisterPolicyServiceServer(s.grpc, &policyServer{Server: s})

@@ -38,7 +38,7 @@ func (s *bundleServer) Show(ctx context.Context, req *sagov1.ShowRequest) (*sago
 		if open, err := s.open(ctx, key, row); err == nil {
 			d := open.Description
 			b.Documents, b.Receipt.Fingerprint = documentsOf(d), fingerprintText(d.Fingerprint)
-		} else if p := problemOf(err); p.reason != reasonDamage && p.reason != format.ReasonExpired.String() {
+		} else if p := problemOf(err); p.reason != reasonDamage && s.alive(key) == nil {
 			return nil, err
 		}
 	}
@@ -56,8 +56,12 @@ func (s *Server) bundle(key format.BundleKey, row *format.BundleRow) (*sagov1.Bu
 	if err != nil {
 		return nil, err
 	}
+	state, err := s.stateOf(key, row)
+	if err != nil {
+		return nil, err
+	}
 	b := &sagov1.Bundle{
-		Receipt: receipt, State: s.stateOf(key, row), BundleId: row.Definition, RetentionRule: row.Retention.Rule,
+		Receipt: receipt, State: state, BundleId: row.Definition, RetentionRule: row.Retention.Rule,
 		BasisKind: retention.BasisKind(row.Retention.Basis).String(),
 	}
 	if receipt.GetRetentionState() == "set" {
@@ -72,6 +76,13 @@ func (s *Server) bundle(key format.BundleKey, row *format.BundleRow) (*sagov1.Bu
 	if rec, err = s.basisRecord(key, row, rec); err != nil {
 		return nil, err
 	}
+	stop, err := s.node.Store().Stop(key)
+	if err != nil {
+		return nil, err
+	}
+	if stop != nil {
+		b.CirculationStop = &sagov1.BundleStop{Order: stop.Order, At: instant(stop.At)}
+	}
 	// The basis can name a case, so it is sealed; where its key is gone it stays unsaid.
 	if d, err := s.node.Store().OpenDetail(&rec); err == nil {
 		b.RetentionBasis = d.Basis
@@ -79,16 +90,24 @@ func (s *Server) bundle(key format.BundleKey, row *format.BundleRow) (*sagov1.Bu
 	return b, nil
 }
 
-func (s *Server) stateOf(key format.BundleKey, row *format.BundleRow) string {
+// stateOf names a bundle's state. A special deletion is told from its decision on;
+// the replicas say who has destroyed it.
+func (s *Server) stateOf(key format.BundleKey, row *format.BundleRow) (string, error) {
+	if row.Expire != 0 {
+		exit, err := s.node.Store().Exit(key)
+		if err != nil || exit != nil && retention.Exit(exit.Exit) == retention.ExitSpecial {
+			return "special_deleted", err
+		}
+	}
 	switch {
 	case row.Erase != 0:
-		return "erased"
+		return "erased", nil
 	case s.ended(key, row):
-		return "expired"
+		return "expired", nil
 	case s.node.Store().Status(key, row) == retention.StateHeld:
-		return "held"
+		return "held", nil
 	}
-	return "active"
+	return "active", nil
 }
 
 // replicas says for each node whether it holds the bundle or, once it is to be

@@ -21,20 +21,41 @@ func (m *Machine) exit(k format.BundleKey) (*format.ExitRow, error) {
 	return lookup(m, tExit, k.Encode(), format.DecodeExitRow)
 }
 
+// barred is why nobody is handed a bundle any more, or not now: it has ended, or
+// an order of circulation stop stands on it. nil when nothing bars it.
+func (m *Machine) barred(key format.BundleKey, b *format.BundleRow) error {
+	if err := m.left(key, b); err != nil {
+		return err
+	}
+	stop, err := m.stop(key)
+	if err == nil && stop != nil {
+		err = refuse(format.ReasonStopped, "its circulation is stopped by an order")
+	}
+	return err
+}
+
+// left is how a bundle ended, if it has.
+func (m *Machine) left(key format.BundleKey, b *format.BundleRow) error {
+	if b.Expire == 0 {
+		return nil
+	}
+	exit, err := m.exit(key)
+	switch {
+	case err != nil:
+		return err
+	case exit == nil:
+		return refuse(format.ReasonExpired, "its retention has ended")
+	case retention.Exit(exit.Exit) == retention.ExitSpecial:
+		return refuse(format.ReasonSpecialDeleted, "it was specially deleted")
+	}
+	return refuse(format.ReasonClosed, "it went with its institution's closing")
+}
+
 // gate refuses what hands out or uses a bundle that has ended, and reads and
 // uses of one whose circulation is stopped.
 func (t *turn) gate(b *format.BundleRow) error {
-	if b.Expire != 0 {
-		exit, err := t.exit(t.key())
-		switch {
-		case err != nil:
-			return err
-		case exit == nil:
-			return refuse(format.ReasonExpired, "its retention has ended")
-		case retention.Exit(exit.Exit) == retention.ExitSpecial:
-			return refuse(format.ReasonSpecialDeleted, "it was specially deleted")
-		}
-		return refuse(format.ReasonClosed, "it went with its institution's closing")
+	if err := t.left(t.key(), b); err != nil {
+		return err
 	}
 	if t.op.Kind != KindRead { // a read is asked more closely
 		switch s, err := t.stateOf(t.key(), b); {
@@ -52,11 +73,7 @@ func (t *turn) gate(b *format.BundleRow) error {
 	if err := t.serves(t.op.Institution); err != nil {
 		return err
 	}
-	stop, err := t.stop(t.key())
-	if err == nil && stop != nil {
-		err = refuse(format.ReasonStopped, "its circulation is stopped by an order")
-	}
-	return err
+	return t.barred(t.key(), b)
 }
 
 // present reads the bundle that the operation names, as long as it has not ended.
@@ -152,7 +169,25 @@ func (m *Machine) checkSpecial(a *openAct) error {
 	if format.LeafHash(encoded) != p.Leaf {
 		return refuse(format.ReasonInvalid, "the document is not about this bundle")
 	}
-	held, err := m.heldByScope(a.object.Key(), b)
+	if err := m.removable(a.object.Key(), b); err != nil {
+		return err
+	}
+	stop, err := m.stop(a.object.Key())
+	if err != nil {
+		return err
+	}
+	if stop == nil || stop.Order != p.Order {
+		return refuse(format.ReasonState, "a special deletion needs a registered order of circulation stop")
+	}
+	return nil
+}
+
+// removable refuses what no order and no signature can specially delete now.
+func (m *Machine) removable(key format.BundleKey, b *format.BundleRow) error {
+	if err := m.left(key, b); err != nil {
+		return err
+	}
+	held, err := m.heldByScope(key, b)
 	if err != nil {
 		return err
 	}
@@ -167,13 +202,6 @@ func (m *Machine) checkSpecial(a *openAct) error {
 		return refuse(format.ReasonExpired, "its retention has ended")
 	case err != nil:
 		return refuse(format.ReasonState, err.Error())
-	}
-	stop, err := m.stop(a.object.Key())
-	if err != nil {
-		return err
-	}
-	if stop == nil || stop.Order != p.Order {
-		return refuse(format.ReasonState, "a special deletion needs a registered order of circulation stop")
 	}
 	return nil
 }

@@ -144,6 +144,9 @@ func (m *Machine) foldVeto(rec *format.Record) error {
 	if err := m.endAct(a); err != nil {
 		return err
 	}
+	if a.doc.Kind != format.ActKindSpecialDelete {
+		return nil
+	}
 	stop, err := m.stop(a.object.Key())
 	if err != nil || stop == nil || stop.Act != e.Act {
 		return err

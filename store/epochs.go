@@ -245,6 +245,9 @@ func (m *Machine) foldAttest(rec *format.Record) error {
 			}
 			continue
 		}
+		if err := m.set(tAttested, cat(key64(seq), key32(e.Node), e.Incarnation[:]), key64(rec.Sequence)); err != nil {
+			return err
+		}
 		err = m.changeBundle(pending.Bundle, seq, func(row *format.BundleRow) error {
 			row.Attested = withNode(row.Attested, e.Node)
 			return m.settle(row)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -17,7 +18,7 @@ func (m *Machine) fold(rec *format.Record, leaf format.Digest) error {
 	if err := m.foldEffect(rec); err != nil {
 		return fmt.Errorf("%s: %w", rec.Action, err)
 	}
-	if err := m.count(rec); err != nil {
+	if err := errors.Join(m.noteStep(rec), m.count(rec)); err != nil {
 		return err
 	}
 	m.next = rec.Sequence + 1

@@ -92,6 +92,9 @@ func decodeCeremonyRow(v []byte) (*ceremonyRow, error) {
 }
 
 func (m *Machine) putMember(row format.MemberRow) error {
+	if err := m.noteIncarnations(m.members[row.Number], row); err != nil {
+		return err
+	}
 	m.members[row.Number] = row
 	return m.set(tMember, key32(row.Number), row.Encode())
 }
@@ -138,6 +141,9 @@ func (m *Machine) foldKey(rec *format.Record) error {
 	}
 	switch e.Verb {
 	case format.KeyAnnounce:
+		if err := m.set(tAnnounced, e.Block[:], key64(rec.Sequence)); err != nil {
+			return err
+		}
 		b := format.BlockRow{Owner: e.Owner, Start: e.Start, Slots: e.Slots, Used: make([]byte, (e.Slots+7)/8)}
 		return m.set(tBlock, e.Block[:], b.Encode())
 	case format.KeyRetire:

@@ -120,6 +120,16 @@ func (s *Store) Commitment(slot format.Slot, fingerprint format.Digest) (format.
 	return keyring.Commitment(key, fingerprint), nil
 }
 
+// CommitmentKey is the key of a bundle's commitment (keyring.CommitmentKey).
+func (s *Store) CommitmentKey(slot format.Slot) ([32]byte, error) {
+	key, err := s.keys.Key(slot)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	defer clear(key[:])
+	return keyring.CommitmentKey(key), nil
+}
+
 // BundleSeal seals one bundle's plain bytes, chunk by chunk, under one slot.
 type BundleSeal struct {
 	cluster format.ID

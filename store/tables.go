@@ -49,7 +49,11 @@ const (
 	tBackup        index.Table = 36 // sequence of the BACKUP record of a run's end -> BackupRow
 	tArchive       index.Table = 37 // period -> key archive
 	tKept          index.Table = 38 // institution || STORE sequence -> BundleKey of a bundle that its closing keeps as yet
-	lastLogical                = tKept
+	tAttested      index.Table = 39 // STORE sequence || node || incarnation -> sequence of the ATTEST record
+	tIncarnation   index.Table = 40 // node || incarnation -> IncarnationRow
+	tAnnounced     index.Table = 41 // block id -> sequence of the KEY record that announced it
+	tSpecialStep   index.Table = 42 // sequence of a record of a circulation stop or special deletion -> nothing
+	lastLogical                = tSpecialStep
 	tRange         index.Table = 50 // slot || chunk || file || offset -> length || digest
 	metaCeremony               = "ceremony"
 	metaPolicy                 = "policy"

@@ -13,8 +13,10 @@ type bundleGroup struct {
 	Show   bundleShowCmd   `cmd:"" help:"${help_bundle_show}"`
 	List   bundleListCmd   `cmd:"" help:"${help_bundle_list}"`
 	Verify bundleVerifyCmd `cmd:"" help:"${help_bundle_verify}"`
-	Extend bundleExtendCmd `cmd:"" help:"${help_bundle_extend}"`
-	Event  bundleEventCmd  `cmd:"" help:"${help_bundle_event}"`
+
+	Certificate bundleCertificateCmd `cmd:"" help:"${help_bundle_certificate}"`
+	Extend      bundleExtendCmd      `cmd:"" help:"${help_bundle_extend}"`
+	Event       bundleEventCmd       `cmd:"" help:"${help_bundle_event}"`
 }
 
 // number names one bundle.
@@ -64,6 +66,13 @@ type bundleJSON struct {
 	HoldDetails    []holdJSON     `json:"hold_details"`
 	Documents      []documentJSON `json:"documents"`
 	Replicas       []replicaJSON  `json:"replicas"`
+	Stop           *bundleStop    `json:"circulation_stop"`
+}
+
+// bundleStop is the order of circulation stop in force on a bundle.
+type bundleStop struct {
+	Order string  `json:"order"`
+	At    *string `json:"at"`
 }
 
 func toReceipt(r *sagov1.Receipt) receiptJSON {
@@ -92,6 +101,9 @@ func toBundle(b *sagov1.Bundle) bundleJSON {
 	}
 	for _, r := range b.GetReplicas() {
 		out.Replicas = append(out.Replicas, replicaJSON{r.GetNode(), r.GetState()})
+	}
+	if stop := b.GetCirculationStop(); stop != nil {
+		out.Stop = &bundleStop{stop.GetOrder(), utc(stop.GetAt())}
 	}
 	return out
 }
@@ -139,6 +151,9 @@ func bundleText(p *page, b *sagov1.Bundle) {
 	p.pair("보유 기한", "deadline", local(b.GetDeadline()))
 	p.pair("보유 규칙", "retention rule", b.GetRetentionRule())
 	p.pair("근거", "basis", strings.TrimSpace(b.GetBasisKind()+" "+b.GetRetentionBasis()))
+	if stop := b.GetCirculationStop(); stop != nil {
+		p.pair("유통정지", "circulation stop", stop.GetOrder()+" "+local(stop.GetAt()))
+	}
 	if len(b.GetHoldDetails()) == 0 {
 		p.pair("보존조치", "holds", strings.Join(b.GetHolds(), ", "))
 	}

@@ -21,17 +21,20 @@ type grammar struct {
 	Timeout  *time.Duration `help:"${help_timeout}" placeholder:"D"`
 	NoMemory bool           `help:"${help_no_memory}"`
 
-	Bundle      bundleGroup      `cmd:"" help:"${help_bundle}"`
-	Usage       usageGroup       `cmd:"" help:"${help_usage}"`
-	History     historyGroup     `cmd:"" help:"${help_history}"`
-	Clock       clockGroup       `cmd:"" help:"${help_clock}"`
-	Cluster     clusterGroup     `cmd:"" help:"${help_cluster}"`
-	Act         actGroup         `cmd:"" help:"${help_act}"`
-	Institution institutionGroup `cmd:"" help:"${help_institution_group}"`
-	Hold        holdGroup        `cmd:"" help:"${help_hold}"`
-	Policy      policyGroup      `cmd:"" help:"${help_policy}"`
-	Witness     witnessCmd       `cmd:"" help:"${help_witness}"`
-	Version     versionCmd       `cmd:"" help:"${help_version}"`
+	Bundle        bundleGroup      `cmd:"" help:"${help_bundle}"`
+	Usage         usageGroup       `cmd:"" help:"${help_usage}"`
+	History       historyGroup     `cmd:"" help:"${help_history}"`
+	Clock         clockGroup       `cmd:"" help:"${help_clock}"`
+	Cluster       clusterGroup     `cmd:"" help:"${help_cluster}"`
+	Act           actGroup         `cmd:"" help:"${help_act}"`
+	Institution   institutionGroup `cmd:"" help:"${help_institution_group}"`
+	Hold          holdGroup        `cmd:"" help:"${help_hold}"`
+	Circulation   circulationGroup `cmd:"" help:"${help_circulation}"`
+	SpecialDelete specialGroup     `cmd:"" name:"special-delete" help:"${help_special}"`
+	Certificate   certificateGroup `cmd:"" help:"${help_certificate}"`
+	Policy        policyGroup      `cmd:"" help:"${help_policy}"`
+	Witness       witnessCmd       `cmd:"" help:"${help_witness}"`
+	Version       versionCmd       `cmd:"" help:"${help_version}"`
 }
 
 // run does what the arguments say and returns the exit code.

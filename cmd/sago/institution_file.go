@@ -69,7 +69,7 @@ func readRegistration(path string) (*sagov1.RegisterRequest, error) {
 		Telephone: f.Telephone, Email: f.Email, Description: f.Description, Url: f.URL, Regulations: f.Regulations, Necessity: f.Necessity, CommonName: f.CommonName,
 	}
 	for _, o := range f.Officers {
-		der, err := readCertificate(filepath.Dir(path), o.Certificate)
+		der, err := readOfficerCertificate(filepath.Dir(path), o.Certificate)
 		if err != nil {
 			return nil, &inputError{"FILE", err.Error()}
 		}
@@ -84,7 +84,7 @@ func readRegistration(path string) (*sagov1.RegisterRequest, error) {
 	return req, nil
 }
 
-func readCertificate(dir, name string) ([]byte, error) {
+func readOfficerCertificate(dir, name string) ([]byte, error) {
 	if !filepath.IsAbs(name) {
 		name = filepath.Join(dir, name)
 	}

@@ -35,6 +35,8 @@ type nodeConfig struct {
 	Time           timeConfig        `toml:"time"`
 	Witnesses      []witnessFile     `toml:"witness,omitempty"`
 	Sink           sinkConfig        `toml:"sink,omitempty"`
+	LedgerDir      string            `toml:"ledger_dir,omitempty"`
+	OSRecord       string            `toml:"os_record,omitempty"`
 }
 
 type tlsConfig struct {
@@ -72,7 +74,8 @@ func readConfig(path string) (nodeConfig, error) {
 	if err != nil {
 		return c, err
 	}
-	for _, p := range []*string{&c.DataDir, &c.KeyDir, &c.Custodian, &c.Ceremony, &c.TLS.Certificate, &c.TLS.Key, &c.Time.ClockFile} {
+	c.placeLedger()
+	for _, p := range []*string{&c.LedgerDir, &c.OSRecord, &c.DataDir, &c.KeyDir, &c.Custodian, &c.Ceremony, &c.TLS.Certificate, &c.TLS.Key, &c.Time.ClockFile} {
 		*p = beside(dir, *p)
 	}
 	c.Sink.beside(dir)
@@ -137,6 +140,7 @@ func (c *nodeConfig) check() (format.SignedAct, format.Ceremony, error) {
 		}
 	}
 	c.checkSink(&wrong)
+	c.checkLedger(&wrong)
 	signed, ceremony, ok := c.checkCeremony(&wrong)
 	if ok {
 		c.checkAgainst(ceremony, &wrong)

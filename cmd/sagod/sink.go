@@ -93,6 +93,9 @@ func (u *unit) closeSink() {
 
 // note is what the node's status says besides: how far the sink is behind.
 func (u *unit) note() string {
+	if l := u.ledger.Load(); l != nil && l.Err() != nil {
+		return "special-deletion ledger: " + l.Err().Error()
+	}
 	if s := u.sink.Load(); s != nil {
 		return s.Status(context.Background()).String()
 	}

@@ -17,6 +17,7 @@ import (
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/replication"
 	"github.com/sago-worm/sago/service"
+	"github.com/sago-worm/sago/service/ledger"
 	"github.com/sago-worm/sago/service/sink"
 	"github.com/sago-worm/sago/store/format"
 )
@@ -38,6 +39,7 @@ type unit struct {
 	clients, nodes net.Listener
 	node           atomic.Pointer[replication.Node]
 	sink           atomic.Pointer[sink.Sink] // nil without one
+	ledger         atomic.Pointer[ledger.Ledger]
 	control        *control
 }
 
@@ -112,6 +114,7 @@ func (u *unit) open(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("node %s: %w", u.cfg.Name, err), u.release())
 	}
 	u.node.Store(node)
+	u.startLedger()
 	err = u.startSink()
 	if err == nil {
 		u.control, err = listenControl(u.cfg.KeyDir, u.orders())
@@ -149,7 +152,7 @@ func (u *unit) serve(ctx context.Context) error {
 	defer asked.Close()
 	front, err := service.New(service.Config{Node: node, Clock: u.time.report, Certificate: certificate,
 		Authorities: u.authorities, Founders: u.ceremony.Persons, Time: u.floor, Log: u.log,
-		Witnesses: func() []*sagov1.WitnessState { return witnessStates(asked) }, Cosignatures: asked.Cosignatures})
+		Witnesses: func() []*sagov1.WitnessState { return witnessStates(asked) }, Cosignatures: asked.Cosignatures, Ledger: u.compareLedger})
 	if err != nil {
 		return err
 	}
@@ -174,6 +177,7 @@ func (u *unit) serve(ctx context.Context) error {
 // failed it returns the failure.
 func (u *unit) close() error {
 	u.closeSink()
+	u.closeLedger()
 	var err error
 	if u.control != nil {
 		err = u.control.Close()

@@ -10,19 +10,20 @@ import (
 // is placed here, and in docs/architecture.md, first.
 var mayKnow = map[string][]string{
 	"cmd/sagod": { // from access on: the ceremony, its files and the development directory
-		"service", "service/sink", "service/witnesses", "replication", "store", "timesource", "access", "retention", "proto/...", "store/backup", "store/custodian", "store/custodian/gate", "store/format", "internal/durable",
+		"service", "service/sink", "service/ledger", "service/witnesses", "replication", "store", "timesource", "access", "retention", "proto/...", "store/backup", "store/custodian", "store/custodian/gate", "store/format", "internal/durable",
 		"audit/forensic",
 	},
 	"cmd/sago":          {"proto/...", "service/client/...", "audit/...", "store/format", "internal/durable"}, // store/format: a person signs an act's canonical bytes
 	"cmd/sago-mydata":   {"mydata", "service/client"},
 	"cmd/sago-provider": {"mydata"},
 
-	"service":        {"replication", "store", "store/format", "access", "retention", "proto/..."},
+	"service":        {"service/ledger", "replication", "store", "store/format", "access", "retention", "proto/..."},
 	"service/client": {"proto/...", "store/backup", "store/format", "internal/durable"},
 
 	"service/client/cosign": {"store/format"},
 	"service/witnesses":     {"service/client/cosign", "store", "store/format", "internal/durable"}, // store: its Reader
 	"replication":           {"store", "store/backup", "store/format", "retention", "proto/...", "internal/durable"},
+	"service/ledger":        {"store", "store/format", "internal/durable"}, // store: its Reader
 	"service/sink":          {"store", "store/format", "internal/durable"}, // store: its Reader
 	"store": {
 		"store/format", "store/segment", "store/keyring", "store/history", "store/index", "store/custodian",

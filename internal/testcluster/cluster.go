@@ -164,9 +164,9 @@ func (c *Cluster) Close() error {
 	for _, s := range c.sources {
 		s.Close()
 	}
-	errs = append(errs, clearFlags(c.opts.Dir))
+	errs = append(errs, ClearFlags(c.opts.Dir))
 	for _, dir := range c.opts.NodeDirs {
-		errs = append(errs, clearFlags(dir))
+		errs = append(errs, ClearFlags(dir))
 	}
 	if !c.opts.Keep {
 		errs = append(errs, os.RemoveAll(c.opts.Dir))

@@ -27,7 +27,7 @@ func (c *Cluster) CutHistory(i, n int) (left int, err error) {
 // and their hashes from its tree, inode flags or not. It answers how many records
 // are left.
 func CutHistory(dir string, n int) (left int, err error) {
-	if err := clearFlags(dir); err != nil {
+	if err := ClearFlags(dir); err != nil {
 		return 0, err
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "history", "*.his"))

@@ -12,8 +12,8 @@ import (
 	"github.com/sago-worm/sago/store/custodian"
 )
 
-// clearFlags takes append-only and immutable off every file under dir.
-func clearFlags(dir string) error {
+// ClearFlags takes append-only and immutable off every file under dir.
+func ClearFlags(dir string) error {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -25,7 +25,7 @@ func (c *Cluster) Wipe(i int) error {
 	if c.Running(i) {
 		return fmt.Errorf("%s: %w", c.nodes[i].name, ErrRuns)
 	}
-	return errors.Join(clearFlags(c.DataDir(i)), os.RemoveAll(c.DataDir(i)))
+	return errors.Join(ClearFlags(c.DataDir(i)), os.RemoveAll(c.DataDir(i)))
 }
 
 // CopyData copies the data directory of node i to a folder that does not exist

@@ -119,3 +119,22 @@ func (e ExitRow) Encode() []byte {
 func DecodeExitRow(v []byte) (ExitRow, error) {
 	return decodeEffect(v, func(r *Reader) ExitRow { return ExitRow{r.U8(), readID(r), r.U64()} })
 }
+
+// IncarnationRow says when an incarnation of a node came and went.
+type IncarnationRow struct {
+	Joined uint64 // sequence of the record by which it came; 0 for the ceremony's
+	Gone   uint64 // sequence plus one of the record by which it went; 0 while it has not
+}
+
+// Encode returns the canonical bytes of i.
+func (i IncarnationRow) Encode() []byte {
+	var w Writer
+	w.U64(i.Joined)
+	w.U64(i.Gone)
+	return w.Bytes()
+}
+
+// DecodeIncarnationRow reads what Encode wrote.
+func DecodeIncarnationRow(v []byte) (IncarnationRow, error) {
+	return decodeEffect(v, func(r *Reader) IncarnationRow { return IncarnationRow{r.U64(), r.U64()} })
+}

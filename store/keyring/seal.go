@@ -187,6 +187,15 @@ func Commitment(dataKey [32]byte, fingerprint format.Digest) format.Digest {
 	return mac(&key, fingerprint[:])
 }
 
+// CommitmentKey is the key of a bundle's commitment: who is to approve the
+// bundle's special deletion checks by it that a fingerprint is the stored one's.
+// It opens nothing else.
+func CommitmentKey(dataKey [32]byte) [32]byte {
+	defer burnStack()
+	defer clear(dataKey[:])
+	return DeriveKey(dataKey, labelCommitment, nil)
+}
+
 // SubjectRef is how state and history name a data subject (정보주체): HMAC-SHA-256
 // of the CI under the institution's subject key.
 func SubjectRef(subjectKey [32]byte, ci string) format.Digest {

@@ -1045,6 +1045,8 @@ type Bundle struct {
 	Replicas  []*Replica  `protobuf:"bytes,9,rep,name=replicas,proto3" json:"replicas,omitempty"`
 	// Deadline is the deadline proper; absent until the period has started.
 	Deadline *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	// Circulation_stop (유통정지) is the order in force on it; absent for none.
+	CirculationStop *BundleStop `protobuf:"bytes,11,opt,name=circulation_stop,json=circulationStop,proto3" json:"circulation_stop,omitempty"`
 	// Hold_details says more of each of them.
 	HoldDetails   []*Hold `protobuf:"bytes,13,rep,name=hold_details,json=holdDetails,proto3" json:"hold_details,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1151,9 +1153,69 @@ func (x *Bundle) GetDeadline() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Bundle) GetCirculationStop() *BundleStop {
+	if x != nil {
+		return x.CirculationStop
+	}
+	return nil
+}
+
 func (x *Bundle) GetHoldDetails() []*Hold {
 	if x != nil {
 		return x.HoldDetails
+	}
+	return nil
+}
+
+// BundleStop is an order of circulation stop on the bundle that shows it.
+type BundleStop struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Order         string                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BundleStop) Reset() {
+	*x = BundleStop{}
+	mi := &file_sago_v1_bundle_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BundleStop) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BundleStop) ProtoMessage() {}
+
+func (x *BundleStop) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_bundle_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BundleStop.ProtoReflect.Descriptor instead.
+func (*BundleStop) Descriptor() ([]byte, []int) {
+	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *BundleStop) GetOrder() string {
+	if x != nil {
+		return x.Order
+	}
+	return ""
+}
+
+func (x *BundleStop) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
 	}
 	return nil
 }
@@ -1170,7 +1232,7 @@ type Replica struct {
 
 func (x *Replica) Reset() {
 	*x = Replica{}
-	mi := &file_sago_v1_bundle_proto_msgTypes[15]
+	mi := &file_sago_v1_bundle_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1182,7 +1244,7 @@ func (x *Replica) String() string {
 func (*Replica) ProtoMessage() {}
 
 func (x *Replica) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_bundle_proto_msgTypes[15]
+	mi := &file_sago_v1_bundle_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1195,7 +1257,7 @@ func (x *Replica) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Replica.ProtoReflect.Descriptor instead.
 func (*Replica) Descriptor() ([]byte, []int) {
-	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{15}
+	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Replica) GetNode() string {
@@ -1227,7 +1289,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_sago_v1_bundle_proto_msgTypes[16]
+	mi := &file_sago_v1_bundle_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1239,7 +1301,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_bundle_proto_msgTypes[16]
+	mi := &file_sago_v1_bundle_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1252,7 +1314,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{16}
+	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListRequest) GetSubjectCi() string {
@@ -1314,7 +1376,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_sago_v1_bundle_proto_msgTypes[17]
+	mi := &file_sago_v1_bundle_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1326,7 +1388,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_bundle_proto_msgTypes[17]
+	mi := &file_sago_v1_bundle_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1339,7 +1401,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{17}
+	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListResponse) GetBundles() []*Bundle {
@@ -1366,7 +1428,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_sago_v1_bundle_proto_msgTypes[18]
+	mi := &file_sago_v1_bundle_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1378,7 +1440,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_bundle_proto_msgTypes[18]
+	mi := &file_sago_v1_bundle_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1391,7 +1453,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{18}
+	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *VerifyRequest) GetTransaction() string {
@@ -1422,7 +1484,7 @@ type VerifyResponse struct {
 
 func (x *VerifyResponse) Reset() {
 	*x = VerifyResponse{}
-	mi := &file_sago_v1_bundle_proto_msgTypes[19]
+	mi := &file_sago_v1_bundle_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1434,7 +1496,7 @@ func (x *VerifyResponse) String() string {
 func (*VerifyResponse) ProtoMessage() {}
 
 func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_bundle_proto_msgTypes[19]
+	mi := &file_sago_v1_bundle_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1447,7 +1509,7 @@ func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyResponse.ProtoReflect.Descriptor instead.
 func (*VerifyResponse) Descriptor() ([]byte, []int) {
-	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{19}
+	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *VerifyResponse) GetFingerprint() string {
@@ -1501,7 +1563,7 @@ type ExtendRequest struct {
 
 func (x *ExtendRequest) Reset() {
 	*x = ExtendRequest{}
-	mi := &file_sago_v1_bundle_proto_msgTypes[20]
+	mi := &file_sago_v1_bundle_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1513,7 +1575,7 @@ func (x *ExtendRequest) String() string {
 func (*ExtendRequest) ProtoMessage() {}
 
 func (x *ExtendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_bundle_proto_msgTypes[20]
+	mi := &file_sago_v1_bundle_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1526,7 +1588,7 @@ func (x *ExtendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExtendRequest.ProtoReflect.Descriptor instead.
 func (*ExtendRequest) Descriptor() ([]byte, []int) {
-	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{20}
+	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ExtendRequest) GetTransaction() string {
@@ -1575,7 +1637,7 @@ type ExtendResponse struct {
 
 func (x *ExtendResponse) Reset() {
 	*x = ExtendResponse{}
-	mi := &file_sago_v1_bundle_proto_msgTypes[21]
+	mi := &file_sago_v1_bundle_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1587,7 +1649,7 @@ func (x *ExtendResponse) String() string {
 func (*ExtendResponse) ProtoMessage() {}
 
 func (x *ExtendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_bundle_proto_msgTypes[21]
+	mi := &file_sago_v1_bundle_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1600,7 +1662,7 @@ func (x *ExtendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExtendResponse.ProtoReflect.Descriptor instead.
 func (*ExtendResponse) Descriptor() ([]byte, []int) {
-	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{21}
+	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ExtendResponse) GetBundle() *Bundle {
@@ -1637,7 +1699,7 @@ type EventRequest struct {
 
 func (x *EventRequest) Reset() {
 	*x = EventRequest{}
-	mi := &file_sago_v1_bundle_proto_msgTypes[22]
+	mi := &file_sago_v1_bundle_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1649,7 +1711,7 @@ func (x *EventRequest) String() string {
 func (*EventRequest) ProtoMessage() {}
 
 func (x *EventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_bundle_proto_msgTypes[22]
+	mi := &file_sago_v1_bundle_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1662,7 +1724,7 @@ func (x *EventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventRequest.ProtoReflect.Descriptor instead.
 func (*EventRequest) Descriptor() ([]byte, []int) {
-	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{22}
+	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *EventRequest) GetTransaction() string {
@@ -1697,7 +1759,7 @@ type EventResponse struct {
 
 func (x *EventResponse) Reset() {
 	*x = EventResponse{}
-	mi := &file_sago_v1_bundle_proto_msgTypes[23]
+	mi := &file_sago_v1_bundle_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1709,7 +1771,7 @@ func (x *EventResponse) String() string {
 func (*EventResponse) ProtoMessage() {}
 
 func (x *EventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_bundle_proto_msgTypes[23]
+	mi := &file_sago_v1_bundle_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1722,7 +1784,7 @@ func (x *EventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventResponse.ProtoReflect.Descriptor instead.
 func (*EventResponse) Descriptor() ([]byte, []int) {
-	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{23}
+	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *EventResponse) GetBundle() *Bundle {
@@ -1756,7 +1818,7 @@ type PreviewRequest struct {
 
 func (x *PreviewRequest) Reset() {
 	*x = PreviewRequest{}
-	mi := &file_sago_v1_bundle_proto_msgTypes[24]
+	mi := &file_sago_v1_bundle_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1768,7 +1830,7 @@ func (x *PreviewRequest) String() string {
 func (*PreviewRequest) ProtoMessage() {}
 
 func (x *PreviewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_bundle_proto_msgTypes[24]
+	mi := &file_sago_v1_bundle_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1781,7 +1843,7 @@ func (x *PreviewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRequest.ProtoReflect.Descriptor instead.
 func (*PreviewRequest) Descriptor() ([]byte, []int) {
-	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{24}
+	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PreviewRequest) GetHeader() *BundleHeader {
@@ -1809,7 +1871,7 @@ type PreviewResponse struct {
 
 func (x *PreviewResponse) Reset() {
 	*x = PreviewResponse{}
-	mi := &file_sago_v1_bundle_proto_msgTypes[25]
+	mi := &file_sago_v1_bundle_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1821,7 +1883,7 @@ func (x *PreviewResponse) String() string {
 func (*PreviewResponse) ProtoMessage() {}
 
 func (x *PreviewResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_bundle_proto_msgTypes[25]
+	mi := &file_sago_v1_bundle_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1834,7 +1896,7 @@ func (x *PreviewResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewResponse.ProtoReflect.Descriptor instead.
 func (*PreviewResponse) Descriptor() ([]byte, []int) {
-	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{25}
+	return file_sago_v1_bundle_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PreviewResponse) GetRetain() string {
@@ -1952,7 +2014,7 @@ const file_sago_v1_bundle_proto_rawDesc = "" +
 	"\x04part\x18\x02 \x01(\rR\x04part\x12\x18\n" +
 	"\apurpose\x18\x03 \x01(\tR\apurpose\"7\n" +
 	"\fShowResponse\x12'\n" +
-	"\x06bundle\x18\x01 \x01(\v2\x0f.sago.v1.BundleR\x06bundle\"\xb5\x03\n" +
+	"\x06bundle\x18\x01 \x01(\v2\x0f.sago.v1.BundleR\x06bundle\"\xf5\x03\n" +
 	"\x06Bundle\x12*\n" +
 	"\areceipt\x18\x01 \x01(\v2\x10.sago.v1.ReceiptR\areceipt\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x1b\n" +
@@ -1965,8 +2027,13 @@ const file_sago_v1_bundle_proto_rawDesc = "" +
 	"\tdocuments\x18\b \x03(\v2\x11.sago.v1.DocumentR\tdocuments\x12,\n" +
 	"\breplicas\x18\t \x03(\v2\x10.sago.v1.ReplicaR\breplicas\x126\n" +
 	"\bdeadline\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x120\n" +
-	"\fhold_details\x18\r \x03(\v2\r.sago.v1.HoldR\vholdDetails\"3\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12>\n" +
+	"\x10circulation_stop\x18\v \x01(\v2\x13.sago.v1.BundleStopR\x0fcirculationStop\x120\n" +
+	"\fhold_details\x18\r \x03(\v2\r.sago.v1.HoldR\vholdDetails\"N\n" +
+	"\n" +
+	"BundleStop\x12\x14\n" +
+	"\x05order\x18\x01 \x01(\tR\x05order\x12*\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"3\n" +
 	"\aReplica\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\"\xa7\x02\n" +
@@ -2042,7 +2109,7 @@ func file_sago_v1_bundle_proto_rawDescGZIP() []byte {
 	return file_sago_v1_bundle_proto_rawDescData
 }
 
-var file_sago_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_sago_v1_bundle_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_sago_v1_bundle_proto_goTypes = []any{
 	(*BundleHeader)(nil),          // 0: sago.v1.BundleHeader
 	(*DocumentHeader)(nil),        // 1: sago.v1.DocumentHeader
@@ -2059,19 +2126,20 @@ var file_sago_v1_bundle_proto_goTypes = []any{
 	(*ShowRequest)(nil),           // 12: sago.v1.ShowRequest
 	(*ShowResponse)(nil),          // 13: sago.v1.ShowResponse
 	(*Bundle)(nil),                // 14: sago.v1.Bundle
-	(*Replica)(nil),               // 15: sago.v1.Replica
-	(*ListRequest)(nil),           // 16: sago.v1.ListRequest
-	(*ListResponse)(nil),          // 17: sago.v1.ListResponse
-	(*VerifyRequest)(nil),         // 18: sago.v1.VerifyRequest
-	(*VerifyResponse)(nil),        // 19: sago.v1.VerifyResponse
-	(*ExtendRequest)(nil),         // 20: sago.v1.ExtendRequest
-	(*ExtendResponse)(nil),        // 21: sago.v1.ExtendResponse
-	(*EventRequest)(nil),          // 22: sago.v1.EventRequest
-	(*EventResponse)(nil),         // 23: sago.v1.EventResponse
-	(*PreviewRequest)(nil),        // 24: sago.v1.PreviewRequest
-	(*PreviewResponse)(nil),       // 25: sago.v1.PreviewResponse
-	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
-	(*Hold)(nil),                  // 27: sago.v1.Hold
+	(*BundleStop)(nil),            // 15: sago.v1.BundleStop
+	(*Replica)(nil),               // 16: sago.v1.Replica
+	(*ListRequest)(nil),           // 17: sago.v1.ListRequest
+	(*ListResponse)(nil),          // 18: sago.v1.ListResponse
+	(*VerifyRequest)(nil),         // 19: sago.v1.VerifyRequest
+	(*VerifyResponse)(nil),        // 20: sago.v1.VerifyResponse
+	(*ExtendRequest)(nil),         // 21: sago.v1.ExtendRequest
+	(*ExtendResponse)(nil),        // 22: sago.v1.ExtendResponse
+	(*EventRequest)(nil),          // 23: sago.v1.EventRequest
+	(*EventResponse)(nil),         // 24: sago.v1.EventResponse
+	(*PreviewRequest)(nil),        // 25: sago.v1.PreviewRequest
+	(*PreviewResponse)(nil),       // 26: sago.v1.PreviewResponse
+	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
+	(*Hold)(nil),                  // 28: sago.v1.Hold
 }
 var file_sago_v1_bundle_proto_depIdxs = []int32{
 	1,  // 0: sago.v1.BundleHeader.documents:type_name -> sago.v1.DocumentHeader
@@ -2079,50 +2147,52 @@ var file_sago_v1_bundle_proto_depIdxs = []int32{
 	0,  // 2: sago.v1.PutStreamRequest.header:type_name -> sago.v1.BundleHeader
 	6,  // 3: sago.v1.PutStreamResponse.receipt:type_name -> sago.v1.Receipt
 	6,  // 4: sago.v1.PutResponse.receipt:type_name -> sago.v1.Receipt
-	26, // 5: sago.v1.Receipt.stored_at:type_name -> google.protobuf.Timestamp
-	26, // 6: sago.v1.Receipt.retain_until:type_name -> google.protobuf.Timestamp
+	27, // 5: sago.v1.Receipt.stored_at:type_name -> google.protobuf.Timestamp
+	27, // 6: sago.v1.Receipt.retain_until:type_name -> google.protobuf.Timestamp
 	7,  // 7: sago.v1.GetRequest.who:type_name -> sago.v1.Who
 	10, // 8: sago.v1.GetResponse.header:type_name -> sago.v1.GetHeader
 	11, // 9: sago.v1.GetHeader.documents:type_name -> sago.v1.Document
 	14, // 10: sago.v1.ShowResponse.bundle:type_name -> sago.v1.Bundle
 	6,  // 11: sago.v1.Bundle.receipt:type_name -> sago.v1.Receipt
 	11, // 12: sago.v1.Bundle.documents:type_name -> sago.v1.Document
-	15, // 13: sago.v1.Bundle.replicas:type_name -> sago.v1.Replica
-	26, // 14: sago.v1.Bundle.deadline:type_name -> google.protobuf.Timestamp
-	27, // 15: sago.v1.Bundle.hold_details:type_name -> sago.v1.Hold
-	26, // 16: sago.v1.ListRequest.since:type_name -> google.protobuf.Timestamp
-	26, // 17: sago.v1.ListRequest.until:type_name -> google.protobuf.Timestamp
-	26, // 18: sago.v1.ListRequest.expiring_before:type_name -> google.protobuf.Timestamp
-	14, // 19: sago.v1.ListResponse.bundles:type_name -> sago.v1.Bundle
-	14, // 20: sago.v1.ExtendResponse.bundle:type_name -> sago.v1.Bundle
-	26, // 21: sago.v1.EventRequest.at:type_name -> google.protobuf.Timestamp
-	14, // 22: sago.v1.EventResponse.bundle:type_name -> sago.v1.Bundle
-	0,  // 23: sago.v1.PreviewRequest.header:type_name -> sago.v1.BundleHeader
-	26, // 24: sago.v1.PreviewResponse.undeletable_until:type_name -> google.protobuf.Timestamp
-	26, // 25: sago.v1.PreviewResponse.longest:type_name -> google.protobuf.Timestamp
-	2,  // 26: sago.v1.BundleService.Put:input_type -> sago.v1.PutRequest
-	3,  // 27: sago.v1.BundleService.PutStream:input_type -> sago.v1.PutStreamRequest
-	8,  // 28: sago.v1.BundleService.Get:input_type -> sago.v1.GetRequest
-	12, // 29: sago.v1.BundleService.Show:input_type -> sago.v1.ShowRequest
-	16, // 30: sago.v1.BundleService.List:input_type -> sago.v1.ListRequest
-	18, // 31: sago.v1.BundleService.Verify:input_type -> sago.v1.VerifyRequest
-	20, // 32: sago.v1.BundleService.Extend:input_type -> sago.v1.ExtendRequest
-	22, // 33: sago.v1.BundleService.Event:input_type -> sago.v1.EventRequest
-	24, // 34: sago.v1.BundleService.Preview:input_type -> sago.v1.PreviewRequest
-	5,  // 35: sago.v1.BundleService.Put:output_type -> sago.v1.PutResponse
-	4,  // 36: sago.v1.BundleService.PutStream:output_type -> sago.v1.PutStreamResponse
-	9,  // 37: sago.v1.BundleService.Get:output_type -> sago.v1.GetResponse
-	13, // 38: sago.v1.BundleService.Show:output_type -> sago.v1.ShowResponse
-	17, // 39: sago.v1.BundleService.List:output_type -> sago.v1.ListResponse
-	19, // 40: sago.v1.BundleService.Verify:output_type -> sago.v1.VerifyResponse
-	21, // 41: sago.v1.BundleService.Extend:output_type -> sago.v1.ExtendResponse
-	23, // 42: sago.v1.BundleService.Event:output_type -> sago.v1.EventResponse
-	25, // 43: sago.v1.BundleService.Preview:output_type -> sago.v1.PreviewResponse
-	35, // [35:44] is the sub-list for method output_type
-	26, // [26:35] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	16, // 13: sago.v1.Bundle.replicas:type_name -> sago.v1.Replica
+	27, // 14: sago.v1.Bundle.deadline:type_name -> google.protobuf.Timestamp
+	15, // 15: sago.v1.Bundle.circulation_stop:type_name -> sago.v1.BundleStop
+	28, // 16: sago.v1.Bundle.hold_details:type_name -> sago.v1.Hold
+	27, // 17: sago.v1.BundleStop.at:type_name -> google.protobuf.Timestamp
+	27, // 18: sago.v1.ListRequest.since:type_name -> google.protobuf.Timestamp
+	27, // 19: sago.v1.ListRequest.until:type_name -> google.protobuf.Timestamp
+	27, // 20: sago.v1.ListRequest.expiring_before:type_name -> google.protobuf.Timestamp
+	14, // 21: sago.v1.ListResponse.bundles:type_name -> sago.v1.Bundle
+	14, // 22: sago.v1.ExtendResponse.bundle:type_name -> sago.v1.Bundle
+	27, // 23: sago.v1.EventRequest.at:type_name -> google.protobuf.Timestamp
+	14, // 24: sago.v1.EventResponse.bundle:type_name -> sago.v1.Bundle
+	0,  // 25: sago.v1.PreviewRequest.header:type_name -> sago.v1.BundleHeader
+	27, // 26: sago.v1.PreviewResponse.undeletable_until:type_name -> google.protobuf.Timestamp
+	27, // 27: sago.v1.PreviewResponse.longest:type_name -> google.protobuf.Timestamp
+	2,  // 28: sago.v1.BundleService.Put:input_type -> sago.v1.PutRequest
+	3,  // 29: sago.v1.BundleService.PutStream:input_type -> sago.v1.PutStreamRequest
+	8,  // 30: sago.v1.BundleService.Get:input_type -> sago.v1.GetRequest
+	12, // 31: sago.v1.BundleService.Show:input_type -> sago.v1.ShowRequest
+	17, // 32: sago.v1.BundleService.List:input_type -> sago.v1.ListRequest
+	19, // 33: sago.v1.BundleService.Verify:input_type -> sago.v1.VerifyRequest
+	21, // 34: sago.v1.BundleService.Extend:input_type -> sago.v1.ExtendRequest
+	23, // 35: sago.v1.BundleService.Event:input_type -> sago.v1.EventRequest
+	25, // 36: sago.v1.BundleService.Preview:input_type -> sago.v1.PreviewRequest
+	5,  // 37: sago.v1.BundleService.Put:output_type -> sago.v1.PutResponse
+	4,  // 38: sago.v1.BundleService.PutStream:output_type -> sago.v1.PutStreamResponse
+	9,  // 39: sago.v1.BundleService.Get:output_type -> sago.v1.GetResponse
+	13, // 40: sago.v1.BundleService.Show:output_type -> sago.v1.ShowResponse
+	18, // 41: sago.v1.BundleService.List:output_type -> sago.v1.ListResponse
+	20, // 42: sago.v1.BundleService.Verify:output_type -> sago.v1.VerifyResponse
+	22, // 43: sago.v1.BundleService.Extend:output_type -> sago.v1.ExtendResponse
+	24, // 44: sago.v1.BundleService.Event:output_type -> sago.v1.EventResponse
+	26, // 45: sago.v1.BundleService.Preview:output_type -> sago.v1.PreviewResponse
+	37, // [37:46] is the sub-list for method output_type
+	28, // [28:37] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_sago_v1_bundle_proto_init() }
@@ -2145,7 +2215,7 @@ func file_sago_v1_bundle_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sago_v1_bundle_proto_rawDesc), len(file_sago_v1_bundle_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
