@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sago-worm/sago/store"
@@ -64,6 +65,7 @@ type duties struct {
 	node    *Node
 	started bool      // NODE_START is recorded
 	retired time.Time // when blocks were last retired
+	spent   time.Time // when spent slots were last reported
 	cleared bool      // data directories put aside are destroyed
 	swept   time.Time // when leftovers were last looked for
 	// asked is when the others were asked whether they have a history, lost what
@@ -103,6 +105,13 @@ func (d *duties) round(ctx context.Context) error {
 		e := format.NodeStartEffect{Node: n.own.number, Incarnation: n.own.incarnation, BootID: n.bootID(), Version: n.cfg.Version}
 		_, err := n.duty(ctx, store.KindNodeStart, format.EncodeEffect(e))
 		d.started = err == nil
+		errs = append(errs, err)
+	}
+	if time.Since(d.spent) >= spentEvery {
+		some, err := n.reportSpent(ctx)
+		if some {
+			d.spent = time.Now()
+		}
 		errs = append(errs, err)
 	}
 	if time.Since(d.retired) >= retireEvery {
@@ -162,18 +171,26 @@ func (n *Node) destroyDue(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(bundles)+len(blocks) == 0 {
+	spent, err := n.store.PendingSpent(n.own.number, size, 64)
+	if err != nil {
+		return err
+	}
+	if len(bundles)+len(blocks)+len(spent) == 0 {
 		return nil
 	}
 	blocks = blocks[:min(len(blocks), 64)]
 	n.logs.recent.drop()
-	if err := n.store.Destroy(ctx, bundles, blocks); err != nil {
+	if err := n.store.Destroy(ctx, bundles, slices.Concat(blocks, spent)); err != nil {
 		return fmt.Errorf("destroying: %w", err)
 	}
 	var e format.AttestEffect
 	for _, b := range bundles {
 		e.Bundles = append(e.Bundles, b.Store)
 	}
+	for _, s := range spent {
+		e.Bundles = append(e.Bundles, s.Decision)
+	}
+	slices.Sort(e.Bundles)
 	for _, b := range blocks {
 		e.Blocks = append(e.Blocks, b.ID)
 	}

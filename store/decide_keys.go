@@ -7,7 +7,8 @@ import (
 	"github.com/sago-worm/sago/store/format"
 )
 
-// decideKey announces or retires a key block, or opens an institution's epoch.
+// decideKey announces or retires a key block, takes slots out of it, or opens or
+// ends an institution's epoch.
 func (t *turn) decideKey() error {
 	e, err := format.DecodeKeyEffect(t.op.Body)
 	if err != nil {
@@ -34,6 +35,10 @@ func (t *turn) decideKey() error {
 		return t.decideEpoch(e)
 	case format.KeyEpochEnd:
 		if err := t.checkEpochEnd(e); err != nil {
+			return err
+		}
+	case format.KeySpent:
+		if err := t.checkSpent(e); err != nil {
 			return err
 		}
 	default:
@@ -93,11 +98,11 @@ func (t *turn) decideAttest() error {
 			return err
 		}
 		if row == nil {
-			ended, err := t.epochEnd(seq)
+			waits, err := t.keysWait(seq)
 			if err != nil {
 				return err
 			}
-			if ended != nil {
+			if waits {
 				continue
 			}
 		}

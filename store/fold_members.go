@@ -146,6 +146,8 @@ func (m *Machine) foldKey(rec *format.Record) error {
 		return m.foldEpoch(e)
 	case format.KeyEpochEnd:
 		return m.foldEpochEnd(e, rec.Sequence)
+	case format.KeySpent:
+		return m.foldSpent(e, rec.Sequence)
 	}
 	return fmt.Errorf("key verb %d", e.Verb)
 }

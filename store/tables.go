@@ -28,7 +28,7 @@ const (
 	tOwnHistory    index.Table = 15 // institution || own sequence -> sequence
 	tTransaction   index.Table = 16 // institution || transaction || sequence -> nothing
 	tRetire        index.Table = 17 // block id -> sequence of the KEY record
-	tDeadSlot      index.Table = 18 // slot -> BundleKey of the bundle that expired
+	tDeadSlot      index.Table = 18 // slot -> BundleKey of the bundle that expired, or sequence of the KEY record (spent)
 	tCarried       index.Table = 19 // sequence below the bound -> CarriedRow
 	tCarriedKey    index.Table = 20 // sequence of a carried record -> epoch || its detail's key, sealed
 	tEnded         index.Table = 21 // BundleKey -> clock at its ERASE record
@@ -48,7 +48,8 @@ const (
 	tMedium        index.Table = 35 // node || incarnation -> sequence of the act that records its medium's destruction
 	tBackup        index.Table = 36 // sequence of BACKUP record -> nothing
 	tArchive       index.Table = 37 // period -> key archive
-	lastLogical                = tArchive
+	tSpent         index.Table = 38 // sequence of the KEY record -> SpentRow
+	lastLogical                = tSpent
 	tRange         index.Table = 50 // slot || chunk || file || offset -> length || digest
 	metaCeremony               = "ceremony"
 	metaPolicy                 = "policy"

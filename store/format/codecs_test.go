@@ -100,7 +100,8 @@ func tidyCheckpoint(c *format.Checkpoint) {
 }
 
 func tidyKey(e *format.KeyEffect) {
-	own := format.KeyEffect{Verb: e.Verb%4 + 1}
+	verbs := []format.KeyVerb{format.KeyAnnounce, format.KeyRetire, format.KeyEpoch, format.KeyEpochEnd, format.KeySpent}
+	own := format.KeyEffect{Verb: verbs[int(e.Verb)%len(verbs)]}
 	switch own.Verb {
 	case format.KeyAnnounce:
 		own.Block, own.Owner, own.Start, own.Slots = e.Block, e.Owner, e.Start, e.Slots
@@ -108,6 +109,9 @@ func tidyKey(e *format.KeyEffect) {
 		own.Block, own.Owner = e.Block, e.Owner
 	case format.KeyEpochEnd:
 		own.Institution, own.Epoch, own.Use, own.Other = e.Institution, e.Epoch, e.Use, e.Other
+	case format.KeySpent:
+		own.Block, own.Spent = e.Block, e.Spent
+		asSet(&own.Spent, byNumber)
 	case format.KeyEpoch:
 		own.Institution, own.Epoch, own.Use, own.Other, own.Subject = e.Institution, e.Epoch, e.Use, e.Other, e.Subject
 	}
@@ -290,6 +294,7 @@ func effectCodecs() []codec {
 		effect("key-retire", format.KeyEffect{Verb: format.KeyRetire, Block: id(0xa0), Owner: 2}, format.DecodeKeyEffect, tidyKey),
 		effect("key-epoch", exampleEpoch(), format.DecodeKeyEffect, tidyKey),
 		effect("key-epoch-end", exampleEpochEnd(), format.DecodeKeyEffect, tidyKey),
+		effect("key-spent", exampleSpent(), format.DecodeKeyEffect, tidyKey),
 		effect("carry", exampleCarry(), format.DecodeCarryEffect, func(e *format.CarryEffect) {
 			asSet(&e.Keys, func(a, b format.CarriedKey) int { return byNumber(a.Sequence, b.Sequence) })
 			asSet(&e.Signatures, func(a, b format.NodeSignature) int { return byNumber(a.Node, b.Node) })
@@ -330,6 +335,8 @@ func rowCodecs() []codec {
 		row("carried-key", format.CarriedKeyRow{Epoch: 8110, Sealed: []byte("sealed key")}, format.CarriedKeyRow.Encode, format.DecodeCarriedKeyRow, nil),
 		row("epoch-end", format.EpochEndRow{Institution: 1, Epoch: 8104, Use: slot(0), Other: slot(1), Attested: []uint32{1, 3}}, format.EpochEndRow.Encode, format.DecodeEpochEndRow,
 			func(e *format.EpochEndRow) { nodeSet(&e.Attested) }),
+		row("spent", format.SpentRow{Block: id(0xa0), Slots: []uint32{3, 7}, Attested: []uint32{1, 3}}, format.SpentRow.Encode, format.DecodeSpentRow,
+			func(s *format.SpentRow) { asSet(&s.Slots, byNumber); nodeSet(&s.Attested) }),
 		row("pruned", format.PrunedRow{Bound: 45, Decision: 91, Loose: []uint64{0, 41}}, format.PrunedRow.Encode, format.DecodePrunedRow,
 			func(p *format.PrunedRow) { asSet(&p.Loose, byNumber) }),
 		row("carried", format.CarriedRow{Bundle: exampleKey(), Institution: 1, Class: format.DetailOther, Epoch: 8104}, format.CarriedRow.Encode, format.DecodeCarriedRow, nil),

@@ -1,5 +1,7 @@
 package format
 
+import "bytes"
+
 // ClockEffect is one entry of the quorum clock: the votes it was decided on and
 // what they made of it. Applying it runs the ratchet again over the votes.
 type ClockEffect struct {
@@ -169,13 +171,15 @@ const (
 	KeyRetire   KeyVerb = 2 // its unused slots will take no bundle any more
 	KeyEpoch    KeyVerb = 3 // an institution's history keys of a quarter
 	KeyEpochEnd KeyVerb = 4 // nothing that is kept needs these history keys any more
+	KeySpent    KeyVerb = 8 // no bundle came of these slots, and none will
 )
 
 // KeyEffect is what KEY did. For KeyAnnounce: Block, Owner, Start, Slots. For
 // KeyRetire: Block and Owner; every slot of it that no record named is lost. For
 // KeyEpoch: Institution, Epoch, and the three slots; Subject is zero except in
 // the institution's first epoch. For KeyEpochEnd: Institution, Epoch and its two
-// slots, which are to be destroyed. Fields of other verbs are zero.
+// slots, which are to be destroyed. For KeySpent: Block and Spent, the slots of it
+// that are to be destroyed. Fields of other verbs are zero.
 type KeyEffect struct {
 	Verb        KeyVerb
 	Block       ID
@@ -187,6 +191,7 @@ type KeyEffect struct {
 	Use         Slot
 	Other       Slot
 	Subject     Slot
+	Spent       []uint32 // indexes, ascending; encoded with KeySpent alone
 }
 
 func (e KeyEffect) encode(w *Writer) {
@@ -200,6 +205,9 @@ func (e KeyEffect) encode(w *Writer) {
 	w.Slot(e.Use)
 	w.Slot(e.Other)
 	w.Slot(e.Subject)
+	if e.Verb == KeySpent {
+		w.indexes(e.Spent)
+	}
 }
 
 // DecodeKeyEffect reads a KEY record's effect.
@@ -213,11 +221,27 @@ func DecodeKeyEffect(b []byte) (KeyEffect, error) {
 		e.Institution = r.U32()
 		e.Epoch = r.U32()
 		e.Use, e.Other, e.Subject = r.Slot(), r.Slot(), r.Slot()
+		if e.Verb == KeySpent {
+			e.Spent = r.indexes()
+		}
 		if r.err == nil && !e.plain() {
 			r.fail("key effect with a field of another verb")
 		}
 		return e
 	})
+}
+
+func (w *Writer) indexes(slots []uint32) {
+	w.U32(uint32(len(slots)))
+	for _, i := range slots {
+		w.U32(i)
+	}
+}
+
+func (r *Reader) indexes() []uint32 {
+	slots := list(r, 4, (*Reader).U32)
+	ascending(r, "slots", slots, func(i uint32) uint32 { return i })
+	return slots
 }
 
 // plain reports whether only the verb's own fields are set. An unknown verb is
@@ -233,10 +257,12 @@ func (e KeyEffect) plain() bool {
 		own.Institution, own.Epoch, own.Use, own.Other, own.Subject = e.Institution, e.Epoch, e.Use, e.Other, e.Subject
 	case KeyEpochEnd:
 		own.Institution, own.Epoch, own.Use, own.Other = e.Institution, e.Epoch, e.Use, e.Other
+	case KeySpent:
+		own.Block, own.Spent = e.Block, e.Spent
 	default:
 		return true
 	}
-	return e == own
+	return bytes.Equal(EncodeEffect(e), EncodeEffect(own))
 }
 
 // AttestEffect is a node's signed word that it destroyed, on its own disks, the

@@ -128,6 +128,10 @@ func exampleEpochEnd() format.KeyEffect {
 	return format.KeyEffect{Verb: format.KeyEpochEnd, Institution: 1, Epoch: 8104, Use: slot(0), Other: slot(1)}
 }
 
+func exampleSpent() format.KeyEffect {
+	return format.KeyEffect{Verb: format.KeySpent, Block: id(0xa0), Spent: []uint32{3, 7}}
+}
+
 func exampleCarry() format.CarryEffect {
 	e := format.CarryEffect{Institution: 1, Epoch: 8110, Keys: []format.CarriedKey{{Sequence: 41, Sealed: []byte("sealed key")}, {Sequence: 43}}}
 	for _, n := range []byte{1, 3} {
