@@ -43,7 +43,7 @@ type oneNode struct {
 	mu    sync.Mutex
 	slots uint32
 	done  []format.Slot // given back
-	boot  int64 // microseconds since the ceremony
+	boot  int64         // microseconds since the ceremony
 }
 
 var _ Node = (*oneNode)(nil)
