@@ -267,7 +267,7 @@ func (e KeyEffect) plain() bool {
 
 // AttestEffect is a node's signed word that it destroyed, on its own disks, the
 // keys and payload of the listed bundles (sequences of their STORE records, or of
-// the KEY records that ended an epoch: that epoch's keys; ascending) and the unused slots of the listed blocks (ascending).
+// the KEY records that ended an epoch, its keys, or named spent slots; ascending) and the unused slots of the listed blocks (ascending).
 type AttestEffect struct {
 	Node        uint32
 	Incarnation ID
