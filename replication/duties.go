@@ -77,6 +77,7 @@ type duties struct {
 	node    *Node
 	started bool      // NODE_START is recorded
 	retired time.Time // when blocks were last retired
+	spent   time.Time // when spent slots were last reported
 	cleared bool      // data directories put aside are destroyed
 	// destroyed is the size of the checkpoint of which nothing is left to destroy
 	// here: all that becomes due later stands under a greater one. pass is the
@@ -171,6 +172,13 @@ func (d *duties) round(ctx context.Context) error {
 		d.started = err == nil
 		errs = append(errs, err)
 	}
+	if time.Since(d.spent) >= spentEvery {
+		some, err := n.reportSpent(ctx)
+		if some {
+			d.spent = time.Now()
+		}
+		errs = append(errs, err)
+	}
 	if time.Since(d.retired) >= retireEvery {
 		err := n.retire(ctx)
 		if err == nil {
@@ -232,7 +240,11 @@ func (d *duties) destroyDue(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	more := len(blocks) > 64
+	spent, err := n.store.PendingSpent(n.own.number, size, 64)
+	if err != nil {
+		return err
+	}
+	more := len(blocks) > 64 || len(spent) == 64
 	blocks = blocks[:min(len(blocks), 64)]
 	for begin := time.Now(); time.Since(begin) < destroyFor; {
 		bundles, next, err := n.store.PendingErasures(n.own.number, size, d.from, destroyLimit)
@@ -240,11 +252,11 @@ func (d *duties) destroyDue(ctx context.Context) error {
 			return err
 		}
 		batch := time.Now()
-		if len(bundles)+len(blocks) > 0 {
-			if err := n.destroyBatch(ctx, bundles, blocks); err != nil {
+		if len(bundles)+len(blocks)+len(spent) > 0 {
+			if err := n.destroyBatch(ctx, bundles, blocks, spent); err != nil {
 				return err
 			}
-			blocks = nil
+			blocks, spent = nil, nil
 		}
 		if d.from = next; next == 0 {
 			if !more {
@@ -262,11 +274,11 @@ func (d *duties) destroyDue(ctx context.Context) error {
 	return nil
 }
 
-// destroyBatch destroys bundles and unused slots and attests them, so many in one
-// record as it holds.
-func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure, blocks []store.PendingBlock) error {
+// destroyBatch destroys bundles, and slots that none took, and attests them, so
+// many in one record as it holds.
+func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure, blocks, spent []store.PendingBlock) error {
 	n.logs.recent.drop()
-	if err := n.store.Destroy(ctx, bundles, blocks); err != nil {
+	if err := n.store.Destroy(ctx, bundles, slices.Concat(blocks, spent)); err != nil {
 		return fmt.Errorf("destroying: %w", err)
 	}
 	var effects []format.AttestEffect
@@ -277,8 +289,11 @@ func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure,
 		}
 		effects = append(effects, e)
 	}
-	if len(blocks) > 0 {
+	if len(blocks)+len(spent) > 0 {
 		var e format.AttestEffect
+		for _, s := range spent {
+			e.Bundles = append(e.Bundles, s.Decision)
+		}
 		for _, b := range blocks {
 			e.Blocks = append(e.Blocks, b.ID)
 		}

@@ -22,13 +22,15 @@ type keySupply struct {
 	// free are announced slots of this start that nothing was sealed under.
 	free    []format.Slot
 	waiters chan struct{} // closed and replaced when slots arrive
-	// spent are blocks of this start whose last slot was handed out, and when.
-	spent map[format.ID]time.Time
+	// usedUp are blocks of this start whose last slot was handed out, and when.
+	usedUp map[format.ID]time.Time
+	// done are slots that were handed out and are in nobody's hands any more.
+	done []format.Slot
 }
 
-// spentFor is how long a block rests after its last slot was handed out, before
+// restFor is how long a block rests after its last slot was handed out, before
 // it is retired: longer than any put that holds one of its slots may take.
-const spentFor = 20 * time.Minute
+const restFor = 20 * time.Minute
 
 // ready reports whether there are slots to seal under.
 func (k *keySupply) ready() bool {
@@ -45,7 +47,7 @@ func (k *keySupply) low() bool {
 }
 
 // Slot answers a fresh key slot of this node's: nothing was or will be sealed
-// under it but what the caller seals, once.
+// under it but what the caller seals, once. SlotDone gives it back.
 func (n *Node) Slot(ctx context.Context) (format.Slot, error) {
 	k := n.supply
 	for {
@@ -54,10 +56,10 @@ func (n *Node) Slot(ctx context.Context) (format.Slot, error) {
 			s := k.free[0]
 			k.free = k.free[1:]
 			if len(k.free) == 0 || k.free[0].Block != s.Block {
-				if k.spent == nil {
-					k.spent = map[format.ID]time.Time{}
+				if k.usedUp == nil {
+					k.usedUp = map[format.ID]time.Time{}
 				}
-				k.spent[s.Block] = time.Now()
+				k.usedUp[s.Block] = time.Now()
 			}
 			k.mu.Unlock()
 			return s, nil
@@ -149,7 +151,7 @@ func (n *Node) spread(ctx context.Context, b store.KeyBlock) error {
 }
 
 // retire retires this node's blocks that will take no bundle any more: those of
-// earlier starts, and the spent ones of this. Their unused slots are destroyed
+// earlier starts, and those of this that are used up. Their unused slots are destroyed
 // everywhere.
 func (n *Node) retire(ctx context.Context) error {
 	ids, err := n.store.BlockIDs()
@@ -161,7 +163,7 @@ func (n *Node) retire(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if row == nil || row.Owner != n.own.number || row.Retired != 0 || row.Start == n.startID && !n.supply.isSpent(id) {
+		if row == nil || row.Owner != n.own.number || row.Retired != 0 || row.Start == n.startID && !n.supply.rested(id) {
 			continue
 		}
 		e := format.KeyEffect{Verb: format.KeyRetire, Block: id, Owner: n.own.number}
@@ -172,11 +174,11 @@ func (n *Node) retire(ctx context.Context) error {
 	return nil
 }
 
-func (k *keySupply) isSpent(id format.ID) bool {
+func (k *keySupply) rested(id format.ID) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	at, ok := k.spent[id]
-	return ok && time.Since(at) >= spentFor
+	at, ok := k.usedUp[id]
+	return ok && time.Since(at) >= restFor
 }
 
 // epochsReady reports whether every institution has history keys and their

@@ -65,7 +65,7 @@ func (f *chunkFlight) land() error {
 }
 
 // abandon ends the proposals that still wait. Chunks that no STORE names are
-// erased with their slot when its block retires.
+// erased with their slot.
 func (f *chunkFlight) abandon() {
 	f.cancel(context.Canceled)
 	f.wg.Wait()

@@ -42,7 +42,8 @@ type oneNode struct {
 
 	mu    sync.Mutex
 	slots uint32
-	boot  int64 // microseconds since the ceremony
+	done  []format.Slot // given back
+	boot  int64         // microseconds since the ceremony
 }
 
 var _ Node = (*oneNode)(nil)
@@ -266,6 +267,12 @@ func (n *oneNode) Slot(context.Context) (format.Slot, error) {
 	defer n.mu.Unlock()
 	n.slots++
 	return format.Slot{Block: n.block.ID, Index: n.slots - 1}, nil
+}
+
+func (n *oneNode) SlotDone(slot format.Slot) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.done = append(n.done, slot)
 }
 
 func (n *oneNode) Store() *store.Store { return n.st }

@@ -21,6 +21,9 @@ type Node interface {
 	// Slot answers a key slot that nothing was sealed under, of a block that this
 	// node announced.
 	Slot(ctx context.Context) (format.Slot, error)
+	// SlotDone gives a slot back: its caller seals and proposes nothing more under
+	// it. If no bundle took it, what was sealed under it is destroyed everywhere.
+	SlotDone(slot format.Slot)
 	// Store is the node's state, for reading, sealing and opening.
 	Store() *store.Store
 	// FetchChunk reads a chunk's ciphertext here, or from a peer when the copy

@@ -106,6 +106,7 @@ func (s *bundleServer) put(ctx context.Context, b newBundle, next func() ([]byte
 	if err != nil {
 		return nil, err
 	}
+	defer s.node.SlotDone(slot) // after the flight
 	flight := s.newChunkFlight(ctx)
 	defer flight.abandon()
 	seal, err := s.node.Store().NewBundleSeal(slot, flight.send)

@@ -180,3 +180,54 @@ func TestChunksInFlight(t *testing.T) {
 		t.Errorf("with a chunk that nobody took: %v", err)
 	}
 }
+
+// TestEverySlotOfAPutIsGivenBack: stored, lost to another put, refused, cut midway, of
+// unknown outcome: the answer comes after the slot was given back, once, and nothing
+// more is proposed under it.
+func TestEverySlotOfAPutIsGivenBack(t *testing.T) {
+	h := newHouse(t)
+	bundles := sagov1.NewBundleServiceClient(h.as("app"))
+	app := h.client("app")
+	first := h.slots
+	given := func(what string, puts int) {
+		t.Helper()
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if int(h.slots-first) != puts || len(h.done) != puts {
+			t.Errorf("%s: %d slots of %d puts, given back %v", what, h.slots-first, puts, h.done)
+		}
+		for i, s := range h.done {
+			if s.Index != first+uint32(i) {
+				t.Errorf("%s: slot %v given back as number %d", what, s, i)
+			}
+		}
+	}
+	h.put("app", "T1", "P5Y", []byte("content"))
+	given("stored", 1)
+	h.put("app", "T1", "P5Y", []byte("content"))
+	given("taken before", 1)
+
+	refused := &sagov1.PutRequest{Header: withSize(header("T2", "P101Y"), 1), Contents: [][]byte{{'x'}}}
+	_, err := bundles.Put(limited(t), refused)
+	expect(t, err, codes.FailedPrecondition, "RETENTION_RULE")
+	given("refused", 2)
+
+	stream, err := bundles.PutStream(limited(t))
+	must(t, err)
+	must(t, stream.Send(&sagov1.PutStreamRequest{Part: &sagov1.PutStreamRequest_Header{Header: withSize(header("T3", "P5Y"), 3)}}))
+	must(t, stream.Send(&sagov1.PutStreamRequest{Part: &sagov1.PutStreamRequest_Data{Data: []byte("x")}}))
+	_, err = stream.CloseAndRecv()
+	expect(t, err, codes.InvalidArgument, "INVALID")
+	given("cut", 3)
+
+	broken := func(op *store.Op) { h.down.Store(op.Kind == store.KindStore) }
+	h.before.Store(&broken)
+	_, err = app.Put(limited(t), header("T4", "P5Y"), client.BytesContent("a", "b", random(3<<20)))
+	h.before.Store(nil)
+	h.down.Store(false)
+	var unknown *client.Error
+	if !errors.As(err, &unknown) || unknown.Reason != "UNAVAILABLE" {
+		t.Errorf("of unknown outcome: %v", err)
+	}
+	given("unknown", 4)
+}

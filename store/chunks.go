@@ -69,8 +69,8 @@ func (s *Store) addRange(e segment.Entry) error {
 }
 
 // AppendChunks makes sealed chunks durable on this node. A chunk that is here
-// already, intact, is not written again, nor is one whose bundle has expired: its
-// erasure would not come back for it (P34).
+// already, intact, is not written again, nor is one whose bundle has expired or
+// whose slot is spent: its erasure would not come back for it (P34).
 func (s *Store) AppendChunks(chunks []format.Chunk) error {
 	s.ranges.Lock()
 	defer s.ranges.Unlock()
@@ -121,6 +121,14 @@ func (s *Store) held(prefix []byte) ([]heldChunk, error) {
 		return true, err
 	})
 	return out, err
+}
+
+// settled lists the ranges of a dead slot once a chunk that is on its way in, since
+// before the slot was dead, is in the table.
+func (s *Store) settled(slot format.Slot) ([]heldChunk, error) {
+	s.ranges.Lock()
+	defer s.ranges.Unlock()
+	return s.held(slotKey(slot))
 }
 
 // readChunk reads the ciphertext that h names, from any range that has it:

@@ -7,8 +7,8 @@ import (
 	"github.com/sago-worm/sago/store/format"
 )
 
-// decideKey announces or retires a key block, opens or ends an institution's
-// epoch, or takes a node's word that it changed its root key.
+// decideKey announces or retires a key block, takes slots out of it, opens or ends
+// an institution's epoch, or takes a node's word that it changed its root key.
 func (t *turn) decideKey() error {
 	e, err := format.DecodeKeyEffect(t.op.Body)
 	if err != nil {
@@ -43,6 +43,10 @@ func (t *turn) decideKey() error {
 		}
 	case format.KeyUseEnd:
 		if err := t.checkUseEnd(e); err != nil {
+			return err
+		}
+	case format.KeySpent:
+		if err := t.checkSpent(e); err != nil {
 			return err
 		}
 	default:
@@ -102,11 +106,11 @@ func (t *turn) decideAttest() error {
 			return err
 		}
 		if row == nil {
-			ended, err := t.epochEnd(seq)
+			waits, err := t.keysWait(seq)
 			if err != nil {
 				return err
 			}
-			if ended != nil {
+			if waits {
 				continue
 			}
 		}

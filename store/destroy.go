@@ -116,7 +116,8 @@ func endedBy(rec *format.Record) (uint64, error) {
 }
 
 // JudgeUnused checks the decision to retire a block, and that the slots are of it
-// and were named by no record.
+// and were named by no record; or that the decision says of these slots that they
+// are spent, or of these keys that their epoch ended.
 func (j warrantJudge) JudgeUnused(w custodian.Warrant, slots []format.Slot) error {
 	rec, err := j.decision(w)
 	if err != nil {
@@ -128,6 +129,9 @@ func (j warrantJudge) JudgeUnused(w custodian.Warrant, slots []format.Slot) erro
 	}
 	if err == nil && rec.Action == format.ActKey && e.Verb == format.KeyEpochEnd {
 		return j.judgeEpochEnd(e, slots)
+	}
+	if err == nil && rec.Action == format.ActKey && e.Verb == format.KeySpent {
+		return j.judgeSpent(e, rec.Sequence, slots)
 	}
 	if err != nil || rec.Action != format.ActKey || e.Verb != format.KeyRetire {
 		return fmt.Errorf("record %d retires no block", rec.Sequence)
@@ -154,7 +158,7 @@ func (s *Store) Destroy(ctx context.Context, bundles []PendingErasure, blocks []
 	add := func(encoded []byte, o custodian.Order) error {
 		o.Warrant.Decision, o.Warrant.Checkpoint = encoded, checkpoint
 		for _, slot := range o.Work.Slots {
-			held, err := s.held(slotKey(slot))
+			held, err := s.settled(slot)
 			if err != nil {
 				return err
 			}

@@ -233,14 +233,7 @@ func (m *Machine) foldAttest(rec *format.Record) error {
 			return err
 		}
 		if pending == nil {
-			ended, err := m.epochEnd(seq)
-			if err == nil && ended == nil {
-				err = fmt.Errorf("bundle of record %d waits for no erasure", seq)
-			}
-			if err == nil {
-				err = m.attestEpoch(seq, ended, e.Node)
-			}
-			if err != nil {
+			if err := m.attestKeys(seq, e.Node); err != nil {
 				return err
 			}
 			continue

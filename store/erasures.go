@@ -7,6 +7,7 @@ import (
 
 	"github.com/sago-worm/sago/retention"
 	"github.com/sago-worm/sago/store/format"
+	"github.com/sago-worm/sago/store/index"
 )
 
 // PendingErasure is a bundle that this node has still to destroy.
@@ -112,7 +113,7 @@ func (m *Machine) PendingBlocks(node uint32, size uint64) ([]PendingBlock, error
 	return out, err
 }
 
-// ErasureBacklog reports whether an erasure or a retired block waits for a
+// ErasureBacklog reports whether an erasure or keys that have ended wait for a
 // checkpoint at or above its decision: somebody must ask for one.
 func (m *Machine) ErasureBacklog() (bool, error) {
 	m.mu.RLock()
@@ -135,13 +136,18 @@ func (m *Machine) ErasureBacklog() (bool, error) {
 	if err != nil || found {
 		return found, err
 	}
-	err = m.idx.Ascend(tEpochEnd, nil, nil, func(k, _ []byte) (bool, error) {
-		r := format.NewReader(k)
-		found, pending = r.U64() >= size, true
-		return !found, r.Done()
-	})
-	if err != nil || found || !pending {
-		return found, err
+	for _, t := range []index.Table{tEpochEnd, tSpent} {
+		err = m.idx.Ascend(t, nil, nil, func(k, _ []byte) (bool, error) {
+			r := format.NewReader(k)
+			found, pending = r.U64() >= size, true
+			return !found, r.Done()
+		})
+		if err != nil || found {
+			return found, err
+		}
+	}
+	if !pending {
+		return false, nil
 	}
 	// A member that has changed since takes its signature with it: the newest
 	// checkpoint may be a majority's no longer.
@@ -166,7 +172,7 @@ func (m *Machine) SlotLives(s format.Slot) (bool, error) {
 }
 
 // Leftovers lists what should be gone from this node and has ranges here all the
-// same: ciphertext of expired bundles and of unused slots that reached this node
+// same: ciphertext of expired bundles, of unused and of spent slots that reached this node
 // after everybody had attested, as to a node that replays an old log. It looks
 // through all ranges, and with keys through all dead slots for keys that still
 // open. size is what a checkpoint covers.
@@ -185,7 +191,13 @@ func (s *Store) Leftovers(size uint64, keys bool) (bundles []PendingErasure, blo
 		}
 	}
 	seen := map[format.Slot]bool{}
-	unused := map[format.ID]*PendingBlock{}
+	unused := map[uint64]*PendingBlock{} // by decision
+	noBundle := func(slot format.Slot, decision uint64) {
+		if unused[decision] == nil {
+			unused[decision] = &PendingBlock{ID: slot.Block, Decision: decision}
+		}
+		unused[decision].Unused = append(unused[decision].Unused, slot)
+	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, c := range held {
@@ -197,8 +209,16 @@ func (s *Store) Leftovers(size uint64, keys bool) (bundles []PendingErasure, blo
 		if err != nil {
 			return nil, nil, err
 		}
+		spent, decision, err := s.spentBy(c.Slot)
+		if err != nil {
+			return nil, nil, err
+		}
 		switch {
 		case b == nil:
+		case spent:
+			if decision < size {
+				noBundle(c.Slot, decision)
+			}
 		case b.IsUsed(c.Slot.Index):
 			p, err := s.leftover(c.Slot, size)
 			if err != nil {
@@ -208,10 +228,7 @@ func (s *Store) Leftovers(size uint64, keys bool) (bundles []PendingErasure, blo
 				bundles = append(bundles, *p)
 			}
 		case b.Retired != 0 && b.Retired <= size:
-			if unused[c.Slot.Block] == nil {
-				unused[c.Slot.Block] = &PendingBlock{ID: c.Slot.Block, Decision: b.Retired - 1}
-			}
-			unused[c.Slot.Block].Unused = append(unused[c.Slot.Block].Unused, c.Slot)
+			noBundle(c.Slot, b.Retired-1)
 		}
 	}
 	for _, p := range unused {

@@ -156,6 +156,8 @@ func (m *Machine) foldKey(rec *format.Record) error {
 		return nil // the record is all there is: slots keep their numbers
 	case format.KeyUseEnd:
 		return m.foldUseEnd(e, rec.Sequence)
+	case format.KeySpent:
+		return m.foldSpent(e, rec.Sequence)
 	}
 	return fmt.Errorf("key verb %d", e.Verb)
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/sago-worm/sago/store/format"
 )
@@ -261,7 +262,15 @@ func (n *node) pending(voter uint32) ([]PendingErasure, []PendingBlock) {
 func (n *node) destroy() {
 	n.w.Helper()
 	bundles, blocks := n.pending(n.number)
-	n.w.must(n.Destroy(context.Background(), bundles, blocks))
+	n.w.must(n.Destroy(context.Background(), bundles, append(blocks, n.spentDue(n.number)...)))
+}
+
+// spentDue is the spent slots that a voter has still to destroy.
+func (n *node) spentDue(voter uint32) []PendingBlock {
+	n.w.Helper()
+	spent, err := n.PendingSpent(voter, n.Summary().Checkpoint.Checkpoint.Size, 1000)
+	n.w.must(err)
+	return spent
 }
 
 func (w *world) attestation(voter uint32, bundles []uint64, blocks []format.ID) format.AttestEffect {
@@ -279,6 +288,10 @@ func (w *world) attest(voter uint32) {
 	for _, b := range bundles {
 		sequences = append(sequences, b.Store)
 	}
+	for _, s := range w.nodes[0].spentDue(voter) {
+		sequences = append(sequences, s.Decision)
+	}
+	slices.Sort(sequences)
 	for _, b := range blocks {
 		ids = append(ids, b.ID)
 	}

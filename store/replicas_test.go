@@ -122,12 +122,19 @@ func (l *randomLog) erase(r *rapid.T) {
 }
 
 func (l *randomLog) keep(r *rapid.T) {
-	switch rapid.SampledFrom([]string{"announce", "retire", "enrol", "start", "damage", "epoch"}).Draw(r, "keys") {
+	switch rapid.SampledFrom([]string{"announce", "retire", "spent", "enrol", "start", "damage", "epoch"}).Draw(r, "keys") {
 	case "announce":
 		l.addBlock(16)
 	case "retire":
 		l.send(l.op(KindKey, format.KeyEffect{Verb: format.KeyRetire, Block: rapid.SampledFrom(l.blocks).Draw(r, "block").ID}))
 		l.addBlock(16)
+	case "spent": // some free, some taken
+		e := format.KeyEffect{Verb: format.KeySpent, Block: l.block.ID}
+		for i := l.used - min(l.used, 1); i < l.used+uint32(rapid.IntRange(0, 3).Draw(r, "slots")); i++ {
+			e.Spent = append(e.Spent, i)
+		}
+		l.send(l.op(KindKey, e))
+		l.used = min(l.used+3, uint32(len(l.block.Keys)))
 	case "enrol":
 		l.send(l.op(KindEnrol, format.EnrolEffect{Person: l.actorOf(r)}))
 	case "start":

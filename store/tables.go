@@ -28,7 +28,7 @@ const (
 	tOwnHistory    index.Table = 15 // institution || own sequence -> sequence
 	tTransaction   index.Table = 16 // institution || transaction || sequence -> nothing
 	tRetire        index.Table = 17 // block id -> sequence of the KEY record
-	tDeadSlot      index.Table = 18 // slot -> BundleKey of the bundle that expired
+	tDeadSlot      index.Table = 18 // slot -> BundleKey of the bundle that expired, or sequence of the KEY record (spent)
 	tCarried       index.Table = 19 // sequence below the bound -> CarriedRow
 	tCarriedKey    index.Table = 20 // sequence of a carried record -> epoch || its detail's key, sealed
 	tEnded         index.Table = 21 // BundleKey -> clock at its ERASE record
@@ -53,7 +53,8 @@ const (
 	tIncarnation   index.Table = 40 // node || incarnation -> IncarnationRow
 	tAnnounced     index.Table = 41 // block id -> sequence of the KEY record that announced it
 	tSpecialStep   index.Table = 42 // sequence of a record of a circulation stop or special deletion -> nothing
-	lastLogical                = tSpecialStep
+	tSpent         index.Table = 43 // sequence of the KEY record -> SpentRow
+	lastLogical                = tSpent
 	tRange         index.Table = 50 // slot || chunk || file || offset -> length || digest
 	metaCeremony               = "ceremony"
 	metaPolicy                 = "policy"

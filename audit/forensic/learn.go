@@ -76,14 +76,14 @@ type knowledge struct {
 	clusters map[format.ID]bool
 	targets  map[target]*naming
 	records  map[format.Digest]format.Record // of the bundle, by leaf hash
-	epochs   map[epoch]map[format.KeyEffect]bool
+	epochs   map[epoch]map[format.EpochRow]bool
 	carried  map[uint64][]carried // by sequence
 	blocks   []blockCopy
 }
 
 func newKnowledge() knowledge {
 	return knowledge{clusters: map[format.ID]bool{}, targets: map[target]*naming{}, records: map[format.Digest]format.Record{},
-		epochs: map[epoch]map[format.KeyEffect]bool{}, carried: map[uint64][]carried{}}
+		epochs: map[epoch]map[format.EpochRow]bool{}, carried: map[uint64][]carried{}}
 }
 
 // learnAhead is how far a record, a row or an operation may reach.
@@ -198,9 +198,9 @@ func (s *search) learnEffect(action format.Action, effect []byte) {
 		}
 		of := epoch{e.Institution, e.Epoch}
 		if s.known.epochs[of] == nil {
-			s.known.epochs[of] = map[format.KeyEffect]bool{}
+			s.known.epochs[of] = map[format.EpochRow]bool{}
 		}
-		s.known.epochs[of][e] = true
+		s.known.epochs[of][format.EpochRow{Use: e.Use, Other: e.Other}] = true
 	case format.ActCarry:
 		e, err := format.DecodeCarryEffect(effect)
 		if err != nil {

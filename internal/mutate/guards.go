@@ -88,6 +88,11 @@ func guards() []guard {
 			" || h.ID != p.Hold || h.Bundle != a.object.Key()", "", "./store", "TestP26_OnlyTheNamedHoldIsReleased"},
 		{"holds: past the deadline a read names one", "store/extend.go",
 			"		if e.Store == 0 {\n", "		if false {\n", "./store", "TestAHeldBundleIsReadForTheHoldOnly"},
+		{"spent slots: none that a record named", "store/spent.go",
+			"		if err := t.checkSlot(format.Slot{Block: e.Block, Index: i}); err != nil {\n			return err\n		}\n", "		_ = i\n", "./store", "TestI1_ABundlesSlotIsNeverSpent"},
+		{"spent slots: a warrant reaches its own alone", "store/spent.go",
+			"		if s.Block != e.Block || !slices.Contains(e.Spent, s.Index) || !spent || by != sequence {", "		if false && (spent || by != sequence || slices.Contains(e.Spent, s.Index)) {",
+			"./store", "TestI1_ABundlesSlotIsNeverSpent"},
 		{"sweep: the decision function is asked for each bundle", "store/rows.go",
 			"		if retentionOf(row.Retention).Status(m.now()) == retention.StateExpired {\n", "		if retentionOf(row.Retention).Status(m.now()) != retention.State(99) {\n", "./store", "Test.*P22.*|Test.*P40.*|Test.*Held.*"},
 	}

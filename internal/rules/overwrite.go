@@ -24,6 +24,8 @@ var mayOverwrite = []allowance{
 	{"store/custodian/remove.go", "wipes what never came into place, and the index"},
 	{"store/custodian/interface.go", "a directory that was put aside, by its function"},
 	{"store/custodian/serveraside.go", "a directory that was put aside, once its incarnation is gone"},
+	{"store/backup/*.go", "a backup's own files, at the client: parts that grow, and what has ended since is zeroed"},
+	{"store/restore.go", "a data directory that a restore could not finish, by the custodian's function"},
 	{"store/custodian/reserve.go", "the reserve's own file, which holds nothing"},
 	{"store/keyring/secret.go", "memory that holds a key; no file is mapped"},
 	{"replication/rootkey.go", "zeroes a root key that was replaced"},

@@ -42,8 +42,9 @@ type Warrant struct {
 // checkpoint that a majority cosigned. It MUST NOT answer nil when in doubt.
 type Judge interface {
 	Judge(w Warrant, bundle uint64) error
-	// JudgeUnused is Judge for slots of a retired key block that no record named:
-	// the decision is the KEY record that retired it.
+	// JudgeUnused is Judge for slots that hold no bundle's key: those of a retired key
+	// block that no record named, spent ones, an ended epoch's. The decision is the
+	// KEY record that retired the block, or that names them.
 	JudgeUnused(w Warrant, slots []format.Slot) error
 	// JudgeHistory is Judge for whole files of the history room: the decision is the
 	// PRUNE record after which everything in them is dropped or stands elsewhere.

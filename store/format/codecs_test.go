@@ -100,7 +100,8 @@ func tidyCheckpoint(c *format.Checkpoint) {
 }
 
 func tidyKey(e *format.KeyEffect) {
-	own := format.KeyEffect{Verb: e.Verb%5 + 1}
+	verbs := []format.KeyVerb{format.KeyAnnounce, format.KeyRetire, format.KeyEpoch, format.KeyEpochEnd, format.KeyRewrap, format.KeyUseEnd, format.KeySpent}
+	own := format.KeyEffect{Verb: verbs[int(e.Verb)%len(verbs)]}
 	switch own.Verb {
 	case format.KeyAnnounce:
 		own.Block, own.Owner, own.Start, own.Slots = e.Block, e.Owner, e.Start, e.Slots
@@ -112,6 +113,9 @@ func tidyKey(e *format.KeyEffect) {
 		own.Owner, own.Slots, own.Root = e.Owner, e.Slots, e.Root
 	case format.KeyUseEnd:
 		own.Institution, own.Epoch, own.Use = e.Institution, e.Epoch, e.Use
+	case format.KeySpent:
+		own.Block, own.Spent = e.Block, e.Spent
+		asSet(&own.Spent, byNumber)
 	case format.KeyEpoch:
 		own.Institution, own.Epoch, own.Use, own.Other, own.Subject = e.Institution, e.Epoch, e.Use, e.Other, e.Subject
 	}
@@ -306,6 +310,7 @@ func effectCodecs() []codec {
 		effect("institution-swept", format.InstitutionEffect{Verb: format.InstitutionSwept, Number: 2, Passed: exampleKey().Encode(), Kept: []format.BundleKey{exampleKey()}},
 			format.DecodeInstitutionEffect, tidyInstitution),
 		effect("institution-suspend", format.InstitutionEffect{Verb: format.InstitutionSuspend, Number: 2, Until: exampleTime}, format.DecodeInstitutionEffect, tidyInstitution),
+		effect("key-spent", exampleSpent(), format.DecodeKeyEffect, tidyKey),
 		effect("carry", exampleCarry(), format.DecodeCarryEffect, func(e *format.CarryEffect) {
 			asSet(&e.Keys, func(a, b format.CarriedKey) int { return byNumber(a.Sequence, b.Sequence) })
 			asSet(&e.Signatures, func(a, b format.NodeSignature) int { return byNumber(a.Node, b.Node) })
@@ -350,6 +355,8 @@ func rowCodecs() []codec {
 		row("carried-key", format.CarriedKeyRow{Epoch: 8110, Sealed: []byte("sealed key")}, format.CarriedKeyRow.Encode, format.DecodeCarriedKeyRow, nil),
 		row("epoch-end", format.EpochEndRow{Institution: 1, Epoch: 8104, Use: slot(0), Other: slot(1), Attested: []uint32{1, 3}}, format.EpochEndRow.Encode, format.DecodeEpochEndRow,
 			func(e *format.EpochEndRow) { nodeSet(&e.Attested) }),
+		row("spent", format.SpentRow{Block: id(0xa0), Slots: []uint32{3, 7}, Attested: []uint32{1, 3}}, format.SpentRow.Encode, format.DecodeSpentRow,
+			func(s *format.SpentRow) { asSet(&s.Slots, byNumber); nodeSet(&s.Attested) }),
 		row("pruned", format.PrunedRow{Bound: 45, Decision: 91, Loose: []uint64{0, 41}}, format.PrunedRow.Encode, format.DecodePrunedRow,
 			func(p *format.PrunedRow) { asSet(&p.Loose, byNumber) }),
 		row("carried", format.CarriedRow{Bundle: exampleKey(), Institution: 1, Class: format.DetailOther, Epoch: 8104}, format.CarriedRow.Encode, format.DecodeCarriedRow, nil),

@@ -1,5 +1,7 @@
 package format
 
+import "bytes"
+
 // ClockEffect is one entry of the quorum clock: the votes it was decided on and
 // what they made of it. Applying it runs the ratchet again over the votes.
 type ClockEffect struct {
@@ -171,6 +173,7 @@ const (
 	KeyEpochEnd KeyVerb = 4 // nothing that is kept needs these history keys any more
 	KeyRewrap   KeyVerb = 5 // a node seals all its slots under a new root key; the old one is destroyed
 	KeyUseEnd   KeyVerb = 6 // the institution closes (폐지): its use records go
+	KeySpent    KeyVerb = 8 // no bundle came of these slots, and none will
 )
 
 // KeyEffect is what KEY did. For KeyAnnounce: Block, Owner, Start, Slots. For
@@ -179,8 +182,9 @@ const (
 // the institution's first epoch. For KeyEpochEnd: Institution, Epoch and its two
 // slots, which are to be destroyed. For KeyRewrap: Owner, the node; Slots, how many
 // of its slots open under the new root key; Root.
-// For KeyUseEnd: Institution, Epoch and the slot of its use-record key. Fields of
-// other verbs are zero.
+// For KeyUseEnd: Institution, Epoch and the slot of its use-record key.
+// For KeySpent: Block and Spent, the slots of it that are to be destroyed. Fields
+// of other verbs are zero.
 type KeyEffect struct {
 	Verb        KeyVerb
 	Block       ID
@@ -192,7 +196,8 @@ type KeyEffect struct {
 	Use         Slot
 	Other       Slot
 	Subject     Slot
-	Root        Digest // public id of the new root key; written for KeyRewrap alone
+	Root        Digest   // public id of the new root key; written for KeyRewrap alone
+	Spent       []uint32 // indexes, ascending; encoded with KeySpent alone
 }
 
 func (e KeyEffect) encode(w *Writer) {
@@ -208,6 +213,9 @@ func (e KeyEffect) encode(w *Writer) {
 	w.Slot(e.Subject)
 	if e.Verb == KeyRewrap {
 		w.Raw(e.Root[:])
+	}
+	if e.Verb == KeySpent {
+		w.indexes(e.Spent)
 	}
 }
 
@@ -225,11 +233,27 @@ func DecodeKeyEffect(b []byte) (KeyEffect, error) {
 		if e.Verb == KeyRewrap {
 			r.Raw(e.Root[:])
 		}
+		if e.Verb == KeySpent {
+			e.Spent = r.indexes()
+		}
 		if r.err == nil && !e.plain() {
 			r.fail("key effect with a field of another verb")
 		}
 		return e
 	})
+}
+
+func (w *Writer) indexes(slots []uint32) {
+	w.U32(uint32(len(slots)))
+	for _, i := range slots {
+		w.U32(i)
+	}
+}
+
+func (r *Reader) indexes() []uint32 {
+	slots := list(r, 4, (*Reader).U32)
+	ascending(r, "slots", slots, func(i uint32) uint32 { return i })
+	return slots
 }
 
 // plain reports whether only the verb's own fields are set. An unknown verb is
@@ -249,15 +273,17 @@ func (e KeyEffect) plain() bool {
 		own.Owner, own.Slots, own.Root = e.Owner, e.Slots, e.Root
 	case KeyUseEnd:
 		own.Institution, own.Epoch, own.Use = e.Institution, e.Epoch, e.Use
+	case KeySpent:
+		own.Block, own.Spent = e.Block, e.Spent
 	default:
 		return true
 	}
-	return e == own
+	return bytes.Equal(EncodeEffect(e), EncodeEffect(own))
 }
 
 // AttestEffect is a node's signed word that it destroyed, on its own disks, the
 // keys and payload of the listed bundles (sequences of their STORE records, or of
-// the KEY records that ended an epoch: that epoch's keys; ascending) and the unused slots of the listed blocks (ascending).
+// the KEY records that ended an epoch, its keys, or named spent slots; ascending) and the unused slots of the listed blocks (ascending).
 type AttestEffect struct {
 	Node        uint32
 	Incarnation ID

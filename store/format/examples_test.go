@@ -132,6 +132,10 @@ func exampleRewrap() format.KeyEffect {
 	return format.KeyEffect{Verb: format.KeyRewrap, Owner: 2, Slots: 4711, Root: digest(0x7a)}
 }
 
+func exampleSpent() format.KeyEffect {
+	return format.KeyEffect{Verb: format.KeySpent, Block: id(0xa0), Spent: []uint32{3, 7}}
+}
+
 func exampleCarry() format.CarryEffect {
 	e := format.CarryEffect{Institution: 1, Epoch: 8110, Keys: []format.CarriedKey{{Sequence: 41, Sealed: []byte("sealed key")}, {Sequence: 43}}}
 	for _, n := range []byte{1, 3} {

@@ -270,3 +270,25 @@ func DecodeEpochEndRow(v []byte) (EpochEndRow, error) {
 		return e
 	})
 }
+
+// SpentRow is slots of a key block that are to be destroyed because no bundle came
+// of them: it stands until every voter has attested.
+type SpentRow struct {
+	Block    ID
+	Slots    []uint32 // indexes, ascending
+	Attested []uint32 // ascending
+}
+
+// Encode returns the canonical bytes of s.
+func (s SpentRow) Encode() []byte {
+	var w Writer
+	w.Raw(s.Block[:])
+	w.indexes(s.Slots)
+	w.nodes(s.Attested)
+	return w.Bytes()
+}
+
+// DecodeSpentRow reads what Encode wrote.
+func DecodeSpentRow(v []byte) (SpentRow, error) {
+	return decodeEffect(v, func(r *Reader) SpentRow { return SpentRow{readID(r), r.indexes(), r.nodes()} })
+}
