@@ -151,15 +151,19 @@ func (h *healer) mend(ctx context.Context, w *wound) error {
 }
 
 // payloadWhole finds the bundle of a wound and reports whether there is nothing
-// to mend: no live bundle is in that slot, or its payload is here after all.
+// to mend: no live bundle is in that slot, or its payload is here after all. The
+// wound's row may be older than the bundle's end: the slot is asked.
 func (n *Node) payloadWhole(ctx context.Context, w *wound) (bool, error) {
+	if lives, err := n.store.SlotLives(w.slot); err != nil || !lives {
+		return err == nil, err
+	}
 	if w.row == nil {
 		var err error
 		if w.row, err = n.store.BundleBySlot(w.slot); err != nil {
 			return false, err
 		}
 	}
-	return w.row == nil || w.row.Expire != 0 || n.store.Holding(ctx, w.row) == nil, nil
+	return w.row == nil || n.store.Holding(ctx, w.row) == nil, nil
 }
 
 func (n *Node) mendKey(ctx context.Context, slot format.Slot) error {

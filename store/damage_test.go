@@ -332,3 +332,25 @@ func TestP45_P30_PayloadZeroedByNobodysDecisionIsWrittenAgain(t *testing.T) {
 	w.must(n.AppendChunks(chunks)) // a peer's copy
 	w.readable("T0")
 }
+
+// TestP35_P45_ADamagedRangeIsErasedAllTheSame builds the index again over payload
+// that is damaged, or that a destruction has left half zero.
+func TestP35_P45_ADamagedRangeIsErasedAllTheSame(t *testing.T) {
+	w := dueWorld(t, 1)
+	n := w.nodes[0]
+	w.checkpoint()
+	secrets := n.secret("T0")
+	held, err := n.held(slotKey(n.row("T0").Slot))
+	w.must(err)
+	w.must(n.roll())
+	w.must(custodian.ClearTree(n.dir))
+	n.halfZero(held[0])
+	n.rebuild(true)
+	n.clean()
+	n.destroy()
+	if got := n.holds(secrets); len(got) != 0 {
+		t.Fatalf("found in %v", got)
+	}
+	n.clean()
+	w.readable("T1")
+}

@@ -222,20 +222,20 @@ func (s *Store) destroy(ctx context.Context, orders []custodian.Order, gone []he
 	if err := s.SyncHistory(); err != nil { // a custodian apart reads the decisions in the file
 		return err
 	}
-	_, err := s.custodian.DestroyAll(ctx, orders)
-	if errors.Is(err, custodian.ErrRange) && errors.Is(err, custodian.ErrWarrant) {
-		return s.destroyEach(ctx, orders, gone, err)
-	}
-	if !errors.Is(err, custodian.ErrNotSealed) {
-		return err
-	}
-	open := slices.ContainsFunc(gone, func(c heldChunk) bool { return !s.segments.Sealed(c.File) })
-	if open {
+	// A file may be sealed and the next one not begun, for want of room: the
+	// custodian would zero in it, and a start take the zeros for a torn tail.
+	if slices.ContainsFunc(gone, func(c heldChunk) bool { return !s.segments.Sealed(c.File) }) {
+		if _, err := s.custodian.DestroyAll(ctx, keysOf(orders)); err != nil {
+			return err
+		}
 		if err := s.roll(); err != nil {
 			return err
 		}
 	}
-	_, err = s.custodian.DestroyAll(ctx, orders)
+	_, err := s.custodian.DestroyAll(ctx, orders)
+	if errors.Is(err, custodian.ErrRange) && errors.Is(err, custodian.ErrWarrant) {
+		return s.destroyEach(ctx, orders, gone, err)
+	}
 	return err
 }
 
@@ -253,6 +253,15 @@ func (s *Store) destroyEach(ctx context.Context, orders []custodian.Order, gone 
 		errs = append(errs, s.destroy(ctx, []custodian.Order{o}, gone))
 	}
 	return errors.Join(errs...)
+}
+
+// keysOf leaves of each order only its key slots, which wait for nothing.
+func keysOf(orders []custodian.Order) []custodian.Order {
+	keys := slices.Clone(orders)
+	for i := range keys {
+		keys[i].Work.Ranges = nil
+	}
+	return keys
 }
 
 // roll seals the active segment, so that what is due in it can be zeroed.

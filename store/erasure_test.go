@@ -14,6 +14,7 @@ import (
 	"github.com/sago-worm/sago/store/custodian"
 	"github.com/sago-worm/sago/store/format"
 	"github.com/sago-worm/sago/store/keyring"
+	"github.com/sago-worm/sago/store/segment"
 )
 
 // secret is what an erasure must leave nowhere: the sealed key's slot as it
@@ -293,5 +294,43 @@ func TestP34_AChunkThatComesAgainIsNotWrittenAfterItsErasure(t *testing.T) {
 	again()
 	n.rebuild(false) // its ranges are met again, zeroed
 	again()
+	n.clean()
+}
+
+// TestP38_P57_NothingIsZeroedBeforeTheNextFileExists has the roll fail behind the
+// seal, as on a full disk: a start takes zeros in the newest file for a torn tail,
+// and would cut off what stands behind them.
+func TestP38_P57_NothingIsZeroedBeforeTheNextFileExists(t *testing.T) {
+	w := dueWorld(t, 1)
+	n := w.nodes[0]
+	w.checkpoint()
+	w.must(n.Flush())
+	secrets := n.secret("T0")
+	slot := n.row("T0").Slot
+	inWay := filepath.Join(n.dir, "segments", "00000002.seg")
+	w.must(os.WriteFile(inWay, []byte("in the way"), 0o600))
+	bundles, blocks := n.pending(1)
+	for range 2 {
+		if err := n.Destroy(t.Context(), bundles, blocks); err == nil {
+			t.Fatal("destroyed without a next file")
+		}
+		if err := n.KeyWorks(slot); !errors.Is(err, ErrKeyErased) {
+			t.Fatalf("the key waits for the roll: %v", err)
+		}
+	}
+	if len(n.holds(secrets[1:])) == 0 {
+		t.Fatal("zeroed in a file that nothing says the end of")
+	}
+	if err := n.Abandon(); !errors.Is(err, segment.ErrLatched) {
+		t.Fatal(err)
+	}
+	w.must(errors.Join(os.Remove(inWay), os.Remove(filepath.Join(n.dir, indexFile))))
+	n.open(1)
+	w.readable("T1")
+	n.destroy()
+	if got := n.holds(secrets); len(got) != 0 {
+		t.Fatalf("found in %v", got)
+	}
+	w.readable("T1")
 	n.clean()
 }

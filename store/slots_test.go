@@ -127,3 +127,52 @@ func TestP30_P41_AReceivedBlockBringsNoDeadKeyBack(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestP38_P45_ADestructionUnderWayIsNoDamage verifies between the writes of zeros,
+// which is what a verification meets that a destruction overtakes.
+func TestP38_P45_ADestructionUnderWayIsNoDamage(t *testing.T) {
+	w := dueWorld(t, 1)
+	n := w.nodes[0]
+	unused := w.slot() // its chunks came, its STORE never did
+	chunks, _ := w.sealed(unused, content("refused"))
+	w.must(n.AppendChunks(chunks))
+	due := n.row("T0").Slot
+	w.accept(w.commit(w.op(KindKey, format.KeyEffect{Verb: format.KeyRetire, Block: w.block.ID})))
+	w.checkpoint()
+	seen := 0
+	n.custodian.SetFault(func(step string, done bool) error {
+		if step != "zero ranges" || done {
+			return nil
+		}
+		seen++
+		for _, slot := range []format.Slot{due, unused} {
+			held, err := n.held(slotKey(slot))
+			w.must(err)
+			n.halfZero(held[0])
+		}
+		n.clean()
+		return nil
+	})
+	n.destroy()
+	if seen != 1 {
+		t.Fatalf("%d files were zeroed", seen)
+	}
+	n.custodian.SetFault(nil)
+	n.clean()
+	held, err := n.held(slotKey(n.row("T1").Slot))
+	w.must(err)
+	w.must(custodian.ClearTree(n.dir))
+	n.halfZero(held[0])
+	if v, err := n.Verify(t.Context()); err != nil || len(v.Damage) == 0 {
+		t.Fatalf("half of a live chunk is zero: %v, %v", v.Damage, err)
+	}
+}
+
+// halfZero zeroes the first half of a chunk's ciphertext.
+func (n *node) halfZero(c heldChunk) {
+	n.w.Helper()
+	f, err := os.OpenFile(filepath.Join(n.dir, n.segments.Name(c.File)), os.O_WRONLY, 0)
+	n.w.must(err)
+	_, err = f.WriteAt(make([]byte, c.Location.Length/2), c.Offset+format.ChunkHeaderSize)
+	n.w.must(errors.Join(err, f.Close()))
+}

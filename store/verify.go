@@ -136,37 +136,43 @@ func (s *Store) verifyPayload(ctx context.Context, v *Verification, found finder
 			return err
 		}
 		v.Chunks++
-		_, err := s.segments.Read(c.Location, c.ChunkHeader)
-		if errors.Is(err, segment.ErrErased) {
-			lives, lerr := s.SlotLives(c.Slot)
-			if lerr != nil {
-				return lerr
-			}
-			if !lives {
-				continue
-			}
-			err = &format.DamageError{File: s.segments.Name(c.File), Offset: c.Offset, What: "chunk of slot " + c.Slot.String(), Err: err}
-		}
-		if err == nil {
-			continue
-		}
-		// A damaged range stays until it is due, and is erased with the others; a
-		// good copy of the same chunk behind it has mended the damage.
-		if _, again := s.readChunk(c.ChunkHeader); again == nil {
-			continue
-		}
-		if err := found(err, format.DamagePayload, c.Slot); err != nil {
+		if err := s.verifyRange(c, found); err != nil {
 			return err
 		}
 	}
 	return s.eachLive(ctx, func(key format.BundleKey, row *format.BundleRow) error {
 		v.Rows++
 		if _, err := s.BundleChunks(row); err != nil {
+			if lives, lerr := s.SlotLives(row.Slot); lerr != nil || !lives {
+				return lerr // its end was decided meanwhile
+			}
 			d := &format.DamageError{File: "segments", Offset: -1, What: fmt.Sprintf("payload of the bundle stored by record %d", row.Store), Err: err}
 			return found(d, format.DamagePayload, row.Slot)
 		}
 		return nil
 	})
+}
+
+// verifyRange reads one range. Whether its slot lives is asked after the read: a
+// range is zeroed only once the slot is dead, so that what is read in the middle
+// of its destruction is not taken for damage.
+func (s *Store) verifyRange(c heldChunk, found finder) error {
+	_, err := s.segments.Read(c.Location, c.ChunkHeader)
+	if err == nil {
+		return nil
+	}
+	if lives, lerr := s.SlotLives(c.Slot); lerr != nil || !lives {
+		return lerr // whatever stands there is to be destroyed, or has been
+	}
+	if errors.Is(err, segment.ErrErased) {
+		err = &format.DamageError{File: s.segments.Name(c.File), Offset: c.Offset, What: "chunk of slot " + c.Slot.String(), Err: err}
+	}
+	// A damaged range stays until it is due, and is erased with the others; a
+	// good copy of the same chunk behind it has mended the damage.
+	if _, again := s.readChunk(c.ChunkHeader); again == nil {
+		return nil
+	}
+	return found(err, format.DamagePayload, c.Slot)
 }
 
 // eachLive tells each of every bundle that has not expired.

@@ -44,8 +44,8 @@ type Options struct {
 	// verify is then damage, never a torn tail.
 	Clean bool
 	// OnDamage, when set, is told of each damaged chunk that the scan of Open meets
-	// in a file whose good length is known, and the scan goes on behind it. When
-	// nil, Open fails with the first one.
+	// in a file whose good length is known, and the scan goes on behind it; one whose
+	// header is good is an Entry as well. When nil, Open fails with the first one.
 	OnDamage func(*format.DamageError)
 }
 
@@ -155,6 +155,11 @@ func (s *Store) scanFile(f series.File, off int64, torn bool, onDamage func(*for
 			return 0, d
 		}
 		onDamage(d)
+		if w.entry.Location.Length > 0 { // its header is good: it is erased with the others
+			if err := found(w.entry); err != nil {
+				return 0, err
+			}
+		}
 	}
 	return w.off, nil
 }
