@@ -140,7 +140,7 @@ func TestP38_P45_ADestructionUnderWayIsNoDamage(t *testing.T) {
 	w.accept(w.commit(w.op(KindKey, format.KeyEffect{Verb: format.KeyRetire, Block: w.block.ID})))
 	w.checkpoint()
 	seen := 0
-	n.custodian.SetFault(func(step string, done bool) error {
+	n.fault(func(step string, done bool) error {
 		if step != "zero ranges" || done {
 			return nil
 		}
@@ -157,7 +157,7 @@ func TestP38_P45_ADestructionUnderWayIsNoDamage(t *testing.T) {
 	if seen != 1 {
 		t.Fatalf("%d files were zeroed", seen)
 	}
-	n.custodian.SetFault(nil)
+	n.fault(nil)
 	n.clean()
 	held, err := n.held(slotKey(n.row("T1").Slot))
 	w.must(err)
