@@ -22,10 +22,6 @@ func TestI1_TheRuleIsFollowedHere(t *testing.T) {
 			w.add(about(format.ActHoldPlace), e)
 		}
 	}
-	reached := func(w *world, store uint64) {
-		w.placed = w.add(format.Record{Action: format.ActHoldPlace, Institution: 1}, format.HoldEffect{Scope: format.HoldSubject, Subject: format.Digest{7}, ID: 9, Basis: 1})
-		w.add(about(format.ActHoldPlace), format.HoldEffect{Scope: format.HoldBundle, Store: store, ID: 9, Basis: 1, From: w.placed + 1})
-	}
 	for _, c := range []struct {
 		name, rule string
 		then       func(*world, uint64)
@@ -46,11 +42,11 @@ func TestI1_TheRuleIsFollowedHere(t *testing.T) {
 			w.tick(3 * day)
 			hold(format.HoldEffect{Scope: format.HoldSubject, Subject: format.Digest{7}})(w, store)
 		}, day, true},
-		{"reached by a hold", "P1D", reached, 3 * day, false},
-		{"the wider one released", "P1D", func(w *world, store uint64) { reached(w, store); w.release(w.placed, format.ActObject{Institution: 1}) }, 3 * day, false},
-		{"let go while it stands", "P1D", func(w *world, store uint64) { reached(w, store); w.letGo(store) }, 3 * day, false},
+		{"reached by a hold", "P1D", (*world).reached, 3 * day, false},
+		{"the wider one released", "P1D", func(w *world, store uint64) { w.reached(store); w.release(w.placed, format.ActObject{Institution: 1}) }, 3 * day, false},
+		{"let go while it stands", "P1D", func(w *world, store uint64) { w.reached(store); w.letGo(store) }, 3 * day, false},
 		{"released and let go", "P1D", func(w *world, store uint64) {
-			reached(w, store)
+			w.reached(store)
 			w.release(w.placed, format.ActObject{Institution: 1})
 			w.letGo(store)
 		}, 3 * day, true},

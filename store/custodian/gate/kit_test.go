@@ -176,6 +176,12 @@ func (w *world) act(kind format.ActKind, object format.ActObject, params []byte,
 	return format.ActEffect{Signed: s.Encode()}
 }
 
+// reached is a hold on the bundle's subject, and the record by which it reached it.
+func (w *world) reached(store uint64) {
+	w.placed = w.add(format.Record{Action: format.ActHoldPlace, Institution: 1}, format.HoldEffect{Scope: format.HoldSubject, Subject: format.Digest{7}, ID: 9, Basis: 1})
+	w.add(about(format.ActHoldPlace), format.HoldEffect{Scope: format.HoldBundle, Store: store, ID: 9, Basis: 1, From: w.placed + 1})
+}
+
 // release is the act that releases the hold of a record.
 func (w *world) release(placed uint64, object format.ActObject) {
 	p := format.HoldReleaseParams{Hold: 9, Placed: placed}

@@ -53,20 +53,7 @@ func TestI1_OnlyWhatHistoryRetentionDropsGoes(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
-			w.add(about(format.ActList), format.ListEffect{Kind: format.ListBundles})                                 // 2
-			w.add(about(format.ActList), format.ListEffect{Kind: format.ListBundles})                                 // 3
-			w.store("P9Y")                                                                                            // 4
-			w.add(about(format.ActHoldPlace), format.HoldEffect{Scope: format.HoldBundle, Store: 4, ID: 1, Basis: 1}) // 5
-			w.add(about(format.ActExtend), format.ExtendEffect{Store: 4, Rule: "P9Y", BasisKind: 1})                  // 6
-			erased := func(a format.Action) format.Record {
-				return format.Record{Action: a, Institution: 1, Transaction: "U", Part: 1}
-			}
-			w.add(erased(format.ActStore), format.StoreEffect{Definition: "MDS0000001", Rule: "P1D", BasisKind: 1, Slot: format.Slot{Index: 1}})                        // 7
-			w.add(erased(format.ActErase), format.BundleRef{Store: 7})                                                                                                  // 8
-			w.add(erased(format.ActExtend), format.ExtendEffect{Store: 7, Rule: "P2D", BasisKind: 1})                                                                   // 9
-			w.add(format.Record{Action: format.ActHoldPlace, Institution: 1}, format.HoldEffect{Scope: format.HoldSubject, Subject: format.Digest{7}, ID: 1, Basis: 1}) // 10
-			w.add(format.Record{Action: format.ActKey}, format.KeyEffect{Verb: format.KeyRetire, Block: format.ID{1}})                                                  // 11
-			w.add(format.Record{Action: format.ActBackup}, format.BackupEffect{})                                                                                       // 12
+			w.past()
 			bound := uint64(len(w.records))
 			w.tick(years(c.a.years))
 			var kept []uint64
@@ -102,4 +89,22 @@ func TestI1_OnlyWhatHistoryRetentionDropsGoes(t *testing.T) {
 			w.wants(c.name, c.admitted, err)
 		})
 	}
+}
+
+// past adds what history retention goes over: with each record its number.
+func (w *world) past() {
+	w.add(about(format.ActList), format.ListEffect{Kind: format.ListBundles})                                 // 2
+	w.add(about(format.ActList), format.ListEffect{Kind: format.ListBundles})                                 // 3
+	w.store("P9Y")                                                                                            // 4
+	w.add(about(format.ActHoldPlace), format.HoldEffect{Scope: format.HoldBundle, Store: 4, ID: 1, Basis: 1}) // 5
+	w.add(about(format.ActExtend), format.ExtendEffect{Store: 4, Rule: "P9Y", BasisKind: 1})                  // 6
+	erased := func(a format.Action) format.Record {
+		return format.Record{Action: a, Institution: 1, Transaction: "U", Part: 1}
+	}
+	w.add(erased(format.ActStore), format.StoreEffect{Definition: "MDS0000001", Rule: "P1D", BasisKind: 1, Slot: format.Slot{Index: 1}})                        // 7
+	w.add(erased(format.ActErase), format.BundleRef{Store: 7})                                                                                                  // 8
+	w.add(erased(format.ActExtend), format.ExtendEffect{Store: 7, Rule: "P2D", BasisKind: 1})                                                                   // 9
+	w.add(format.Record{Action: format.ActHoldPlace, Institution: 1}, format.HoldEffect{Scope: format.HoldSubject, Subject: format.Digest{7}, ID: 1, Basis: 1}) // 10
+	w.add(format.Record{Action: format.ActKey}, format.KeyEffect{Verb: format.KeyRetire, Block: format.ID{1}})                                                  // 11
+	w.add(format.Record{Action: format.ActBackup}, format.BackupEffect{})                                                                                       // 12
 }
