@@ -52,9 +52,8 @@ const raceOrder = "O-1"
 // extend, hold, release, specially delete and read the same few bundles around
 // their deadlines, while the leader sweeps and leadership moves. Every answer must
 // be explained by one order (linearizability), and no bundle goes before its
-// deadline without an act or under a hold. Without the check that a held bundle
-// does not leave by an act, or the sweep's look at the state, it fails
-// (internal/mutate).
+// deadline without an act or under a hold. It fails where a hold does not beat a
+// special deletion, or the deadline (internal/mutate).
 func TestP20_ConcurrentExtendHoldDeleteExpire(t *testing.T) {
 	c := newTestCluster(t, 3)
 	c.coolOff(300 * time.Millisecond)
