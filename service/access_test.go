@@ -146,7 +146,7 @@ var calls = map[string]struct {
 		return err
 	}},
 	"SpecialDelete.Disable": {access.VerbSpecialDisable, func(ctx context.Context, c *grpc.ClientConn) error {
-		_, err := sagov1.NewSpecialDeleteServiceClient(c).Disable(ctx, &sagov1.SpecialDeleteServiceDisableRequest{Institution: "one"})
+		_, err := sagov1.NewSpecialDeleteServiceClient(c).Disable(ctx, &sagov1.SpecialDeleteServiceDisableRequest{Institution: "demo"})
 		return err
 	}},
 	"Clock.Status": {access.VerbClockStatus, func(ctx context.Context, c *grpc.ClientConn) error {
