@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/sago-worm/sago/retention"
@@ -51,70 +52,79 @@ func TestR15_ADisabledSpecialDeletionIsNeverExecuted(t *testing.T) {
 	w.readable("B")
 }
 
+// cuts is how many bundles end one after the other, each cut short elsewhere; the
+// last one stays.
+const cuts = 32
+
 // TestP38_SpecialDeletionAndClosingCutShortAtEveryStep stops a destruction before
 // and after each step, goes on from what is on disk, and comes to the same end.
 func TestP38_SpecialDeletionAndClosingCutShortAtEveryStep(t *testing.T) {
-	for name, decided := range map[string]func(*testing.T) *world{
-		"special deletion": func(t *testing.T) *world {
-			w, keys := newActWorld(t, t, 1, nil)
-			w.put("T0", "P5Y")
-			w.put("T1", "P5Y")
-			doc := w.requested("T0")
-			w.agree(keys, doc)
-			w.cool()
-			w.accept(w.commit(w.executeOp(doc.Nonce)))
-			return w
-		},
-		"closing": func(t *testing.T) *world {
-			v := newTenancy(t, t, 1)
-			v.put("T0", "P5Y")
-			v.put("T1", "P5Y")
-			v.began()
-			v.hold("T1", true) // it stays
-			v.close1()
-			for v.duty(3) {
-			}
-			return v.world
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			steps := 0
-			for cut := 0; ; cut++ {
-				seen := cutShort(t, decided(t), cut)
-				if seen <= cut {
-					break
-				}
-				steps++
-			}
-			if steps < 12 {
-				t.Fatalf("the destruction has only %d points to stop at", steps)
-			}
-		})
+	t.Run("special deletion", func(t *testing.T) {
+		w, keys := newActWorld(t, t, 1, nil)
+		w.putMany(cuts)
+		var docs []format.Act
+		for i := range cuts {
+			docs = append(docs, w.requested(fmt.Sprintf("T%02d", i)))
+			w.agree(keys, docs[i])
+		}
+		w.cool()
+		w.cutEverywhere(t, func(i int) { w.accept(w.commit(w.executeOp(docs[i].Nonce))) })
+	})
+	t.Run("closing", func(t *testing.T) {
+		v := newTenancy(t, t, 1)
+		v.putMany(cuts)
+		v.began()
+		v.close1()
+		v.cutEverywhere(t, func(int) { v.duty(1) })
+	})
+}
+
+// putMany stores bundles that a step can end one by one.
+func (w *world) putMany(n int) {
+	w.Helper()
+	for i := range n {
+		w.put(fmt.Sprintf("T%02d", i), "P5Y")
 	}
+}
+
+// cutEverywhere ends bundle after bundle, and cuts each one's destruction short at
+// the next of its points.
+func (w *world) cutEverywhere(t *testing.T, end func(i int)) {
+	t.Helper()
+	for cut := range cuts - 1 {
+		end(cut)
+		if seen := w.cutShort(t, fmt.Sprintf("T%02d", cut), cut); seen <= cut {
+			if cut < 12 {
+				t.Fatalf("the destruction has only %d points to stop at", seen)
+			}
+			w.readable(fmt.Sprintf("T%02d", cuts-1))
+			return
+		}
+	}
+	t.Fatalf("more than %d points: the last ones were not cut at", cuts)
 }
 
 var errCut = errors.New("cut")
 
-// cutShort stops the destruction of T0 at the point numbered cut, and answers how
+// cutShort stops a bundle's destruction at the point numbered cut, and answers how
 // many points were met.
-func cutShort(t *testing.T, w *world, cut int) (seen int) {
+func (w *world) cutShort(t *testing.T, name string, cut int) (seen int) {
 	t.Helper()
 	n := w.nodes[0]
 	w.must(n.Flush())
-	secret := n.secret("T0")
+	secret := n.secret(name)
 	w.checkpoint()
 	bundles, blocks := n.pending(1)
 	if len(bundles) != 1 {
 		t.Fatalf("%d bundles are pending", len(bundles))
 	}
-	n.fault(func(step string, done bool) error {
+	n.fault(func(string, bool) error {
 		if seen++; seen > cut {
 			return errCut
 		}
 		return nil
 	})
-	err := n.Destroy(t.Context(), bundles, blocks)
-	if (err != nil) != (seen > cut) {
+	if err := n.Destroy(t.Context(), bundles, blocks); (err != nil) != (seen > cut) {
 		t.Fatalf("cut at %d of %d: %v", cut, seen, err)
 	}
 	n.fault(nil)
@@ -123,20 +133,15 @@ func cutShort(t *testing.T, w *world, cut int) (seen int) {
 	for i := uint32(1); i <= voters; i++ {
 		w.attest(i)
 	}
-	if row := n.row("T0"); row.Erase == 0 {
-		t.Fatalf("cut at %d: not erased: %+v", cut, row)
-	}
-	if left, _ := n.pending(1); len(left) != 0 {
-		t.Fatalf("cut at %d: %d are pending", cut, len(left))
+	if left, _ := n.pending(1); len(left) != 0 || n.row(name).Erase == 0 {
+		t.Fatalf("cut at %d: not erased, %d are pending", cut, len(left))
 	}
 	if got := n.holds(secret); len(got) != 0 {
 		t.Fatalf("cut at %d: found in %v", cut, got)
 	}
-	if err := n.KeyWorks(n.row("T0").Slot); !errors.Is(err, ErrKeyErased) {
+	if err := n.KeyWorks(n.row(name).Slot); !errors.Is(err, ErrKeyErased) {
 		t.Fatalf("cut at %d: the key: %v", cut, err)
 	}
 	n.clean()
-	w.readable("T1")
-	w.close()
 	return seen
 }
