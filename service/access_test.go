@@ -145,6 +145,10 @@ var calls = map[string]struct {
 		_, err := sagov1.NewSpecialDeleteServiceClient(c).Ledger(ctx, &sagov1.SpecialDeleteServiceLedgerRequest{})
 		return err
 	}},
+	"SpecialDelete.Disable": {access.VerbSpecialDisable, func(ctx context.Context, c *grpc.ClientConn) error {
+		_, err := sagov1.NewSpecialDeleteServiceClient(c).Disable(ctx, &sagov1.SpecialDeleteServiceDisableRequest{Institution: "demo"})
+		return err
+	}},
 	"Clock.Status": {access.VerbClockStatus, func(ctx context.Context, c *grpc.ClientConn) error {
 		_, err := sagov1.NewClockServiceClient(c).Status(ctx, &sagov1.ClockServiceStatusRequest{})
 		return err

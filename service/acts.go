@@ -93,6 +93,13 @@ func (s *Server) actOf(c *caller, v *store.ActView) (*sagov1.Act, error) {
 	if out.Particulars, err = s.particularsOf(v.Row.Proposed); err != nil {
 		return nil, err
 	}
+	if v.Doc.Kind == format.ActKindSpecialDelete {
+		blocked, err := s.node.Store().Blocked(v.Doc.Nonce)
+		if err != nil {
+			return nil, err
+		}
+		out.BlockedBy = blockedBy(blocked)
+	}
 	out.MaySign, err = s.node.Store().MaySign(v, c.ID)
 	return out, err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/retention"
@@ -208,6 +209,30 @@ func (w *certifying) remains() error {
 				fmt.Sprintf("nothing records that the medium of node %d's former copy %s was destroyed", h.GetNumber(), id))
 		}
 	}
+	return w.copies()
+}
+
+// maxBackupsShown bounds the backups that one certificate names.
+const maxBackupsShown = 100
+
+// copies says what may lie outside the nodes. No backup holds a key, so that none
+// keeps a certificate from being final.
+func (w *certifying) copies() error {
+	backups, err := w.node.Store().BackupsHolding(w.row)
+	if err != nil {
+		return err
+	}
+	if older := len(backups) - maxBackupsShown; older > 0 {
+		w.remain("backup", fmt.Sprintf("그보다 오래된 백업 %d개에도 암호문이 있을 수 있습니다. 키는 없습니다", older),
+			fmt.Sprintf("%d older backups may hold its ciphertext as well, no keys", older))
+		backups = backups[older:]
+	}
+	for _, b := range backups {
+		at := time.UnixMicro(b.Clock).UTC().Format(time.RFC3339)
+		w.remain("backup", fmt.Sprintf("%s의 백업(이력 %d건): 암호문이 있을 수 있고 키는 없습니다. 같은 폴더에 나중에 끝난 백업이 있으면 거기서는 지워졌습니다", at, b.End),
+			fmt.Sprintf("backup of %s at history %d: may hold ciphertext, holds no keys; a later run that ended in the same directory has overwritten it there", at, b.End))
+	}
+	w.remain("key-archive", "이 판은 키 보관본을 만들지 않습니다. 키의 사본은 노드 밖에 없습니다", "this release makes no key archive: the appliance hands out no copy of a key")
 	return nil
 }
 

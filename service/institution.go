@@ -54,18 +54,18 @@ func (s *institutionServer) Suspend(ctx context.Context, req *sagov1.SuspendRequ
 		}
 		until = int64(latest)
 	}
-	i, at, err := s.pause(ctx, format.InstitutionSuspend, req.GetInstitution(), until, req.GetReason())
+	i, at, err := s.changeInstitution(ctx, format.InstitutionSuspend, req.GetInstitution(), until, req.GetReason())
 	return &sagov1.SuspendResponse{Institution: i, HistorySequence: at}, err
 }
 
 // Resume implements sagov1.InstitutionServiceServer.
 func (s *institutionServer) Resume(ctx context.Context, req *sagov1.ResumeRequest) (*sagov1.ResumeResponse, error) {
-	i, at, err := s.pause(ctx, format.InstitutionResume, req.GetInstitution(), 0, req.GetReason())
+	i, at, err := s.changeInstitution(ctx, format.InstitutionResume, req.GetInstitution(), 0, req.GetReason())
 	return &sagov1.ResumeResponse{Institution: i, HistorySequence: at}, err
 }
 
-// pause proposes a suspension or its end.
-func (s *institutionServer) pause(ctx context.Context, verb format.InstitutionVerb, code string, until int64, reason string) (*sagov1.Institution, uint64, error) {
+// changeInstitution proposes a suspension, its end, or the end of special deletion.
+func (s *Server) changeInstitution(ctx context.Context, verb format.InstitutionVerb, code string, until int64, reason string) (*sagov1.Institution, uint64, error) {
 	c := callerOf(ctx)
 	row, err := s.institutionNamed(c, code)
 	if err != nil {

@@ -128,6 +128,8 @@ func specialMethod(full string) (method, bool) {
 	case sagov1.SpecialDeleteService_Show_FullMethodName, sagov1.SpecialDeleteService_List_FullMethodName,
 		sagov1.SpecialDeleteService_Ledger_FullMethodName:
 		return method{access.VerbSpecialShow, format.ActList, callWithin, false}, true
+	case sagov1.SpecialDeleteService_Disable_FullMethodName:
+		return method{access.VerbSpecialDisable, format.ActInstitution, callWithin, false}, true
 	case sagov1.SpecialDeleteService_Certificate_FullMethodName:
 		return method{access.VerbCertificate, format.ActList, callWithin, false}, true
 	}

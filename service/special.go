@@ -104,15 +104,10 @@ func (s *Server) specialOf(a *sagov1.Act) (*sagov1.SpecialDelete, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &sagov1.SpecialDelete{Act: a, State: a.GetState(), Order: p.Order}
+	out := &sagov1.SpecialDelete{Act: a, State: a.GetState(), BlockedBy: a.GetBlockedBy(), Order: p.Order}
 	if out.State == retention.ActReady.String() {
 		out.State = retention.ActCooling.String() // until it is executed, by the leader or by nobody
 	}
-	blocked, err := s.node.Store().Blocked(doc.Nonce)
-	if err != nil {
-		return nil, err
-	}
-	out.BlockedBy = blockedBy(blocked)
 	object, err := format.DecodeActObject(doc.Object)
 	if err != nil {
 		return nil, err
@@ -131,6 +126,8 @@ func blockedBy(r format.Reason) string {
 		return ""
 	case format.ReasonHeld:
 		return "hold"
+	case format.ReasonPolicy:
+		return "disabled"
 	}
 	return r.String()
 }
@@ -200,6 +197,22 @@ func (s *specialServer) List(ctx context.Context, req *sagov1.SpecialDeleteServi
 		answer.Requests = append(answer.Requests, one)
 	}
 	return answer, nil
+}
+
+// Disable implements sagov1.SpecialDeleteServiceServer. It is for one's own
+// institution only, and nothing undoes it.
+func (s *specialServer) Disable(ctx context.Context, req *sagov1.SpecialDeleteServiceDisableRequest) (*sagov1.SpecialDeleteServiceDisableResponse, error) {
+	c := callerOf(ctx)
+	own, err := s.node.Store().Institution(c.Institution)
+	if err != nil {
+		return nil, err
+	}
+	if req.GetInstitution() != own.Code {
+		return nil, s.deniedWithout(ctx, c, sagov1.SpecialDeleteService_Disable_FullMethodName, nil,
+			refusal(format.ReasonNotFound, "special deletion is disabled by the institution's own persons"))
+	}
+	i, at, err := s.changeInstitution(ctx, format.InstitutionNoSpecial, own.Code, 0, req.GetReason())
+	return &sagov1.SpecialDeleteServiceDisableResponse{Institution: i, HistorySequence: at}, err
 }
 
 // Opening implements sagov1.SpecialDeleteServiceServer.

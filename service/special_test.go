@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"slices"
 	"testing"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -47,6 +48,7 @@ func TestSpecialDeleteFromRequestToCertificate(t *testing.T) {
 	_, err = auditor.Certificate(limited(t), &sagov1.SpecialDeleteServiceCertificateRequest{Id: id})
 	expect(t, unwrap(err), codes.FailedPrecondition, "STATE")
 	must(t, manager.ApproveSpecialDelete(limited(t), id, nil))
+	h.backedUp()
 	must(t, approver.ApproveSpecialDelete(limited(t), id, nil)) // no cooling-off in this house: executed
 	if r, err = auditor.ShowSpecialDelete(limited(t), id); err != nil || r.GetState() != "executed" || r.GetBundleState() != "special_deleted" {
 		t.Fatalf("%v: %v", r, err)
@@ -64,6 +66,14 @@ func TestSpecialDeleteFromRequestToCertificate(t *testing.T) {
 	h.erase()
 	cert, err = auditor.Certificate(limited(t), &sagov1.SpecialDeleteServiceCertificateRequest{Transaction: "S1"})
 	must(t, err)
+	h.backedUp() // holds the decision: it has nothing of the bundle
+	var kinds []string
+	for _, r := range cert.GetRemains() {
+		kinds = append(kinds, r.GetKind())
+	}
+	if want := []string{"history", "ledger", "opening", "backup", "key-archive"}; !slices.Equal(kinds, want) {
+		t.Errorf("what remains: %v", cert.GetRemains())
+	}
 	if !cert.GetFinal() || len(cert.GetAttestations()) != 1 || cert.GetWay() != "special-delete" || len(cert.GetSigners()) != 2 {
 		t.Fatalf("%v", cert)
 	}
@@ -74,6 +84,51 @@ func TestSpecialDeleteFromRequestToCertificate(t *testing.T) {
 		t.Errorf("its neighbour: %v", err)
 	}
 	h.certificatesAltered(cert)
+}
+
+// backedUp records a backup of everything so far.
+func (h *house) backedUp() {
+	h.t.Helper()
+	_, err := sagov1.NewClusterServiceClient(h.as("admin")).BackupDone(limited(h.t), &sagov1.BackupDoneRequest{End: h.st.Summary().Size, Size: 1, Digest: bytes.Repeat([]byte{1}, 32)})
+	must(h.t, err)
+}
+
+// TestDisabledSpecialDeletion: a request says that it is blocked, and never that it
+// is ready; only one's own institution is named.
+func TestDisabledSpecialDeletion(t *testing.T) {
+	h := newHouse(t)
+	h.put("app", "S1", "P5Y", []byte("x"))
+	h.begin()
+	officer, manager, approver := h.client("officer"), h.client("manager"), h.client("approver")
+	r, err := officer.RequestSpecialDelete(limited(t), requestOf("S1"))
+	must(t, err)
+	id := r.GetAct().GetId()
+	must(t, manager.ApproveSpecialDelete(limited(t), id, nil))
+	for _, other := range []string{"other", ""} {
+		_, err = manager.DisableSpecialDelete(limited(t), other, "")
+		expect(t, unwrap(err), codes.NotFound, "NOT_FOUND")
+	}
+	_, err = officer.DisableSpecialDelete(limited(t), "demo", "")
+	expect(t, unwrap(err), codes.PermissionDenied, "NOT_PERMITTED")
+	got, err := manager.DisableSpecialDelete(limited(t), "demo", "폐기")
+	must(t, err)
+	if !got.GetInstitution().GetSpecialDeleteDisabled() || got.GetHistorySequence() == 0 {
+		t.Fatalf("%v", got)
+	}
+	_, err = manager.DisableSpecialDelete(limited(t), "demo", "")
+	expect(t, unwrap(err), codes.FailedPrecondition, "STATE")
+	_ = approver.ApproveSpecialDelete(limited(t), id, nil) // the last signature, where the rule takes it
+	r, err = approver.ShowSpecialDelete(limited(t), id)
+	must(t, err)
+	if s := r.GetState(); s != "pending" && s != "cooling_off" || r.GetBlockedBy() != "disabled" || r.GetBundleState() != "active" {
+		t.Fatalf("%v", r)
+	}
+	a, err := approver.ShowAct(limited(t), id)
+	if err != nil || a.GetBlockedBy() != "disabled" {
+		t.Fatalf("%v: %v", a, err)
+	}
+	_, err = officer.RequestSpecialDelete(limited(t), requestOf("S1"))
+	expect(t, unwrap(err), codes.FailedPrecondition, "POLICY")
 }
 
 // unwrap is the gRPC status of a client's error.

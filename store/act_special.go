@@ -187,6 +187,13 @@ func (m *Machine) removable(key format.BundleKey, b *format.BundleRow) error {
 	if err := m.left(key, b); err != nil {
 		return err
 	}
+	row, err := m.tenant(key.Institution)
+	if err != nil {
+		return err
+	}
+	if row.NoSpecial {
+		return refuse(format.ReasonPolicy, "special deletion has ended for this institution, for good")
+	}
 	held, err := m.heldByScope(key, b)
 	if err != nil {
 		return err

@@ -57,3 +57,19 @@ func (m *Machine) LastBackup() (row *format.BackupRow, overdue bool, err error) 
 	}
 	return row, m.clock.Now-since > BackupOverdue, nil
 }
+
+// BackupsHolding lists the backups that were ended and may hold the ciphertext of
+// a bundle that has ended, oldest first: they hold its STORE record, and not the
+// decision, behind which a run overwrites it.
+func (m *Machine) BackupsHolding(b *format.BundleRow) (out []format.BackupRow, err error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	err = m.idx.Ascend(tBackup, key64(b.Store), nil, func(_, v []byte) (bool, error) {
+		row, err := format.DecodeBackupRow(v)
+		if err == nil && row.End > b.Store && row.End < b.Expire {
+			out = append(out, row)
+		}
+		return true, err
+	})
+	return out, err
+}

@@ -28,6 +28,7 @@ type actJSON struct {
 	Signatures      []actSignedJSON   `json:"signatures"`
 	Needed          uint32            `json:"needed"`
 	CoolingOffUntil *string           `json:"cooling_off_until"`
+	BlockedBy       string            `json:"blocked_by,omitempty"`
 	Requester       string            `json:"requester,omitempty"`
 	Basis           string            `json:"basis,omitempty"`
 	Reason          string            `json:"reason,omitempty"`
@@ -47,7 +48,7 @@ func toAct(a *sagov1.Act) (actJSON, error) {
 	out := actJSON{
 		ID: a.GetId(), Kind: a.GetKind(), State: a.GetState(), Transaction: a.GetTransaction(), Part: a.GetPart(), Proposer: a.GetProposer(),
 		ProposedAt: utc(a.GetProposedAt()), ExpiresAt: utc(a.GetExpiresAt()), Signatures: toSigned(a), Needed: a.GetNeeded(),
-		CoolingOffUntil: utc(a.GetCoolingOffUntil()), Requester: p.GetRequester(), Basis: p.GetBasis(), Reason: p.GetReason(),
+		CoolingOffUntil: utc(a.GetCoolingOffUntil()), BlockedBy: a.GetBlockedBy(), Requester: p.GetRequester(), Basis: p.GetBasis(), Reason: p.GetReason(),
 		Document: map[string]string{}, HistorySequence: a.GetHistorySequence(),
 	}
 	for _, f := range said {
@@ -92,6 +93,7 @@ func actPage(p *page, a *sagov1.Act) {
 	for _, g := range a.GetSignatures() {
 		p.pair("서명자", "by", strings.TrimSpace(g.GetActor()+" "+local(g.GetSignedAt())))
 	}
+	p.pair("막고 있는 것", "blocked by", a.GetBlockedBy())
 	p.pair("숙려 기간 끝", "cooling-off until", local(a.GetCoolingOffUntil()))
 	p.pair("만료", "lapses at", local(a.GetExpiresAt()))
 }

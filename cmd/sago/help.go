@@ -125,6 +125,8 @@ var helps = map[string]message{
 	"special_show":        {"특수삭제 요청을 보여 줍니다.", "Show a request."},
 	"special_list":        {"특수삭제 요청을 나열합니다.", "List the requests."},
 	"special_ledger":      {"답하는 노드의 특수삭제 원장을 보고 이력·운영체제 기록과 대조합니다.", "Show the answering node's ledger, held against history and the operating system's record."},
+	"special_disable":     {"자기 기관의 특수삭제를 영구히 끕니다. 되돌릴 수 없습니다.", "End special deletion for one's own institution, for good."},
+	"special_institution": {"자기 기관의 코드.", "The code of one's own institution."},
 	"special_certificate": {"파기 증명서를 받습니다.", "Get the erasure certificate."},
 	"request":             {"특수삭제 요청의 번호 (16진수 32자).", "The request's id, 32 hexadecimal digits."},
 	"order":               {"유통정지 명령의 번호.", "Number of the order of circulation stop."},

@@ -67,6 +67,7 @@ func institutionPage(p *page, i *sagov1.Institution) {
 	p.pair("상태", "state", i.GetState())
 	p.pair("휴지 종료 예정", "suspended until", local(i.GetSuspendedUntil()))
 	p.pair("기한 경과", "overdue", p.yes(i.GetOverdue()))
+	p.pair("특수삭제 영구 중단", "special deletion disabled", p.yes(i.GetSpecialDeleteDisabled()))
 	if i.GetQuota() > 0 {
 		p.pair("저장 한도(바이트)", "quota (bytes)", i.GetQuota())
 		p.pair("사용량(바이트)", "used (bytes)", i.GetUsed())

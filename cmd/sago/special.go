@@ -18,6 +18,7 @@ type specialGroup struct {
 	List        specialListCmd        `cmd:"" help:"${help_special_list}"`
 	Ledger      specialLedgerCmd      `cmd:"" help:"${help_special_ledger}"`
 	Certificate specialCertificateCmd `cmd:"" help:"${help_special_certificate}"`
+	Disable     specialDisableCmd     `cmd:"" help:"${help_special_disable}"`
 }
 
 // grounds are the people and reasons of an order or request.
@@ -93,7 +94,6 @@ func (s *session) answerSpecial(r *sagov1.SpecialDelete) error {
 func specialPage(p *page, r *sagov1.SpecialDelete) {
 	actPage(p, r.GetAct())
 	p.pair("특수삭제 상태", "special deletion", r.GetState())
-	p.pair("막고 있는 것", "blocked by", r.GetBlockedBy())
 	p.pair("묶음정보 상태", "bundle state", r.GetBundleState())
 }
 
@@ -207,5 +207,21 @@ func (c *specialListCmd) Run(s *session) error {
 				p.row(a.GetId(), a.GetTransaction(), a.GetPart(), r.GetOrder(), r.GetState(), fmt.Sprintf("%d/%d", len(a.GetSignatures()), a.GetNeeded()), r.GetBlockedBy())
 			}
 		})
+	})
+}
+
+type specialDisableCmd struct {
+	Institution string `help:"${help_special_institution}" required:"" placeholder:"CODE"`
+	Reason      string `help:"${help_institution_reason}" placeholder:"TEXT"`
+}
+
+// Run ends special deletion for the caller's institution, for good.
+func (c *specialDisableCmd) Run(s *session) error {
+	return s.with(func(cl *client.Client) error {
+		r, err := cl.DisableSpecialDelete(s.ctx, c.Institution, c.Reason)
+		if err != nil {
+			return err
+		}
+		return s.answerInstitution(r.GetInstitution(), nil, r.GetHistorySequence())
 	})
 }

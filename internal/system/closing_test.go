@@ -83,6 +83,9 @@ func TestR25_R26_R60_AnInstitutionsLife(t *testing.T) {
 
 	s.suspended(ctx, who)
 	s.notified(ctx)
+	s.neverSpecial(ctx)
+	backup := filepath.Join(t.TempDir(), "backup")
+	s.sago(ctx, 0, 0, "admin", "cluster", "backup", "-o", backup)
 	s.closed(ctx, who, chunks)
 
 	if _, data, err := read(ctx, s.client(ctx, 0, "officer"), "KEEP"); err != nil || string(data) != string(contentOf("KEEP")) {
@@ -91,6 +94,21 @@ func TestR25_R26_R60_AnInstitutionsLife(t *testing.T) {
 	s.ownRecordsOf(ctx)
 	s.sago(ctx, 0, 1, "auditor", "history", "verify")
 	s.intact(ctx)
+	s.stopAll(ctx)
+	s.onlyCiphertext(ctx, backup, "S1", "KEEP")
+}
+
+// neverSpecial ends special deletion for the second institution.
+func (s *site) neverSpecial(ctx context.Context) {
+	s.t.Helper()
+	s.sago(ctx, 4, 0, "officer2", "special-delete", "disable", "--institution", second)
+	s.sago(ctx, 5, 0, "manager", "special-delete", "disable", "--institution", second) // not even the operator
+	answer := s.sago(ctx, 0, 0, "manager2", "special-delete", "disable", "--institution", second, "--reason", "시험")
+	if answer["special_delete_disabled"] != true || s.stateOf(ctx, 1, "manager2")["special_delete_disabled"] != true {
+		s.t.Errorf("disabled: %v", answer)
+	}
+	s.sago(ctx, 3, 0, "manager2", "special-delete", "disable", "--institution", second)
+	s.sago(ctx, 3, 0, "officer2", order("S1")...)
 }
 
 // suspended suspends the second institution and resumes it.

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/sago-worm/sago/audit/forensic"
 	"github.com/sago-worm/sago/internal/testcluster"
 )
 
@@ -50,6 +52,11 @@ func TestR15SpecialDeletionThroughCrashesAndAnAbsentNode(t *testing.T) {
 	_, err = put(ctx, app, "GOES", "P5Y", contentOf("GOES"))
 	must(t, err)
 	gone := s.chunks(away)[before:]
+	backup := filepath.Join(t.TempDir(), "backup")
+	s.sago(ctx, 0, 0, "admin", "cluster", "backup", "-o", backup)
+	if s.find(ctx, "GOES", nil).Verdict != forensic.Recovered {
+		t.Fatal("the bundle is not found before it is deleted: the search proves nothing")
+	}
 	must(t, s.Kill(away))
 
 	id, _ := s.sago(ctx, 0, 0, "officer", order("GOES")...)["request_id"].(string)
@@ -74,6 +81,10 @@ func TestR15SpecialDeletionThroughCrashesAndAnAbsentNode(t *testing.T) {
 	s.awaitCertificate(ctx, away, id, "final")
 	out, err := s.SagoAt(ctx, away, "auditor", "--output", "json", "special-delete", "certificate", "--request", id)
 	must(t, err)
+	remains := rowsOf(t, s.sago(ctx, 0, 0, "auditor", "special-delete", "certificate", "--request", id), "remains")
+	if !slices.ContainsFunc(remains, func(r map[string]any) bool { return r["kind"] == "backup" }) {
+		t.Errorf("the backup is not among what remains: %v", remains)
+	}
 	kept := filepath.Join(t.TempDir(), "certificate.json")
 	must(t, os.WriteFile(kept, []byte(out.Stdout), 0o600))
 	s.sago(ctx, 0, 0, "auditor", "certificate", "verify", kept)
@@ -93,6 +104,25 @@ func TestR15SpecialDeletionThroughCrashesAndAnAbsentNode(t *testing.T) {
 	s.everywhere(ctx, []string{"STAYS"})
 	s.intact(ctx)
 	s.forgedLedger(ctx, away)
+	s.stopAll(ctx)
+	s.onlyCiphertext(ctx, backup, "GOES", "STAYS")
+}
+
+// onlyCiphertext searches all nodes' files and an older backup with the root keys:
+// what has ended has ciphertext in the backup and is recovered from nowhere; its
+// neighbour is recovered whole.
+func (s *site) onlyCiphertext(ctx context.Context, backup, gone, neighbour string) {
+	s.t.Helper()
+	r := s.find(ctx, gone, []string{backup})
+	recovers(s.t, r, forensic.Nothing)
+	if r.Bundles[0].Payload.Whole == 0 {
+		s.t.Errorf("the backup holds no ciphertext, so that nothing was tried: %+v", r.Bundles[0])
+	}
+	r = s.find(ctx, neighbour, []string{backup})
+	recovers(s.t, r, forensic.Recovered)
+	if b := r.Bundles[0]; b.Recovery != forensic.Whole {
+		s.t.Errorf("the neighbour: %+v", b)
+	}
 }
 
 // awaitCertificate waits until node i certifies a request's bundle in this state.

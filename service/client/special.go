@@ -62,6 +62,13 @@ func (c *Client) ShowSpecialDelete(ctx context.Context, id string) (*sagov1.Spec
 	return resp.GetRequest(), c.checkAct(a, id)
 }
 
+// DisableSpecialDelete ends special deletion for the caller's own institution, for
+// good. It is never sent twice.
+func (c *Client) DisableSpecialDelete(ctx context.Context, institution, reason string) (*sagov1.SpecialDeleteServiceDisableResponse, error) {
+	return unary(ctx, c, once, sagov1.NewSpecialDeleteServiceClient, sagov1.SpecialDeleteServiceClient.Disable,
+		&sagov1.SpecialDeleteServiceDisableRequest{Institution: institution, Reason: reason})
+}
+
 // SpecialDeletes yields the institution's requests. It ends after the first error.
 func (c *Client) SpecialDeletes(ctx context.Context, req *sagov1.SpecialDeleteServiceListRequest) iter.Seq2[*sagov1.SpecialDelete, error] {
 	req = proto.CloneOf(req)

@@ -57,7 +57,9 @@ type Act struct {
 	Executed        uint64 `protobuf:"varint,15,opt,name=executed,proto3" json:"executed,omitempty"`
 	Vetoed          uint64 `protobuf:"varint,16,opt,name=vetoed,proto3" json:"vetoed,omitempty"`
 	// Whether the caller's own signature would be taken now.
-	MaySign       bool `protobuf:"varint,17,opt,name=may_sign,json=maySign,proto3" json:"may_sign,omitempty"`
+	MaySign bool `protobuf:"varint,17,opt,name=may_sign,json=maySign,proto3" json:"may_sign,omitempty"`
+	// Of a special deletion, what keeps it from going on, as SpecialDelete says.
+	BlockedBy     string `protobuf:"bytes,18,opt,name=blocked_by,json=blockedBy,proto3" json:"blocked_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -209,6 +211,13 @@ func (x *Act) GetMaySign() bool {
 		return x.MaySign
 	}
 	return false
+}
+
+func (x *Act) GetBlockedBy() string {
+	if x != nil {
+		return x.BlockedBy
+	}
+	return ""
 }
 
 // ActSignature says who signed, as role and number, and when.
@@ -774,7 +783,7 @@ var File_sago_v1_act_proto protoreflect.FileDescriptor
 
 const file_sago_v1_act_proto_rawDesc = "" +
 	"\n" +
-	"\x11sago/v1/act.proto\x12\asago.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf1\x04\n" +
+	"\x11sago/v1/act.proto\x12\asago.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x90\x05\n" +
 	"\x03Act\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
@@ -797,7 +806,9 @@ const file_sago_v1_act_proto_rawDesc = "" +
 	"\x10history_sequence\x18\x0e \x01(\x04R\x0fhistorySequence\x12\x1a\n" +
 	"\bexecuted\x18\x0f \x01(\x04R\bexecuted\x12\x16\n" +
 	"\x06vetoed\x18\x10 \x01(\x04R\x06vetoed\x12\x19\n" +
-	"\bmay_sign\x18\x11 \x01(\bR\amaySign\"\xa0\x01\n" +
+	"\bmay_sign\x18\x11 \x01(\bR\amaySign\x12\x1d\n" +
+	"\n" +
+	"blocked_by\x18\x12 \x01(\tR\tblockedBy\"\xa0\x01\n" +
 	"\fActSignature\x12\x14\n" +
 	"\x05actor\x18\x01 \x01(\tR\x05actor\x12\x16\n" +
 	"\x06person\x18\x02 \x01(\x04R\x06person\x127\n" +

@@ -31,7 +31,8 @@ type SpecialDelete struct {
 	Act   *Act                   `protobuf:"bytes,1,opt,name=act,proto3" json:"act,omitempty"`
 	// pending, cooling_off, executed, vetoed, lapsed.
 	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
-	// What keeps it from going on, such as hold; empty while nothing does.
+	// What keeps it from going on: hold, disabled, or another reason's name; empty
+	// while nothing does.
 	BlockedBy string `protobuf:"bytes,3,opt,name=blocked_by,json=blockedBy,proto3" json:"blocked_by,omitempty"`
 	Order     string `protobuf:"bytes,4,opt,name=order,proto3" json:"order,omitempty"`
 	// The state of the bundle itself.
@@ -1408,11 +1409,117 @@ func (x *Remainder) GetEn() string {
 	return ""
 }
 
+// SpecialDeleteServiceDisableRequest names the caller's own institution.
+type SpecialDeleteServiceDisableRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Institution   string                 `protobuf:"bytes,1,opt,name=institution,proto3" json:"institution,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpecialDeleteServiceDisableRequest) Reset() {
+	*x = SpecialDeleteServiceDisableRequest{}
+	mi := &file_sago_v1_special_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpecialDeleteServiceDisableRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpecialDeleteServiceDisableRequest) ProtoMessage() {}
+
+func (x *SpecialDeleteServiceDisableRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_special_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpecialDeleteServiceDisableRequest.ProtoReflect.Descriptor instead.
+func (*SpecialDeleteServiceDisableRequest) Descriptor() ([]byte, []int) {
+	return file_sago_v1_special_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *SpecialDeleteServiceDisableRequest) GetInstitution() string {
+	if x != nil {
+		return x.Institution
+	}
+	return ""
+}
+
+func (x *SpecialDeleteServiceDisableRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// SpecialDeleteServiceDisableResponse is the institution as it is now.
+type SpecialDeleteServiceDisableResponse struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Institution     *Institution           `protobuf:"bytes,1,opt,name=institution,proto3" json:"institution,omitempty"`
+	HistorySequence uint64                 `protobuf:"varint,2,opt,name=history_sequence,json=historySequence,proto3" json:"history_sequence,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *SpecialDeleteServiceDisableResponse) Reset() {
+	*x = SpecialDeleteServiceDisableResponse{}
+	mi := &file_sago_v1_special_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpecialDeleteServiceDisableResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpecialDeleteServiceDisableResponse) ProtoMessage() {}
+
+func (x *SpecialDeleteServiceDisableResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_special_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpecialDeleteServiceDisableResponse.ProtoReflect.Descriptor instead.
+func (*SpecialDeleteServiceDisableResponse) Descriptor() ([]byte, []int) {
+	return file_sago_v1_special_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *SpecialDeleteServiceDisableResponse) GetInstitution() *Institution {
+	if x != nil {
+		return x.Institution
+	}
+	return nil
+}
+
+func (x *SpecialDeleteServiceDisableResponse) GetHistorySequence() uint64 {
+	if x != nil {
+		return x.HistorySequence
+	}
+	return 0
+}
+
 var File_sago_v1_special_proto protoreflect.FileDescriptor
 
 const file_sago_v1_special_proto_rawDesc = "" +
 	"\n" +
-	"\x15sago/v1/special.proto\x12\asago.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x11sago/v1/act.proto\x1a\x15sago/v1/history.proto\"\x9d\x01\n" +
+	"\x15sago/v1/special.proto\x12\asago.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x11sago/v1/act.proto\x1a\x15sago/v1/history.proto\x1a\x19sago/v1/institution.proto\"\x9d\x01\n" +
 	"\rSpecialDelete\x12\x1e\n" +
 	"\x03act\x18\x01 \x01(\v2\f.sago.v1.ActR\x03act\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x1d\n" +
@@ -1523,14 +1630,21 @@ const file_sago_v1_special_proto_rawDesc = "" +
 	"\tRemainder\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x0e\n" +
 	"\x02ko\x18\x02 \x01(\tR\x02ko\x12\x0e\n" +
-	"\x02en\x18\x03 \x01(\tR\x02en2\xf1\x04\n" +
+	"\x02en\x18\x03 \x01(\tR\x02en\"^\n" +
+	"\"SpecialDeleteServiceDisableRequest\x12 \n" +
+	"\vinstitution\x18\x01 \x01(\tR\vinstitution\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x88\x01\n" +
+	"#SpecialDeleteServiceDisableResponse\x126\n" +
+	"\vinstitution\x18\x01 \x01(\v2\x14.sago.v1.InstitutionR\vinstitution\x12)\n" +
+	"\x10history_sequence\x18\x02 \x01(\x04R\x0fhistorySequence2\xd7\x05\n" +
 	"\x14SpecialDeleteService\x12d\n" +
 	"\aRequest\x12+.sago.v1.SpecialDeleteServiceRequestRequest\x1a,.sago.v1.SpecialDeleteServiceRequestResponse\x12[\n" +
 	"\x04Show\x12(.sago.v1.SpecialDeleteServiceShowRequest\x1a).sago.v1.SpecialDeleteServiceShowResponse\x12[\n" +
 	"\x04List\x12(.sago.v1.SpecialDeleteServiceListRequest\x1a).sago.v1.SpecialDeleteServiceListResponse\x12d\n" +
 	"\aOpening\x12+.sago.v1.SpecialDeleteServiceOpeningRequest\x1a,.sago.v1.SpecialDeleteServiceOpeningResponse\x12a\n" +
 	"\x06Ledger\x12*.sago.v1.SpecialDeleteServiceLedgerRequest\x1a+.sago.v1.SpecialDeleteServiceLedgerResponse\x12p\n" +
-	"\vCertificate\x12/.sago.v1.SpecialDeleteServiceCertificateRequest\x1a0.sago.v1.SpecialDeleteServiceCertificateResponseB0Z.github.com/sago-worm/sago/proto/sago/v1;sagov1b\x06proto3"
+	"\vCertificate\x12/.sago.v1.SpecialDeleteServiceCertificateRequest\x1a0.sago.v1.SpecialDeleteServiceCertificateResponse\x12d\n" +
+	"\aDisable\x12+.sago.v1.SpecialDeleteServiceDisableRequest\x1a,.sago.v1.SpecialDeleteServiceDisableResponseB0Z.github.com/sago-worm/sago/proto/sago/v1;sagov1b\x06proto3"
 
 var (
 	file_sago_v1_special_proto_rawDescOnce sync.Once
@@ -1544,7 +1658,7 @@ func file_sago_v1_special_proto_rawDescGZIP() []byte {
 	return file_sago_v1_special_proto_rawDescData
 }
 
-var file_sago_v1_special_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_sago_v1_special_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_sago_v1_special_proto_goTypes = []any{
 	(*SpecialDelete)(nil),                           // 0: sago.v1.SpecialDelete
 	(*SpecialDeleteServiceRequestRequest)(nil),      // 1: sago.v1.SpecialDeleteServiceRequestRequest
@@ -1565,47 +1679,53 @@ var file_sago_v1_special_proto_goTypes = []any{
 	(*CertifiedAttestation)(nil),                    // 16: sago.v1.CertifiedAttestation
 	(*CertificateHolder)(nil),                       // 17: sago.v1.CertificateHolder
 	(*Remainder)(nil),                               // 18: sago.v1.Remainder
-	(*Act)(nil),                                     // 19: sago.v1.Act
-	(*timestamppb.Timestamp)(nil),                   // 20: google.protobuf.Timestamp
-	(*ActSignature)(nil),                            // 21: sago.v1.ActSignature
-	(*RecordProof)(nil),                             // 22: sago.v1.RecordProof
+	(*SpecialDeleteServiceDisableRequest)(nil),      // 19: sago.v1.SpecialDeleteServiceDisableRequest
+	(*SpecialDeleteServiceDisableResponse)(nil),     // 20: sago.v1.SpecialDeleteServiceDisableResponse
+	(*Act)(nil),                   // 21: sago.v1.Act
+	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
+	(*ActSignature)(nil),          // 23: sago.v1.ActSignature
+	(*RecordProof)(nil),           // 24: sago.v1.RecordProof
+	(*Institution)(nil),           // 25: sago.v1.Institution
 }
 var file_sago_v1_special_proto_depIdxs = []int32{
-	19, // 0: sago.v1.SpecialDelete.act:type_name -> sago.v1.Act
+	21, // 0: sago.v1.SpecialDelete.act:type_name -> sago.v1.Act
 	0,  // 1: sago.v1.SpecialDeleteServiceRequestResponse.request:type_name -> sago.v1.SpecialDelete
 	0,  // 2: sago.v1.SpecialDeleteServiceShowResponse.request:type_name -> sago.v1.SpecialDelete
 	0,  // 3: sago.v1.SpecialDeleteServiceListResponse.requests:type_name -> sago.v1.SpecialDelete
 	11, // 4: sago.v1.SpecialDeleteServiceLedgerResponse.entries:type_name -> sago.v1.LedgerEntry
-	20, // 5: sago.v1.LedgerEntry.time:type_name -> google.protobuf.Timestamp
+	22, // 5: sago.v1.LedgerEntry.time:type_name -> google.protobuf.Timestamp
 	14, // 6: sago.v1.SpecialDeleteServiceCertificateResponse.certificate:type_name -> sago.v1.Certificate
-	20, // 7: sago.v1.Certificate.retain_until:type_name -> google.protobuf.Timestamp
-	21, // 8: sago.v1.Certificate.signers:type_name -> sago.v1.ActSignature
+	22, // 7: sago.v1.Certificate.retain_until:type_name -> google.protobuf.Timestamp
+	23, // 8: sago.v1.Certificate.signers:type_name -> sago.v1.ActSignature
 	15, // 9: sago.v1.Certificate.stored:type_name -> sago.v1.CertifiedRecord
 	15, // 10: sago.v1.Certificate.decided:type_name -> sago.v1.CertifiedRecord
 	15, // 11: sago.v1.Certificate.erased:type_name -> sago.v1.CertifiedRecord
 	16, // 12: sago.v1.Certificate.attestations:type_name -> sago.v1.CertifiedAttestation
 	17, // 13: sago.v1.Certificate.outstanding:type_name -> sago.v1.CertificateHolder
 	18, // 14: sago.v1.Certificate.remains:type_name -> sago.v1.Remainder
-	22, // 15: sago.v1.CertifiedRecord.proof:type_name -> sago.v1.RecordProof
-	20, // 16: sago.v1.CertifiedRecord.time:type_name -> google.protobuf.Timestamp
+	24, // 15: sago.v1.CertifiedRecord.proof:type_name -> sago.v1.RecordProof
+	22, // 16: sago.v1.CertifiedRecord.time:type_name -> google.protobuf.Timestamp
 	15, // 17: sago.v1.CertifiedAttestation.record:type_name -> sago.v1.CertifiedRecord
-	1,  // 18: sago.v1.SpecialDeleteService.Request:input_type -> sago.v1.SpecialDeleteServiceRequestRequest
-	3,  // 19: sago.v1.SpecialDeleteService.Show:input_type -> sago.v1.SpecialDeleteServiceShowRequest
-	5,  // 20: sago.v1.SpecialDeleteService.List:input_type -> sago.v1.SpecialDeleteServiceListRequest
-	7,  // 21: sago.v1.SpecialDeleteService.Opening:input_type -> sago.v1.SpecialDeleteServiceOpeningRequest
-	9,  // 22: sago.v1.SpecialDeleteService.Ledger:input_type -> sago.v1.SpecialDeleteServiceLedgerRequest
-	12, // 23: sago.v1.SpecialDeleteService.Certificate:input_type -> sago.v1.SpecialDeleteServiceCertificateRequest
-	2,  // 24: sago.v1.SpecialDeleteService.Request:output_type -> sago.v1.SpecialDeleteServiceRequestResponse
-	4,  // 25: sago.v1.SpecialDeleteService.Show:output_type -> sago.v1.SpecialDeleteServiceShowResponse
-	6,  // 26: sago.v1.SpecialDeleteService.List:output_type -> sago.v1.SpecialDeleteServiceListResponse
-	8,  // 27: sago.v1.SpecialDeleteService.Opening:output_type -> sago.v1.SpecialDeleteServiceOpeningResponse
-	10, // 28: sago.v1.SpecialDeleteService.Ledger:output_type -> sago.v1.SpecialDeleteServiceLedgerResponse
-	13, // 29: sago.v1.SpecialDeleteService.Certificate:output_type -> sago.v1.SpecialDeleteServiceCertificateResponse
-	24, // [24:30] is the sub-list for method output_type
-	18, // [18:24] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	25, // 18: sago.v1.SpecialDeleteServiceDisableResponse.institution:type_name -> sago.v1.Institution
+	1,  // 19: sago.v1.SpecialDeleteService.Request:input_type -> sago.v1.SpecialDeleteServiceRequestRequest
+	3,  // 20: sago.v1.SpecialDeleteService.Show:input_type -> sago.v1.SpecialDeleteServiceShowRequest
+	5,  // 21: sago.v1.SpecialDeleteService.List:input_type -> sago.v1.SpecialDeleteServiceListRequest
+	7,  // 22: sago.v1.SpecialDeleteService.Opening:input_type -> sago.v1.SpecialDeleteServiceOpeningRequest
+	9,  // 23: sago.v1.SpecialDeleteService.Ledger:input_type -> sago.v1.SpecialDeleteServiceLedgerRequest
+	12, // 24: sago.v1.SpecialDeleteService.Certificate:input_type -> sago.v1.SpecialDeleteServiceCertificateRequest
+	19, // 25: sago.v1.SpecialDeleteService.Disable:input_type -> sago.v1.SpecialDeleteServiceDisableRequest
+	2,  // 26: sago.v1.SpecialDeleteService.Request:output_type -> sago.v1.SpecialDeleteServiceRequestResponse
+	4,  // 27: sago.v1.SpecialDeleteService.Show:output_type -> sago.v1.SpecialDeleteServiceShowResponse
+	6,  // 28: sago.v1.SpecialDeleteService.List:output_type -> sago.v1.SpecialDeleteServiceListResponse
+	8,  // 29: sago.v1.SpecialDeleteService.Opening:output_type -> sago.v1.SpecialDeleteServiceOpeningResponse
+	10, // 30: sago.v1.SpecialDeleteService.Ledger:output_type -> sago.v1.SpecialDeleteServiceLedgerResponse
+	13, // 31: sago.v1.SpecialDeleteService.Certificate:output_type -> sago.v1.SpecialDeleteServiceCertificateResponse
+	20, // 32: sago.v1.SpecialDeleteService.Disable:output_type -> sago.v1.SpecialDeleteServiceDisableResponse
+	26, // [26:33] is the sub-list for method output_type
+	19, // [19:26] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_sago_v1_special_proto_init() }
@@ -1615,13 +1735,14 @@ func file_sago_v1_special_proto_init() {
 	}
 	file_sago_v1_act_proto_init()
 	file_sago_v1_history_proto_init()
+	file_sago_v1_institution_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sago_v1_special_proto_rawDesc), len(file_sago_v1_special_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -28,6 +28,7 @@ const (
 	SpecialDeleteService_Opening_FullMethodName     = "/sago.v1.SpecialDeleteService/Opening"
 	SpecialDeleteService_Ledger_FullMethodName      = "/sago.v1.SpecialDeleteService/Ledger"
 	SpecialDeleteService_Certificate_FullMethodName = "/sago.v1.SpecialDeleteService/Certificate"
+	SpecialDeleteService_Disable_FullMethodName     = "/sago.v1.SpecialDeleteService/Disable"
 )
 
 // SpecialDeleteServiceClient is the client API for SpecialDeleteService service.
@@ -53,6 +54,9 @@ type SpecialDeleteServiceClient interface {
 	Ledger(ctx context.Context, in *SpecialDeleteServiceLedgerRequest, opts ...grpc.CallOption) (*SpecialDeleteServiceLedgerResponse, error)
 	// Certificate answers the erasure certificate of a bundle that ended by any way.
 	Certificate(ctx context.Context, in *SpecialDeleteServiceCertificateRequest, opts ...grpc.CallOption) (*SpecialDeleteServiceCertificateResponse, error)
+	// Disable ends special deletion for the caller's own institution, for good:
+	// nothing is requested any more, and what was requested is never executed.
+	Disable(ctx context.Context, in *SpecialDeleteServiceDisableRequest, opts ...grpc.CallOption) (*SpecialDeleteServiceDisableResponse, error)
 }
 
 type specialDeleteServiceClient struct {
@@ -123,6 +127,16 @@ func (c *specialDeleteServiceClient) Certificate(ctx context.Context, in *Specia
 	return out, nil
 }
 
+func (c *specialDeleteServiceClient) Disable(ctx context.Context, in *SpecialDeleteServiceDisableRequest, opts ...grpc.CallOption) (*SpecialDeleteServiceDisableResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SpecialDeleteServiceDisableResponse)
+	err := c.cc.Invoke(ctx, SpecialDeleteService_Disable_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // SpecialDeleteServiceServer is the server API for SpecialDeleteService service.
 // All implementations must embed UnimplementedSpecialDeleteServiceServer
 // for forward compatibility.
@@ -146,6 +160,9 @@ type SpecialDeleteServiceServer interface {
 	Ledger(context.Context, *SpecialDeleteServiceLedgerRequest) (*SpecialDeleteServiceLedgerResponse, error)
 	// Certificate answers the erasure certificate of a bundle that ended by any way.
 	Certificate(context.Context, *SpecialDeleteServiceCertificateRequest) (*SpecialDeleteServiceCertificateResponse, error)
+	// Disable ends special deletion for the caller's own institution, for good:
+	// nothing is requested any more, and what was requested is never executed.
+	Disable(context.Context, *SpecialDeleteServiceDisableRequest) (*SpecialDeleteServiceDisableResponse, error)
 	mustEmbedUnimplementedSpecialDeleteServiceServer()
 }
 
@@ -173,6 +190,9 @@ func (UnimplementedSpecialDeleteServiceServer) Ledger(context.Context, *SpecialD
 }
 func (UnimplementedSpecialDeleteServiceServer) Certificate(context.Context, *SpecialDeleteServiceCertificateRequest) (*SpecialDeleteServiceCertificateResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Certificate not implemented")
+}
+func (UnimplementedSpecialDeleteServiceServer) Disable(context.Context, *SpecialDeleteServiceDisableRequest) (*SpecialDeleteServiceDisableResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Disable not implemented")
 }
 func (UnimplementedSpecialDeleteServiceServer) mustEmbedUnimplementedSpecialDeleteServiceServer() {}
 func (UnimplementedSpecialDeleteServiceServer) testEmbeddedByValue()                              {}
@@ -303,6 +323,24 @@ func _SpecialDeleteService_Certificate_Handler(srv interface{}, ctx context.Cont
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SpecialDeleteService_Disable_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SpecialDeleteServiceDisableRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SpecialDeleteServiceServer).Disable(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SpecialDeleteService_Disable_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SpecialDeleteServiceServer).Disable(ctx, req.(*SpecialDeleteServiceDisableRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // SpecialDeleteService_ServiceDesc is the grpc.ServiceDesc for SpecialDeleteService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -333,6 +371,10 @@ var SpecialDeleteService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Certificate",
 			Handler:    _SpecialDeleteService_Certificate_Handler,
+		},
+		{
+			MethodName: "Disable",
+			Handler:    _SpecialDeleteService_Disable_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
