@@ -41,6 +41,9 @@ func (s *bundleServer) Event(ctx context.Context, req *sagov1.EventRequest) (*sa
 	if err != nil {
 		return nil, err
 	}
+	if req.GetAt() == nil { // it happened now
+		at = s.node.Store().Summary().Clock.Now
+	}
 	op := store.Op{Kind: store.KindEvent, Body: format.EncodeEffect(format.EventEffect{At: at})}
 	result, err := s.about(ctx, op, key, format.ActEvent, format.DetailOther, c.detail())
 	if err != nil {

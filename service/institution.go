@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
+	"github.com/sago-worm/sago/retention"
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
 )
@@ -45,6 +46,13 @@ func (s *institutionServer) Suspend(ctx context.Context, req *sagov1.SuspendRequ
 	until, err := micros(req.GetUntil())
 	if err != nil {
 		return nil, err
+	}
+	if req.GetUntil() == nil { // as long as may be
+		latest, err := retention.SuspensionLimit(retention.Instant(s.node.Store().Summary().Clock.Now))
+		if err != nil {
+			return nil, err
+		}
+		until = int64(latest)
 	}
 	i, at, err := s.pause(ctx, format.InstitutionSuspend, req.GetInstitution(), until, req.GetReason())
 	return &sagov1.SuspendResponse{Institution: i, HistorySequence: at}, err

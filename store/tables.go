@@ -47,7 +47,6 @@ const (
 	tPolicyChange  index.Table = 34 // number of the change -> sequence of its POLICY record
 	tMedium        index.Table = 35 // node || incarnation -> sequence of the act that records its medium's destruction
 	tBackup        index.Table = 36 // sequence of the BACKUP record of a run's end -> BackupRow
-	tArchive       index.Table = 37 // period -> key archive
 	tKept          index.Table = 38 // institution || STORE sequence -> BundleKey of a bundle that its closing keeps as yet
 	tAttested      index.Table = 39 // STORE sequence || node || incarnation -> sequence of the ATTEST record
 	tIncarnation   index.Table = 40 // node || incarnation -> IncarnationRow

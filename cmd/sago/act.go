@@ -173,7 +173,7 @@ func (s *session) agree(a *sagov1.Act) error {
 
 type actVetoCmd struct {
 	actRef
-	Reason string `help:"${help_act_reason}" required:"" placeholder:"TEXT"`
+	Reason string `help:"${help_act_reason}" placeholder:"TEXT"`
 }
 
 // Run vetoes the act.

@@ -27,10 +27,17 @@ func toStop(c *sagov1.CirculationStop) stopJSON {
 		At: utc(c.GetAt()), HistorySequence: c.GetHistorySequence(), RequestID: c.GetRequestId()}
 }
 
+// givenGrounds are the people and reasons of an order, as far as they are given.
+type givenGrounds struct {
+	Requester string `help:"${help_requester}" placeholder:"TEXT"`
+	Basis     string `help:"${help_order_basis}" placeholder:"TEXT"`
+	Reason    string `help:"${help_order_reason}" placeholder:"TEXT"`
+}
+
 type circulationStopCmd struct {
 	number
 	Order string `help:"${help_order}" required:"" placeholder:"NO"`
-	grounds
+	givenGrounds
 	orderDocument
 }
 
@@ -58,7 +65,7 @@ func (c *circulationStopCmd) Run(s *session) error {
 type circulationLiftCmd struct {
 	number
 	Order string `help:"${help_order}" required:"" placeholder:"NO"`
-	grounds
+	givenGrounds
 }
 
 // Run opens the act that lifts an order.

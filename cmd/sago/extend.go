@@ -49,7 +49,7 @@ func (s *session) changed(b *sagov1.Bundle, sequence uint64, leaf []byte, said m
 
 type bundleEventCmd struct {
 	number
-	At from `help:"${help_event_at}" required:"" placeholder:"T"`
+	At from `help:"${help_event_at}" placeholder:"T"`
 }
 
 // Run records the event that an event-based rule waits for.

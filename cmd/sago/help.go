@@ -29,7 +29,7 @@ var helps = map[string]message{
 
 	"bundle_extend": {"보유기간을 연장합니다. 줄일 수는 없습니다.", "Make a bundle's retention longer; never shorter."},
 	"bundle_event":  {"사건 기준 보유기간의 사건을 한 번 기록합니다.", "Record, once, the event that an event-based rule waits for."},
-	"event_at":      {"사건이 일어난 때: 2026-03-01 또는 RFC 3339.", "When it happened: 2026-03-01 or RFC 3339."},
+	"event_at":      {"사건이 일어난 때: 2026-03-01 또는 RFC 3339 (기본은 지금).", "When it happened: 2026-03-01 or RFC 3339 (default: now)."},
 	"preview":       {"저장하지 않고, 언제까지 지울 수 없게 되는지만 보여 줍니다.", "Store nothing; show until when it would be undeletable."},
 	"get_hold":      {"이 보존조치의 목적으로 읽습니다 (보유 기한이 지난 것).", "Read for this legal hold's purpose (past the deadline)."},
 	"request_id":    {"1회성 열람을 되풀이할 때의 요청 번호 (16진수 32자).", "Request id that repeats a one-time view, 32 hexadecimal digits."},
@@ -84,7 +84,7 @@ var helps = map[string]message{
 	"institution_list":     {"기관들의 상태를 보여 줍니다.", "Show the institutions and where they stand."},
 	"institution_subjects": {"CI 목록에서 휴지·폐지를 통보할 정보주체를 찾습니다.", "Find in a list of CIs the subjects who must be told of a suspension or closing."},
 	"institution_code":     {"기관 코드 (기본은 자기 기관).", "Code of the institution (default: one's own)."},
-	"institution_until":    {"휴지 종료 예정일 (최대 6개월).", "The announced end, within six months."},
+	"institution_until":    {"휴지 종료 예정일 (최대 6개월, 기본도 6개월).", "The announced end, within six months (the default)."},
 	"institution_reason":   {"사유.", "Why."},
 	"register_file":        {"등록 내용을 적은 TOML 파일.", "TOML file with what is registered."},
 	"close_receipt":        {"이관한 이용 내역의 접수증 파일.", "File of the receipt for the use records that were handed over."},

@@ -99,7 +99,7 @@ type institutionRef struct {
 
 type institutionSuspendCmd struct {
 	institutionRef
-	Until  through `help:"${help_institution_until}" required:"" placeholder:"T"`
+	Until  through `help:"${help_institution_until}" placeholder:"T"`
 	Reason string  `help:"${help_institution_reason}" placeholder:"TEXT"`
 }
 

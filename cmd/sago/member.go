@@ -13,7 +13,7 @@ import (
 
 // why is what every act about the cluster says.
 type why struct {
-	Reason string `required:"" help:"${help_act_why}" placeholder:"TEXT"`
+	Reason string `help:"${help_act_why}" placeholder:"TEXT"`
 }
 
 type clusterAddCmd struct {

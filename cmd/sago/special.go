@@ -165,7 +165,7 @@ func (c *specialApproveCmd) Run(s *session) error {
 
 type specialVetoCmd struct {
 	requestRef
-	Reason string `help:"${help_act_reason}" required:"" placeholder:"TEXT"`
+	Reason string `help:"${help_act_reason}" placeholder:"TEXT"`
 }
 
 // Run vetoes a request.
