@@ -65,7 +65,6 @@ func (d *demo) askRemoval(ctx context.Context) error {
 		return err
 	}
 	d.learnSecrets([]bundle{b})
-	d.secrets.word("order", []byte(order))
 	if _, err := answer[receipt](ctx, d, "app", b.putArgs(b.retain, b.files...)...); err != nil {
 		return err
 	}
@@ -237,8 +236,8 @@ func (d *demo) verifyCertificate(ctx context.Context, text string) error {
 	return nil
 }
 
-// search is what `sagod forensic` reports.
-type search struct {
+// recovery is what `sagod forensic` reports.
+type recovery struct {
 	Verdict  string   `json:"verdict"`
 	Files    int      `json:"files"`
 	Bytes    int64    `json:"bytes"`
@@ -248,39 +247,47 @@ type search struct {
 	} `json:"bundles"`
 }
 
-// forensic tries everything to recover the bundle from the three data directories
-// with their root keys: it is gone, its neighbour, by the same means, is not.
+// forensic tries everything to recover the bundle from all three data directories
+// with their root keys: it is gone. One node's suffice, by the same means, for its
+// neighbour.
 func (d *demo) forensic(ctx context.Context) error {
 	neighbour := d.stored[2]
-	for _, x := range []struct {
-		transaction, verdict string
-		exit                 int
-	}{{neighbour.transaction, "recovered", 3}, {unwanted, "nothing", 0}} {
-		begun := time.Now()
-		args := []string{"forensic", "--transaction", x.transaction, "--slide", "64", "--output", "json"}
-		var dirs []string
-		for i := range d.c.Size() {
-			args = append(args, "--roots", filepath.Join(d.c.NodeDir(i), "keys", "root.key"))
-			dirs = append(dirs, d.c.DataDir(i))
-		}
-		out, err := d.c.Sagod(ctx, append(args, dirs...)...)
-		if err != nil {
-			return err
-		}
-		var r search
-		if err := json.Unmarshal([]byte(out.Stdout), &r); err != nil {
-			return fmt.Errorf("%w: %s", err, out.Stderr)
-		}
-		if out.Exit != x.exit || r.Verdict != x.verdict || len(r.Bundles) != 1 {
-			return fmt.Errorf("forensic of %s: exit %d, %+v", x.transaction, out.Exit, r)
-		}
-		if want := neighbour.receipt.Fingerprint; x.exit != 0 && "sha256:"+r.Bundles[0].Fingerprint != want {
-			return errors.New("forensic recovered another content than was stored")
-		}
-		d.figure("sagod forensic %s: %s (exit %d; 파일 %d개 files, %.0f MiB, %.1f s)", x.transaction, r.Verdict, out.Exit, r.Files,
-			float64(r.Bytes)/(1<<20), time.Since(begun).Seconds())
+	r, err := d.search(ctx, neighbour.transaction, "recovered", 3, 1)
+	if err != nil {
+		return err
 	}
-	d.say("세 노드의 파일과 루트 키를 다 가져도 지워진 것은 없고, 같은 방법으로 이웃은 찾는다",
-		"with all three nodes' files and root keys nothing of it is found; its neighbour is, by the same means")
+	if "sha256:"+r.Bundles[0].Fingerprint != neighbour.receipt.Fingerprint {
+		return errors.New("forensic recovered another content than was stored")
+	}
+	if _, err := d.search(ctx, unwanted, "nothing", 0, d.c.Size()); err != nil {
+		return err
+	}
+	d.say("한 노드의 파일과 루트 키로 이웃은 되찾는다; 지워진 것은 세 노드의 것을 다 뒤져도 없다",
+		"the files and root key of one node give its neighbour back; all three nodes' give nothing of what was deleted")
 	return nil
+}
+
+// search runs `sagod forensic` on the data directories of the first nodes, with
+// their root keys.
+func (d *demo) search(ctx context.Context, transaction, verdict string, exit, nodes int) (r recovery, err error) {
+	begun := time.Now()
+	args := []string{"forensic", "--transaction", transaction, "--slide", "64", "--output", "json"}
+	var dirs []string
+	for i := range nodes {
+		args = append(args, "--roots", filepath.Join(d.c.NodeDir(i), "keys", "root.key"))
+		dirs = append(dirs, d.c.DataDir(i))
+	}
+	out, err := d.c.Sagod(ctx, append(args, dirs...)...)
+	if err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal([]byte(out.Stdout), &r); err != nil {
+		return r, fmt.Errorf("%w: %s", err, out.Stderr)
+	}
+	if out.Exit != exit || r.Verdict != verdict || len(r.Bundles) != 1 {
+		return r, fmt.Errorf("forensic of %s: exit %d, %+v", transaction, out.Exit, r)
+	}
+	d.figure("sagod forensic %s: %s (exit %d; 노드 nodes %d, 파일 files %d, %.0f MiB, %.1f s)", transaction, r.Verdict, out.Exit, nodes, r.Files,
+		float64(r.Bytes)/(1<<20), time.Since(begun).Seconds())
+	return r, nil
 }
