@@ -174,7 +174,7 @@ func (d *demo) removed(ctx context.Context) error {
 			d.figure("special-delete ledger: %d 단계 steps", len(l.Entries))
 		}
 	}
-	d.say("노드마다 이력, 상태, 별도 대장의 세 기록이 같다", "on every node the three records agree: history, state, separate ledger")
+	d.say("노드마다 이력, 별도 대장, 시스템 기록의 셋이 같다", "on every node the three records agree: history, separate ledger, system record")
 	if err := d.forensic(ctx); err != nil {
 		return err
 	}
