@@ -3,6 +3,7 @@ module github.com/sago-worm/sago
 go 1.26.0
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/BurntSushi/toml v1.6.0
 	github.com/aead/cmac v0.0.0-20160719120800-7af84192f0b1
 	github.com/alecthomas/kong v1.17.0

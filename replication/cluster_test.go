@@ -98,6 +98,7 @@ const (
 	testAdmin    = 3
 	testManager  = 4
 	testApprover = 5
+	testOfficer  = 6
 )
 
 func newTestCluster(t testing.TB, size int) *testCluster {
@@ -155,7 +156,7 @@ func (c *testCluster) sign(cer format.Ceremony) {
 	for _, p := range []struct {
 		id   uint64
 		role access.Role
-	}{{testApp, access.RoleApplication}, {testAuditor, access.RoleAuditor}, {testAdmin, access.RoleAdmin}, {testManager, access.RoleManager}, {testApprover, access.RoleApprover}} {
+	}{{testApp, access.RoleApplication}, {testAuditor, access.RoleAuditor}, {testAdmin, access.RoleAdmin}, {testManager, access.RoleManager}, {testApprover, access.RoleApprover}, {testOfficer, access.RoleOfficer}} {
 		key, pub := key, pub
 		if p.id != testApp {
 			if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {

@@ -12,8 +12,10 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/sago-worm/sago/retention"
 	"github.com/sago-worm/sago/store/custodian"
 	"github.com/sago-worm/sago/store/custodian/gate"
+	"github.com/sago-worm/sago/store/format"
 	"github.com/sago-worm/sago/store/keyring"
 )
 
@@ -68,9 +70,28 @@ func TestP21_DestructionsWithACustodianApart(t *testing.T) {
 		t.Skip("in short runs, and within itself, it says nothing new")
 	}
 	again := exec.CommandContext(t.Context(), os.Args[0], "-apart", "-test.run",
-		"^Test(P35_|P38_A|I1_N|I1_A|P34_|P30_|P22_|ACopiedNode|HistoryIsErased|ErasingCutShort|ASecondPrune|ActsMembers|.*Epoch|.*Special)")
+		"^Test(P35_|P38_A|I1_N|I1_A|P34_|P30_|P22_|ACopiedNode|HistoryIsErased|ErasingCutShort|ASecondPrune|ActsMembers|R26_|P26_|P36_|.*Epoch|.*Special)")
 	if out, err := again.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// TestP21_ACustodianApartDropsTheSameHistory holds its list of the actions that history
+// retention drops against this package's.
+func TestP21_ACustodianApartDropsTheSameHistory(t *testing.T) {
+	known := 0
+	for a := range format.Action(1 << 12) {
+		e := effectOf(a)
+		drops := e == retention.EffectBundle || e == retention.EffectMoment
+		if drops != gate.Dropped(a) {
+			t.Errorf("%s: dropped %v here, %v by a custodian apart", a, drops, !drops)
+		}
+		if e != retention.EffectUnknown {
+			known++
+		}
+	}
+	if known < 40 {
+		t.Errorf("%d actions have an effect", known)
 	}
 }
 

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
 
 	"github.com/sago-worm/sago/store/custodian"
 	"github.com/sago-worm/sago/store/format"
@@ -20,12 +23,18 @@ type Keys struct{ ring *keyring.Ring }
 // Keys are this node's.
 func (s *Store) Keys() Keys { return Keys{s.keys} }
 
+// ErrKeysApart says that the key blocks belong to another user, a custodian apart.
+var ErrKeysApart = errors.New("the key blocks are another user's: change the root key while the node runs, and its custodian seals them anew")
+
 // OpenKeys opens the key blocks of a data directory that no node has open. former
 // is the root key before the present one where a rotation is not finished, else
-// zero. The caller closes it.
+// zero. The caller closes it. ErrKeysApart where only a custodian can write them.
 func OpenKeys(dir string, root, former RootKey) (Keys, error) {
 	m, err := ReadManifest(dir)
 	if err != nil {
+		return Keys{}, err
+	}
+	if err := ownKeys(dir); err != nil {
 		return Keys{}, err
 	}
 	keeper, err := custodian.NewLocal(dir, custodian.Options{})
@@ -33,6 +42,19 @@ func OpenKeys(dir string, root, former RootKey) (Keys, error) {
 		return Keys{}, err
 	}
 	return OpenKeysBy(dir, root, former, m.Cluster, keeper)
+}
+
+// ownKeys insists that the folder of the key blocks is this process's own user's.
+func ownKeys(dir string) error {
+	path := filepath.Join(dir, filepath.Dir(keyring.FileName(format.ID{})))
+	st, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if s, ok := st.Sys().(*syscall.Stat_t); !ok || int(s.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s: %w", path, ErrKeysApart)
+	}
+	return nil
 }
 
 // OpenKeysBy is OpenKeys with a custodian that is open already.

@@ -15,11 +15,8 @@ import (
 // network, other programs, other processes, the clock, mounts, core dumps. There is
 // no way back. A program that was built with cgo cannot do it, and ends here.
 func confine() error {
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return fmt.Errorf("dumpable: %w", err)
-	}
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
-		return fmt.Errorf("core size: %w", err)
+	if err := keepSecrets(); err != nil {
+		return err
 	}
 	for c := uintptr(0); c <= unix.CAP_LAST_CAP; c++ {
 		// Without CAP_SETPCAP the bounding set stays; nothing is executed that could

@@ -95,5 +95,10 @@ func guards() []guard {
 			"./store", "TestI1_ABundlesSlotIsNeverSpent"},
 		{"sweep: the decision function is asked for each bundle", "store/rows.go",
 			"		if retentionOf(row.Retention).Status(m.now()) == retention.StateExpired {\n", "		if retentionOf(row.Retention).Status(m.now()) != retention.State(99) {\n", "./store", "Test.*P22.*|Test.*P40.*|Test.*Held.*"},
+		{"replication: under concurrency a hold beats an early exit", "retention/act.go",
+			"	case len(r.Holds) > 0:\n		return Permit{}, fmt.Errorf(\"%w: record %d has %d\", ErrHeld, id, len(r.Holds))\n", "",
+			"./replication", "TestP20_ConcurrentExtendHoldDeleteExpire"},
+		{"replication: under concurrency a hold beats the deadline", "retention/retention.go",
+			"	case len(r.Holds) > 0:\n		return StateHeld\n", "", "./replication", "TestP20_ConcurrentExtendHoldDeleteExpire"},
 	}
 }

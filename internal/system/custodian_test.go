@@ -18,8 +18,8 @@ const custodianUser = 64124
 
 // TestRoot_P21_CustodiansApart runs three nodes of production with custodians that
 // are processes of their own: puts, a sealed key block, expiry and erasure go their
-// way, across a custodian that is killed, and every byte of the three rooms is the
-// custodian's.
+// way, across a custodian that is killed, as does a new root key, and every byte of
+// the three rooms is the custodian's.
 func TestRoot_P21_CustodiansApart(t *testing.T) {
 	ctx := bounded(t, 60*time.Second)
 	s := apartSite(t, ctx)
@@ -39,12 +39,29 @@ func TestRoot_P21_CustodiansApart(t *testing.T) {
 	must(t, s.KillCustodian(1)) // its node goes on, and finds it again
 	must(t, s.StartCustodian(1))
 	s.awaitState(ctx, 0, "erased", map[string]bool{s.Name(0): true, s.Name(1): true, s.Name(2): true})
+	s.rekeyApart(ctx, 0)
 	s.everywhere(ctx, []string{"STAYS"})
 	s.intact(ctx)
 	for i := range s.Size() {
 		s.ownedByCustodian(i)
 	}
 	s.strikeRooms(ctx)
+}
+
+// rekeyApart changes node i's root key, whose key blocks only its custodian can write.
+func (s *site) rekeyApart(ctx context.Context, i int) {
+	s.t.Helper()
+	first := s.rootKey(i)
+	before, _ := oldCopyOpens(s.t, s.DataDir(i), first)
+	s.rekey(ctx, i, "public id")
+	with, _ := oldCopyOpens(s.t, s.DataDir(i), s.rootKey(i))
+	without, refused := oldCopyOpens(s.t, s.DataDir(i), first)
+	if before == 0 || with == 0 || without > 0 || refused != with {
+		s.t.Errorf("%s: %d slots opened; of %d that open now the old root key opens %d and not %d", s.Name(i), before, with, without, refused)
+	}
+	if found := s.rootTraces(i, first); len(found) > 0 {
+		s.t.Errorf("the old root key of %s is in %v", s.Name(i), found)
+	}
 }
 
 // TestRoot_RejoinsWithACustodianApart damages the history of one node: its data

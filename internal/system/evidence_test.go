@@ -30,6 +30,9 @@ type evidence struct {
 	now      int64
 	block    format.ID
 	round    uint64
+	// Records that decide what they may not: the end of kept by a closing that nobody
+	// decided, kept and uses among the spent slots, the end of uses.
+	closed, spent, usesEnd []byte
 }
 
 // The bundles of the evidence, by their slots.
@@ -40,6 +43,8 @@ const (
 	due     = 3 // due, and nobody decided
 	slots   = 16
 	unused  = 9
+	wasted  = 10 // of a put that came to nothing, and on record as such
+	uses    = 12 // the use-record key of the institution
 	segment = "segments/00000001.seg"
 	active  = "segments/00000002.seg"
 	lines   = "history/00000001.his"
@@ -65,10 +70,27 @@ func newEvidence(t *testing.T) *evidence {
 	e.tick(time.Minute)
 	e.tick(time.Minute)
 	e.tick(2 * time.Hour)
+	e.overreach()
 	e.add(e.expiry(gone), format.BundleRef{Store: e.store(gone)})
 	e.add(e.expiry(early), format.BundleRef{Store: e.store(early)})
 	e.add(format.Record{Action: format.ActKey}, format.KeyEffect{Verb: format.KeyRetire, Block: e.block, Owner: 1})
 	return e
+}
+
+// overreach adds records that only a majority could have written, and that no rule
+// allows.
+func (e *evidence) overreach() {
+	last := func() []byte { return e.records[len(e.records)-1] }
+	key := format.Record{Action: format.ActKey}
+	e.add(key, format.KeyEffect{Verb: format.KeyEpoch, Institution: 1, Epoch: 8104, Use: e.slot(uses), Other: e.slot(uses + 1), Subject: e.slot(uses + 2)})
+	r := e.about(kept)
+	r.Action = format.ActClose
+	e.add(r, format.CloseEffect{Store: e.store(kept), Act: 0}) // the ceremony is an act, and closes nothing
+	e.closed = last()
+	e.add(key, format.KeyEffect{Verb: format.KeySpent, Block: e.block, Spent: []uint32{kept, wasted, uses}})
+	e.spent = last()
+	e.add(key, format.KeyEffect{Verb: format.KeyUseEnd, Institution: 1, Epoch: 8104, Use: e.slot(uses)})
+	e.usesEnd = last()
 }
 
 func signingKey(t *testing.T) *ecdsa.PrivateKey {

@@ -207,6 +207,11 @@ func (k *keeper) refused(r *custodian.Remote) {
 		"a range outside":                    k.order(decision, good, with(func(w *custodian.Work) { w.Ranges[0].File = "segments/../../../etc/passwd" })),
 		"a used slot as an unused one":       k.order(retire, good, custodian.Work{Slots: []format.Slot{k.slot(kept)}}),
 		"a slot of another block":            k.order(retire, good, custodian.Work{Slots: []format.Slot{{Block: format.ID{9}, Index: 1}}}),
+		"closed without an act":              k.order(k.closed, good, k.work(kept)),
+		"a bundle's slot as a spent one":     k.order(k.spent, good, k.work(kept)),
+		"a history key's as a spent one":     k.order(k.spent, good, custodian.Work{Slots: []format.Slot{k.slot(uses)}}),
+		"a free slot as a spent one":         k.order(k.spent, good, custodian.Work{Slots: []format.Slot{k.slot(unused)}}),
+		"use records without a closing":      k.order(k.usesEnd, good, custodian.Work{Slots: []format.Slot{k.slot(uses)}}),
 		"a file to remove":                   k.order(decision, good, with(func(w *custodian.Work) { w.Remove = []string{segment} })),
 		"history by an expiry":               k.order(decision, good, custodian.Work{History: true, Remove: []string{lines}}),
 		"history by nothing":                 k.order(nil, nil, custodian.Work{History: true, Remove: []string{lines}}),
@@ -304,14 +309,15 @@ func (k *keeper) strangers(ctx context.Context) {
 	}
 }
 
-// honest gives the one order that the history decides.
+// honest gives the orders that the history decides.
 func (k *keeper) honest(r *custodian.Remote) {
 	size := len(k.records)
 	good := k.checkpoint(size, nil, k.keys[0], k.keys[1])
 	for range 2 { // and once more, as after a crash
 		done, err := r.DestroyAll(context.Background(), []custodian.Order{k.order(k.decision(gone), good, k.work(gone)),
-			k.order(k.records[size-1], good, custodian.Work{Slots: []format.Slot{k.slot(unused)}})})
-		if err != nil || done.Slots != 2 || done.Ranges != 1 {
+			k.order(k.records[size-1], good, custodian.Work{Slots: []format.Slot{k.slot(unused)}}),
+			k.order(k.spent, good, custodian.Work{Slots: []format.Slot{k.slot(wasted)}})})
+		if err != nil || done.Slots != 3 || done.Ranges != 1 {
 			k.t.Error(done, err)
 		}
 	}
@@ -323,7 +329,7 @@ func (k *keeper) exactly() {
 	payload, ranges, _ := k.payload()
 	clear(payload[ranges[gone].Offset:][:ranges[gone].Length])
 	keys := k.keyBlock()
-	for _, slot := range []uint32{gone, unused} {
+	for _, slot := range []uint32{gone, unused, wasted} {
 		copy(keys[keyring.SlotOffset(slot):], keyring.ErasedSlot())
 	}
 	for name, want := range map[string][]byte{segment: payload, keyring.FileName(k.block): keys, lines: k.history()} {

@@ -9,7 +9,8 @@ import (
 )
 
 // Acts (결재 행위): what several persons signed. Their keys are those of the
-// ceremony, and who may sign is asked of package access.
+// ceremony, for an institution that was registered later those of its registration,
+// and who may sign is asked of package access.
 
 // signed reads the act in a record, and insists that enough persons signed it.
 func (h *history) signed(rec *format.Record, kind format.ActKind) (format.Act, error) {
@@ -39,7 +40,7 @@ func (h *history) signed(rec *format.Record, kind format.ActKind) (format.Act, e
 	}
 	var signers []access.Signer
 	for _, g := range s.Signatures {
-		p, ok := h.persons[g.Person]
+		p, ok := h.person(g.Person, rule)
 		of := object.Institution
 		if rule.Appliance && len(signers) > 0 {
 			of = signers[0].Institution
@@ -52,6 +53,16 @@ func (h *history) signed(rec *format.Record, kind format.ActKind) (format.Act, e
 		return act, refuse("too few signed the act of record %d", rec.Sequence)
 	}
 	return act, nil
+}
+
+// person is who may sign by a rule. The officers of an institution that was registered
+// after the ceremony sign for it, and never for the appliance.
+func (h *history) person(id uint64, rule access.ActRule) (access.Signer, bool) {
+	p, ok := h.persons[id]
+	if !ok && !rule.Appliance {
+		p, ok = h.officers[id]
+	}
+	return p, ok
 }
 
 func signerOf(p format.Person) access.Signer {
@@ -88,85 +99,13 @@ func (h *history) judgeSpecial(ctx context.Context, rec format.Record) (format.S
 	if keyOf(&stored) != object.Key() || keyOf(&rec) != object.Key() || !h.stops[stopped{object.Key(), p.Order}] {
 		return format.Slot{}, refuse("record %d is not of a bundle under order %q", rec.Sequence, p.Order)
 	}
-	return e.Slot, h.unheld(&stored, e)
-}
-
-// judgeClose judges the end of one bundle by its institution's closing (폐지).
-func (h *history) judgeClose(ctx context.Context, rec format.Record) (format.Slot, error) {
-	end, err := format.DecodeCloseEffect(rec.Effect)
-	if err != nil {
-		return format.Slot{}, err
-	}
-	encoded, err := h.record(ctx, end.Act)
-	if err != nil {
-		return format.Slot{}, err
-	}
-	closing, err := format.DecodeRecord(encoded)
-	if err != nil {
-		return format.Slot{}, err
-	}
-	act, err := h.signed(&closing, format.ActKindClose)
-	if err != nil {
-		return format.Slot{}, err
-	}
-	object, err := format.DecodeActObject(act.Object)
-	if err != nil {
-		return format.Slot{}, err
-	}
-	stored, e, err := h.stored(ctx, end.Store)
-	if err != nil {
-		return format.Slot{}, err
-	}
-	if end.Act >= rec.Sequence || object.Institution == 0 || stored.Institution != object.Institution || keyOf(&stored) != keyOf(&rec) {
-		return format.Slot{}, refuse("record %d closes no bundle of institution %d", rec.Sequence, object.Institution)
-	}
-	return e.Slot, h.unheld(&stored, e)
+	return e.Slot, h.unheld(ctx, &stored, e, rec.Sequence)
 }
 
 // stopped is a bundle and the number of an order of circulation stop (유통정지).
 type stopped struct {
 	key   format.BundleKey
 	order string
-}
-
-// placedHold is a hold in place, by the sequence of its HOLD_PLACE record.
-type placedHold struct {
-	format.HoldEffect
-	key         format.BundleKey // of the bundle, where it is one's
-	institution uint32
-}
-
-// takeHold notes a hold, and takeRelease its end: only the act that names its
-// record ends it.
-func (h *history) takeHold(rec *format.Record) error {
-	e, err := format.DecodeHoldEffect(rec.Effect)
-	h.holds[rec.Sequence] = placedHold{e, keyOf(rec), rec.Institution}
-	return err
-}
-
-func (h *history) takeRelease(rec *format.Record) error {
-	act, err := h.signed(rec, format.ActKindHoldRelease)
-	if err != nil {
-		return nil // it stays in place
-	}
-	p, err := format.DecodeHoldReleaseParams(act.Params)
-	for seq, hold := range h.holds {
-		if seq == p.Placed || hold.From == p.Placed+1 {
-			delete(h.holds, seq)
-		}
-	}
-	return err
-}
-
-// unheld refuses a bundle that a hold keeps. A hold on a subject or definition keeps
-// it once its own record says that it reached the bundle (From).
-func (h *history) unheld(stored *format.Record, _ format.StoreEffect) error {
-	for seq, hold := range h.holds {
-		if hold.Scope == format.HoldBundle && hold.key == keyOf(stored) {
-			return refuse("the hold of record %d keeps the bundle", seq)
-		}
-	}
-	return nil
 }
 
 // takeMemberAct notes the admission or removal of a node, until a checkpoint of the

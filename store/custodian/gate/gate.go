@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/sago-worm/sago/retention"
 	"github.com/sago-worm/sago/store/custodian"
@@ -172,7 +173,8 @@ func only(slot format.Slot) func(format.Slot) bool {
 	return func(s format.Slot) bool { return s == slot }
 }
 
-// judgeKey judges the end of keys: a block's that no record named, an epoch's.
+// judgeKey judges the end of keys: a block's that no record named, those that puts
+// left, an epoch's, an institution's use-record keys.
 func (h *history) judgeKey(rec format.Record) (func(format.Slot) bool, error) {
 	e, err := format.DecodeKeyEffect(rec.Effect)
 	if err != nil {
@@ -187,6 +189,16 @@ func (h *history) judgeKey(rec format.Record) (func(format.Slot) bool, error) {
 			return nil, refuse("epoch %d of institution %d has other keys, or is not two epochs back", e.Epoch, e.Institution)
 		}
 		return func(s format.Slot) bool { return s == e.Use || s == e.Other }, nil
+	case format.KeySpent:
+		return func(s format.Slot) bool {
+			return s.Block == e.Block && slices.Contains(e.Spent, s.Index) && !h.used.has(s)
+		}, nil
+	case format.KeyUseEnd:
+		opened, _ := h.epochs.find(e.Institution, e.Epoch)
+		if e.Use.IsZero() || opened.Use != e.Use {
+			return nil, refuse("epoch %d of institution %d has another use-record key", e.Epoch, e.Institution)
+		}
+		return only(e.Use), h.closing(e.Institution, rec.Sequence)
 	}
 	return nil, refuse("record %d ends no keys", rec.Sequence)
 }
@@ -232,7 +244,7 @@ func (h *history) judgeExpire(ctx context.Context, rec format.Record, mark forma
 	if err != nil || !permit.Covers(id) {
 		return format.Slot{}, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	return e.Slot, h.unheld(&stored, e)
+	return e.Slot, h.unheld(ctx, &stored, e, rec.Sequence)
 }
 
 func keyOf(rec *format.Record) format.BundleKey {

@@ -35,6 +35,25 @@ func TestI1_TheRuleIsFollowedHere(t *testing.T) {
 		{"extended", "P1D", extend("P1Y"), 3 * day, false},
 		{"extended, in time", "P1D", extend("P1M"), 40 * day, true},
 		{"held", "P1D", hold(format.HoldEffect{Scope: format.HoldBundle}), 3 * day, false},
+		{"its subject held", "P1D", hold(format.HoldEffect{Scope: format.HoldSubject, Subject: format.Digest{7}}), 3 * day, false},
+		{"its definition held", "P1D", hold(format.HoldEffect{Scope: format.HoldDefinition, Definition: "MDS0000001"}), 3 * day, false},
+		{"another definition held", "P1D", hold(format.HoldEffect{Scope: format.HoldDefinition, Definition: "MDS0000002"}), 3 * day, true},
+		{"held when it was due", "P1D", func(w *world, store uint64) {
+			w.tick(3 * day)
+			hold(format.HoldEffect{Scope: format.HoldSubject, Subject: format.Digest{7}})(w, store)
+		}, day, true},
+		{"reached by a hold", "P1D", (*world).reached, 3 * day, false},
+		{"the wider one released", "P1D", func(w *world, store uint64) { w.reached(store); w.release(w.placed, format.ActObject{Institution: 1}) }, 3 * day, false},
+		{"let go while it stands", "P1D", func(w *world, store uint64) { w.reached(store); w.letGo(store) }, 3 * day, false},
+		{"released and let go", "P1D", func(w *world, store uint64) {
+			w.reached(store)
+			w.release(w.placed, format.ActObject{Institution: 1})
+			w.letGo(store)
+		}, 3 * day, true},
+		{"released as another's", "P1D", func(w *world, store uint64) {
+			hold(format.HoldEffect{Scope: format.HoldBundle, Store: store})(w, store)
+			w.release(store+3, format.ActObject{Institution: 1, Transaction: "U", Part: 1})
+		}, 3 * day, false},
 		{"another subject held", "P1D", hold(format.HoldEffect{Scope: format.HoldSubject, Subject: format.Digest{8}}), 3 * day, true},
 		{"one-time, unread", "one-time", nil, 300 * day, false},
 		{"one-time, read", "one-time", func(w *world, store uint64) {
@@ -162,27 +181,6 @@ func TestP25_SpecialDeletionNeedsItsPersons(t *testing.T) {
 			decision := w.add(about(format.ActSpecialExecute), w.act(format.ActKindSpecialDelete, object, p.Encode(), c.signers...))
 			w.wants(c.name, c.admitted, w.ask(decision, w.checkpoint(1, 2)))
 		})
-	}
-}
-
-// TestAClosingEndsItsOwnInstitution judges CLOSE records (폐지).
-func TestAClosingEndsItsOwnInstitution(t *testing.T) {
-	for _, c := range []struct {
-		name        string
-		institution uint32
-		signers     []uint64
-		admitted    bool
-	}{
-		{"its own", 1, []uint64{manager, approver}, true},
-		{"another's", 2, []uint64{manager, approver}, false},
-		{"nobody's", 0, []uint64{manager, approver}, false},
-		{"one signature", 1, []uint64{manager}, false},
-	} {
-		w := newWorld(t)
-		store := w.store("P5Y")
-		act := w.add(format.Record{Action: format.ActAct}, w.act(format.ActKindClose, format.ActObject{Institution: c.institution}, format.CloseParams{}.Encode(), c.signers...))
-		decision := w.add(about(format.ActClose), format.CloseEffect{Store: store, Act: act})
-		w.wants(c.name, c.admitted, w.ask(decision, w.checkpoint(1, 2)))
 	}
 }
 

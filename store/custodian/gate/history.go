@@ -39,7 +39,12 @@ type history struct {
 	touched  map[format.BundleKey][]uint64 // records that changed a bundle's retention
 	prunes   []pruned
 
+	live bitmap         // STORE records whose bundle nothing has ended
+	open map[uint32]int // how many, of each institution
+
 	persons   map[uint64]access.Signer // of the ceremony
+	officers  map[uint64]access.Signer // of institutions registered since
+	closings  map[uint64]uint32        // the institution, by the sequence of its act's record
 	proposers map[format.Digest]uint64 // by the SHA-256 of the document
 	stops     map[stopped]bool
 	holds     map[uint64]placedHold // by the sequence of the record
@@ -64,6 +69,7 @@ const markEvery = 1024
 
 func newHistory(dir string, ceremony format.Digest) *history {
 	return &history{dir: dir, ceremony: ceremony, used: usedSlots{}, epochs: epochs{}, oneTime: map[format.BundleKey]bool{}, touched: map[format.BundleKey][]uint64{},
+		open: map[uint32]int{}, officers: map[uint64]access.Signer{}, closings: map[uint64]uint32{},
 		persons: map[uint64]access.Signer{}, proposers: map[format.Digest]uint64{}, stops: map[stopped]bool{}, holds: map[uint64]placedHold{}}
 }
 

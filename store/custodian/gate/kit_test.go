@@ -32,6 +32,7 @@ type world struct {
 	digest  format.Digest
 	records [][]byte
 	now     int64
+	placed  uint64 // by the last wider hold's record
 	gate    *Gate
 }
 
@@ -144,10 +145,14 @@ func (w *world) file(number uint64, ext string, h format.FileHeader, records ...
 
 // ask has the order for the slot judged under a decision and a checkpoint.
 func (w *world) ask(decision uint64, c format.CheckpointEffect) error {
+	return w.askFor(theSlot, decision, c)
+}
+
+func (w *world) askFor(slot format.Slot, decision uint64, c format.CheckpointEffect) error {
 	w.file(1, "his", format.FileHeader{Kind: format.KindHistory}, w.records...)
 	return w.gate.Admit(context.Background(), []custodian.Order{{
 		Warrant: custodian.Warrant{Decision: w.records[decision], Checkpoint: format.EncodeEffect(c)},
-		Work:    custodian.Work{Slots: []format.Slot{theSlot}},
+		Work:    custodian.Work{Slots: []format.Slot{slot}},
 	}}, nil)
 }
 
@@ -169,6 +174,24 @@ func (w *world) act(kind format.ActKind, object format.ActObject, params []byte,
 		s.Signatures = append(s.Signatures, format.ActSignature{Person: p, Signature: w.sign(w.people[p], doc)})
 	}
 	return format.ActEffect{Signed: s.Encode()}
+}
+
+// reached is a hold on the bundle's subject, and the record by which it reached it.
+func (w *world) reached(store uint64) {
+	w.placed = w.add(format.Record{Action: format.ActHoldPlace, Institution: 1}, format.HoldEffect{Scope: format.HoldSubject, Subject: format.Digest{7}, ID: 9, Basis: 1})
+	w.add(about(format.ActHoldPlace), format.HoldEffect{Scope: format.HoldBundle, Store: store, ID: 9, Basis: 1, From: w.placed + 1})
+}
+
+// release is the act that releases the hold of a record.
+func (w *world) release(placed uint64, object format.ActObject) {
+	p := format.HoldReleaseParams{Hold: 9, Placed: placed}
+	e := w.act(format.ActKindHoldRelease, object, p.Encode(), manager, approver)
+	w.add(format.Record{Action: format.ActHoldRelease, Institution: object.Institution, Transaction: object.Transaction, Part: object.Part}, e)
+}
+
+// letGo is the end of the wider hold for the bundle, by the record before it.
+func (w *world) letGo(store uint64) {
+	w.add(about(format.ActHoldRelease), format.HoldEndEffect{Store: store, Hold: 9, Placed: w.placed, Release: uint64(len(w.records)) - 1})
 }
 
 var theBundle = format.ActObject{Institution: 1, Transaction: "T", Part: 1}

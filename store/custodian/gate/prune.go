@@ -115,6 +115,8 @@ type dropping struct {
 	now      retention.Instant
 	kept     []uint64        // sequences before the first whole file that stay
 	stores   map[uint64]bool // STORE records that go, whose bundle must have been erased
+	shaped   []uint64        // STORE records of bundles whose retention a record shaped that goes
+	erased   []uint64        // and of bundles whose ERASE record goes
 }
 
 // compare goes through the records before first: each is in the carried file byte
@@ -146,7 +148,46 @@ func (p *dropping) compare(ctx context.Context, carried source, first uint64) (e
 	if _, err := t.next(); !errors.Is(err, io.EOF) || t.off != t.good {
 		return refuse("the carried file holds more than the records before %d", first)
 	}
+	return p.whole()
+}
+
+// whole insists that what stays of a bundle tells no other story: with its STORE
+// record stays its ERASE record, and what shaped its retention unless it is erased.
+func (p *dropping) whole() error {
+	for _, store := range p.erased {
+		if _, stays := slices.BinarySearch(p.kept, store); stays {
+			return refuse("bundle %d stays, and not that it was erased", store)
+		}
+	}
+	for _, store := range p.shaped {
+		if _, stays := slices.BinarySearch(p.kept, store); stays {
+			p.stores[store] = true
+		}
+	}
 	return nil
+}
+
+// Dropped says whether history retention drops records of an action: those about a
+// bundle, with it, and those of a moment. All others are kept for good.
+func Dropped(a format.Action) bool { return ofBundle(a) || ofMoment(a) }
+
+func ofBundle(a format.Action) bool {
+	switch a {
+	case format.ActStore, format.ActRead, format.ActShow, format.ActVerify, format.ActUse, format.ActExpire, format.ActErase,
+		format.ActExtend, format.ActEvent, format.ActHoldPlace, format.ActHoldRelease, format.ActCirculationStop, format.ActCirculationLift,
+		format.ActClose, format.ActSpecialRequest, format.ActSpecialApprove, format.ActSpecialVeto, format.ActSpecialExecute:
+		return true
+	}
+	return false
+}
+
+func ofMoment(a format.Action) bool {
+	switch a {
+	case format.ActDeny, format.ActClock, format.ActCheckpoint, format.ActList, format.ActExport, format.ActNodeStart, format.ActDamage,
+		format.ActRepair, format.ActAttest, format.ActState, format.ActPrune, format.ActCarry, format.ActBackup:
+		return true
+	}
+	return false
 }
 
 // mayGo insists that a record is of a kind that history retention drops, old
@@ -156,13 +197,7 @@ func (p *dropping) mayGo(encoded []byte) error {
 	if err != nil {
 		return err
 	}
-	switch rec.Action {
-	case format.ActStore:
-		p.stores[rec.Sequence] = true
-	case format.ActRead, format.ActShow, format.ActVerify, format.ActUse, format.ActExpire, format.ActErase, format.ActDeny, format.ActClock,
-		format.ActCheckpoint, format.ActList, format.ActExport, format.ActNodeStart, format.ActDamage, format.ActRepair, format.ActAttest,
-		format.ActState, format.ActPrune, format.ActCarry:
-	default:
+	if !Dropped(rec.Action) || ofBundle(rec.Action) && rec.Transaction == "" {
 		return refuse("record %d of %s is kept for good", rec.Sequence, rec.Action)
 	}
 	if !p.over(max(rec.Clock, p.h.begun)) {
@@ -173,6 +208,27 @@ func (p *dropping) mayGo(encoded []byte) error {
 	}
 	if !slices.ContainsFunc(p.h.prunes, over) {
 		return refuse("nothing was decided about record %d", rec.Sequence)
+	}
+	return p.note(&rec)
+}
+
+// note keeps which bundle a record that goes says something of that counts.
+func (p *dropping) note(rec *format.Record) error {
+	switch rec.Action {
+	case format.ActStore:
+		p.stores[rec.Sequence] = true
+	case format.ActErase:
+		e, err := format.DecodeBundleRef(rec.Effect)
+		p.erased = append(p.erased, e.Store)
+		return err
+	case format.ActExtend:
+		e, err := format.DecodeExtendEffect(rec.Effect)
+		p.shaped = append(p.shaped, e.Store)
+		return err
+	case format.ActHoldPlace:
+		e, err := format.DecodeHoldEffect(rec.Effect)
+		p.shaped = append(p.shaped, e.Store)
+		return err
 	}
 	return nil
 }

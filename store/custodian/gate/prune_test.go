@@ -39,15 +39,21 @@ func TestI1_OnlyWhatHistoryRetentionDropsGoes(t *testing.T) {
 		{"the ceremony", with(func(a *attempt) { a.dropped, a.missing = []uint64{0, 2, 3}, []uint64{0, 2, 3} }), false},
 		{"a living bundle's", with(func(a *attempt) { a.dropped, a.missing = []uint64{2, 3, 4}, []uint64{2, 3, 4} }), false},
 		{"an altered record", with(func(a *attempt) { a.alter = true }), false},
+		{"the hold on a bundle that stays", with(func(a *attempt) { a.dropped, a.missing = []uint64{2, 3, 5}, []uint64{2, 3, 5} }), false},
+		{"its extension", with(func(a *attempt) { a.dropped, a.missing = []uint64{2, 3, 6}, []uint64{2, 3, 6} }), false},
+		{"the erasure of one that stays", with(func(a *attempt) { a.dropped, a.missing = []uint64{2, 3, 8}, []uint64{2, 3, 8} }), false},
+		{"an erased one, extension and all", with(func(a *attempt) { a.dropped, a.missing = []uint64{2, 3, 7, 8, 9}, []uint64{2, 3, 7, 8, 9} }), true},
+		{"its extension before it", with(func(a *attempt) { a.dropped, a.missing = []uint64{2, 3, 9}, []uint64{2, 3, 9} }), true},
+		{"a hold on a subject", with(func(a *attempt) { a.dropped, a.missing = []uint64{2, 3, 10}, []uint64{2, 3, 10} }), false},
+		{"the node's keys", with(func(a *attempt) { a.dropped, a.missing = []uint64{2, 3, 11}, []uint64{2, 3, 11} }), false},
+		{"a backup", with(func(a *attempt) { a.dropped, a.missing = []uint64{2, 3, 12}, []uint64{2, 3, 12} }), true},
 		{"a base before it", with(func(a *attempt) { a.base = ^uint64(0) }), false},
 		{"the file in use", with(func(a *attempt) { a.names = []string{firstFile, "history/00000002.his"} }), false},
 		{"a file elsewhere", with(func(a *attempt) { a.names = []string{"history/../MANIFEST"} }), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
-			w.add(about(format.ActList), format.ListEffect{Kind: format.ListBundles}) // 2
-			w.add(about(format.ActList), format.ListEffect{Kind: format.ListBundles}) // 3
-			w.store("P9Y")                                                            // 4
+			w.past()
 			bound := uint64(len(w.records))
 			w.tick(years(c.a.years))
 			var kept []uint64
@@ -83,4 +89,22 @@ func TestI1_OnlyWhatHistoryRetentionDropsGoes(t *testing.T) {
 			w.wants(c.name, c.admitted, err)
 		})
 	}
+}
+
+// past adds what history retention goes over: with each record its number.
+func (w *world) past() {
+	w.add(about(format.ActList), format.ListEffect{Kind: format.ListBundles})                                 // 2
+	w.add(about(format.ActList), format.ListEffect{Kind: format.ListBundles})                                 // 3
+	w.store("P9Y")                                                                                            // 4
+	w.add(about(format.ActHoldPlace), format.HoldEffect{Scope: format.HoldBundle, Store: 4, ID: 1, Basis: 1}) // 5
+	w.add(about(format.ActExtend), format.ExtendEffect{Store: 4, Rule: "P9Y", BasisKind: 1})                  // 6
+	erased := func(a format.Action) format.Record {
+		return format.Record{Action: a, Institution: 1, Transaction: "U", Part: 1}
+	}
+	w.add(erased(format.ActStore), format.StoreEffect{Definition: "MDS0000001", Rule: "P1D", BasisKind: 1, Slot: format.Slot{Index: 1}})                        // 7
+	w.add(erased(format.ActErase), format.BundleRef{Store: 7})                                                                                                  // 8
+	w.add(erased(format.ActExtend), format.ExtendEffect{Store: 7, Rule: "P2D", BasisKind: 1})                                                                   // 9
+	w.add(format.Record{Action: format.ActHoldPlace, Institution: 1}, format.HoldEffect{Scope: format.HoldSubject, Subject: format.Digest{7}, ID: 1, Basis: 1}) // 10
+	w.add(format.Record{Action: format.ActKey}, format.KeyEffect{Verb: format.KeyRetire, Block: format.ID{1}})                                                  // 11
+	w.add(format.Record{Action: format.ActBackup}, format.BackupEffect{})                                                                                       // 12
 }

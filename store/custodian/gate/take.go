@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"slices"
 
 	"github.com/sago-worm/sago/retention"
@@ -14,6 +15,7 @@ func told() []format.Action {
 	return []format.Action{
 		format.ActStore, format.ActRead, format.ActExtend, format.ActEvent, format.ActHoldPlace, format.ActHoldRelease, format.ActMember,
 		format.ActCheckpoint, format.ActKey, format.ActPrune, format.ActAct, format.ActPropose, format.ActSpecialRequest, format.ActCirculationStop,
+		format.ActInstitution, format.ActExpire, format.ActClose, format.ActSpecialExecute, format.ActErase,
 	}
 }
 
@@ -46,6 +48,7 @@ func (h *history) take(ctx context.Context, encoded []byte) error {
 			return err
 		}
 		h.used.add(e.Slot)
+		h.begin(&rec)
 		if rule, err := retention.ParseRule(e.Rule); err != nil || rule.Kind() == retention.RuleOneTime {
 			h.oneTime[keyOf(&rec)] = true
 		}
@@ -55,6 +58,8 @@ func (h *history) take(ctx context.Context, encoded []byte) error {
 		}
 	case format.ActExtend, format.ActEvent:
 		h.touched[keyOf(&rec)] = append(h.touched[keyOf(&rec)], rec.Sequence)
+	case format.ActExpire, format.ActClose, format.ActSpecialExecute, format.ActErase:
+		return h.end(&rec)
 	case format.ActMember:
 		return h.members.note(&rec)
 	case format.ActCheckpoint:
@@ -85,7 +90,9 @@ func (h *history) takeAct(rec *format.Record) error {
 	case format.ActHoldRelease:
 		return h.takeRelease(rec)
 	case format.ActAct:
-		return h.takeMemberAct(rec)
+		return errors.Join(h.takeMemberAct(rec), h.takeClosing(rec))
+	case format.ActInstitution:
+		return h.takeOfficers(rec)
 	}
 	return nil
 }
@@ -119,22 +126,31 @@ func (h *history) takeKey(rec *format.Record) error {
 	return nil
 }
 
-// usedSlots are the slots that a record named, a bit each.
-type usedSlots map[format.ID][]uint64
+// bitmap is a set of numbers, a bit each.
+type bitmap []uint64
+
+func (b *bitmap) add(n uint64) {
+	for n/64 >= uint64(len(*b)) {
+		*b = append(*b, 0)
+	}
+	(*b)[n/64] |= 1 << (n % 64)
+}
+
+func (b bitmap) has(n uint64) bool { return n/64 < uint64(len(b)) && b[n/64]>>(n%64)&1 == 1 }
+
+// remove takes out a number that is there.
+func (b bitmap) remove(n uint64) { b[n/64] &^= 1 << (n % 64) }
+
+// usedSlots are the slots that a record named.
+type usedSlots map[format.ID]bitmap
 
 func (u usedSlots) add(s format.Slot) {
 	b := u[s.Block]
-	for int(s.Index/64) >= len(b) {
-		b = append(b, 0)
-	}
-	b[s.Index/64] |= 1 << (s.Index % 64)
+	b.add(uint64(s.Index))
 	u[s.Block] = b
 }
 
-func (u usedSlots) has(s format.Slot) bool {
-	b := u[s.Block]
-	return int(s.Index/64) < len(b) && b[s.Index/64]>>(s.Index%64)&1 == 1
-}
+func (u usedSlots) has(s format.Slot) bool { return u[s.Block].has(uint64(s.Index)) }
 
 // epochs are the history keys of each institution, in the order of their records.
 type epochs map[uint32][]format.KeyEffect
