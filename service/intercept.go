@@ -104,6 +104,8 @@ func methodOf(full string) (method, bool) {
 		return method{access.VerbClusterChange, format.ActPropose, callWithin, false}, true
 	case sagov1.MemberService_Resync_FullMethodName:
 		return method{access.VerbClockResync, format.ActPropose, callWithin, false}, true
+	case sagov1.MemberService_ConfirmRestore_FullMethodName:
+		return method{access.VerbRestore, format.ActPropose, callWithin, false}, true
 	case sagov1.ClockService_Status_FullMethodName:
 		return method{access.VerbClockStatus, format.ActClock, callWithin, true}, true
 	case sagov1.ClusterService_Status_FullMethodName:

@@ -8,7 +8,8 @@ import (
 	"github.com/sago-worm/sago/store/format"
 )
 
-// memberServer answers MemberService: acts about nodes, their media and the clock.
+// memberServer answers MemberService: acts about nodes, their media, the clock
+// and a restore.
 type memberServer struct {
 	sagov1.UnimplementedMemberServiceServer
 	*Server
@@ -86,6 +87,15 @@ func (s *memberServer) Resync(ctx context.Context, req *sagov1.MemberServiceResy
 		return format.ResyncParams{Particulars: d, Votes: votes}.Encode()
 	}})
 	return &sagov1.MemberServiceResyncResponse{Act: a, To: instant(to)}, err
+}
+
+// ConfirmRestore implements sagov1.MemberServiceServer.
+func (s *memberServer) ConfirmRestore(ctx context.Context, req *sagov1.MemberServiceConfirmRestoreRequest) (*sagov1.MemberServiceConfirmRestoreResponse, error) {
+	a, err := s.proposeAct(ctx, newAct{
+		kind: format.ActKindRestoreConfirm, particulars: format.Particulars{Reason: req.GetReason()},
+		params: func(d format.Digest) []byte { return d[:] },
+	})
+	return &sagov1.MemberServiceConfirmRestoreResponse{Act: a}, err
 }
 
 func idBytes(b []byte) (id format.ID, err error) {

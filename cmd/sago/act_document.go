@@ -72,6 +72,11 @@ func saidBy(doc format.Act) ([]said, error) {
 			out = append(out, said{"노드의 시각", fmt.Sprintf("earliest of node %d", v.Voter), local(timestamppb.New(time.UnixMicro(v.Earliest)))})
 		}
 		return out, err
+	case format.ActKindRestoreConfirm:
+		if len(doc.Params) != len(format.Digest{}) {
+			return nil, fmt.Errorf("%w: a confirmation has particulars alone", format.ErrMalformed)
+		}
+		return []said{{"행위", "what", "lost holds and extensions stand again; expiry goes on"}}, nil
 	}
 	return nil, fmt.Errorf("%w: this program cannot read an act of kind %v", format.ErrMalformed, doc.Kind)
 }

@@ -15,6 +15,8 @@ type clusterGroup struct {
 	Add    clusterAddCmd    `cmd:"" help:"${help_cluster_add}"`
 	Remove clusterRemoveCmd `cmd:"" help:"${help_cluster_remove}"`
 	Medium clusterMediumCmd `cmd:"" help:"${help_cluster_medium}"`
+
+	ConfirmRestore confirmRestoreCmd `cmd:"" help:"${help_cluster_confirm}"`
 }
 
 type clusterStatusCmd struct{}

@@ -111,6 +111,7 @@ var helps = map[string]message{
 	"cluster_request":     {"노드가 만든 요청 (`sagod init node`).", "The node's own request (sagod init node)."},
 	"cluster_node":        {"노드의 이름.", "The node's name."},
 	"cluster_incarnation": {"떠난 사본의 incarnation (16진수).", "The incarnation that left, hexadecimal."},
+	"cluster_confirm":     {"손실을 선언한 복원을 확인하는 결재를 엽니다. 실행되면 만료가 다시 시작됩니다.", "Open the act that confirms a restore with a declared loss; executed, bundles expire again."},
 	"clock_resync":        {"허용 폭보다 크게 시각을 앞으로 맞추는 결재를 엽니다.", "Open the act that sets the clock forward by more than the slack."},
 
 	"circulation":      {"유통정지 명령을 등록하고 해제합니다.", "Register and lift orders of circulation stop."},

@@ -91,6 +91,19 @@ func (c *clusterMediumCmd) Run(s *session) error {
 	})
 }
 
+type confirmRestoreCmd struct{ why }
+
+// Run opens the act that confirms a restore with a declared loss.
+func (c *confirmRestoreCmd) Run(s *session) error {
+	return s.with(func(cl *client.Client) error {
+		a, err := cl.ConfirmRestore(s.ctx, &sagov1.MemberServiceConfirmRestoreRequest{Reason: c.Reason})
+		if err != nil {
+			return err
+		}
+		return s.opened(cl, a)
+	})
+}
+
 type clockResyncCmd struct{ why }
 
 // Run opens the act that sets the clock forward by more than the slack.

@@ -26,7 +26,8 @@ type demo struct {
 	dir string
 	c   *testcluster.Cluster // nil until it is made
 	// stored are the bundles of the story, in order.
-	stored []bundle
+	stored  []bundle
+	removal removal
 	// denied counts what the appliance refused to those it knows.
 	denied int
 	// secrets is everything that no file of any node may hold.
@@ -48,7 +49,11 @@ func (d *demo) steps() []step {
 		{"commands that delete", d.deleteByCommand},
 		{"calls that delete", d.deleteByCall},
 		{"operator's tools", d.deleteByTool},
+		{"legal hold", d.hold},
+		{"special deletion asked for", d.askRemoval},
+		{"policy", d.strengthen},
 		{"denials", d.denials},
+		{"special deletion executed", d.removed},
 		{"files", d.deleteFiles},
 		{"wall clock", d.moveWallClock},
 		{"expiry", d.expire},

@@ -139,8 +139,8 @@ func (d *demo) deleteByCall(ctx context.Context) error {
 			return err
 		}
 	}
-	d.say(fmt.Sprintf("API의 %d개 호출 가운데 지우는 것은 없고, 지어낸 호출 %d번은 모두 Unimplemented", methods, calls),
-		fmt.Sprintf("of the API's %d calls none deletes, and %d made-up calls are all Unimplemented", methods, calls))
+	d.say(fmt.Sprintf("묶음정보·이용·이력·클러스터의 %d개 호출 가운데 지우는 것은 없고, 지어낸 호출 %d번은 모두 Unimplemented", methods, calls),
+		fmt.Sprintf("of the %d calls about bundles, use, history and cluster none deletes, and %d made-up calls are all Unimplemented", methods, calls))
 	return d.knockAtNodePort(ctx)
 }
 

@@ -52,9 +52,6 @@ func (s *story) skip(ko, en string, requirements ...string) {
 // row is one block of 별표 6.
 type row struct{ clause, ko, en, requirements string }
 
-// later marks rows that this release does not have.
-const later = "later"
-
 // annex is 별표 6 (보안저장소 규격) block by block.
 func annex() []row {
 	return []row{
@@ -65,8 +62,8 @@ func annex() []row {
 		{"2", "이력: 쓰는 동안에도 앞의 기록은 보호됨", "history: protected while it is written", "R9 R10"},
 		{"3", "복제: 실시간, 같은 보존기간", "replication: at once, with the same period", "R11 R12 R13"},
 		{"4", "독립된 저장소", "a store of its own", "R14"},
-		{"5", "특수삭제 절차: 이 판에는 없음", "special deletion: not in this release", later},
-		{"6", "특수삭제 이력: 이 판에는 없음", "its separate record: not in this release", later},
+		{"5", "특수삭제: 명령과 여러 사람의 승인이 있을 때만, 모든 사본에서", "special deletion: by an order and several persons alone, on every copy", "R15"},
+		{"6", "특수삭제 이력: 지울 수 없는 별도의 기록", "its records: of their own, unerasable", "R16 R17"},
 	}
 }
 
@@ -90,17 +87,11 @@ func (s *story) table() {
 }
 
 func (r row) numbers() string {
-	if r.requirements == later {
-		return "-"
-	}
 	return strings.ReplaceAll(r.requirements, " ", ",")
 }
 
 // verdict is shown only for a row whose every requirement was.
 func (s *story) verdict(r row) (verdict string, why []string) {
-	if r.requirements == later {
-		return "not yet", nil
-	}
 	verdict = "shown"
 	for _, number := range strings.Fields(r.requirements) {
 		if reason, ok := s.partly[number]; ok {

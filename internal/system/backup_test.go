@@ -140,6 +140,27 @@ func TestP68_DeclaredLoss(t *testing.T) {
 		t.Errorf("expired while the loss is not confirmed: %v", rows)
 	}
 	s.intact(ctx)
+	s.confirmRestore(ctx)
+}
+
+// confirmRestore has two persons confirm a declared loss: only then does what is
+// overdue go.
+func (s *site) confirmRestore(ctx context.Context) {
+	s.t.Helper()
+	id, _ := s.sago(ctx, 0, 0, "admin", "--no-memory", "cluster", "confirm-restore", "--reason", "시험")["id"].(string)
+	s.sago(ctx, 0, 0, "manager", "--no-memory", "act", "sign", "--id", id)
+	if status := s.sago(ctx, 0, 0, "admin", "--no-memory", "cluster", "status"); status["restore_unconfirmed"] != true {
+		s.t.Errorf("one person confirmed: %v", status)
+	}
+	s.sago(ctx, 0, 0, "approver1", "--no-memory", "act", "sign", "--id", id)
+	await(s.t, ctx, "GOES is erased", func(ctx context.Context) (bool, string, error) {
+		b, err := s.SagoAt(ctx, 0, "auditor", "--no-memory", "--output", "json", "bundle", "show", "--transaction", "GOES")
+		return strings.Contains(b.Stdout, `"state": "erased"`), b.Stdout + b.Stderr, err
+	})
+	if status := s.sago(ctx, 0, 0, "admin", "--no-memory", "cluster", "status"); status["restore_unconfirmed"] != false {
+		s.t.Errorf("two persons confirmed: %v", status)
+	}
+	s.sago(ctx, 3, 0, "admin", "--no-memory", "cluster", "confirm-restore", "--reason", "시험")
 }
 
 // signAct has a person sign an act; the command must exit so.

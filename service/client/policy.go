@@ -45,3 +45,10 @@ func (c *Client) RecordMedium(ctx context.Context, req *sagov1.MemberServiceMedi
 func (c *Client) Resync(ctx context.Context, req *sagov1.MemberServiceResyncRequest) (*sagov1.MemberServiceResyncResponse, error) {
 	return unary(ctx, c, once, sagov1.NewMemberServiceClient, sagov1.MemberServiceClient.Resync, req)
 }
+
+// ConfirmRestore opens the act after which a restore with a declared loss lets
+// bundles expire again.
+func (c *Client) ConfirmRestore(ctx context.Context, req *sagov1.MemberServiceConfirmRestoreRequest) (*sagov1.Act, error) {
+	r, err := unary(ctx, c, once, sagov1.NewMemberServiceClient, sagov1.MemberServiceClient.ConfirmRestore, req)
+	return r.GetAct(), err
+}

@@ -908,6 +908,96 @@ func (x *MemberServiceResyncResponse) GetTo() *timestamppb.Timestamp {
 	return nil
 }
 
+// MemberServiceConfirmRestoreRequest says why.
+type MemberServiceConfirmRestoreRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MemberServiceConfirmRestoreRequest) Reset() {
+	*x = MemberServiceConfirmRestoreRequest{}
+	mi := &file_sago_v1_policy_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MemberServiceConfirmRestoreRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MemberServiceConfirmRestoreRequest) ProtoMessage() {}
+
+func (x *MemberServiceConfirmRestoreRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_policy_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MemberServiceConfirmRestoreRequest.ProtoReflect.Descriptor instead.
+func (*MemberServiceConfirmRestoreRequest) Descriptor() ([]byte, []int) {
+	return file_sago_v1_policy_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *MemberServiceConfirmRestoreRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// MemberServiceConfirmRestoreResponse is the act that was opened.
+type MemberServiceConfirmRestoreResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Act           *Act                   `protobuf:"bytes,1,opt,name=act,proto3" json:"act,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MemberServiceConfirmRestoreResponse) Reset() {
+	*x = MemberServiceConfirmRestoreResponse{}
+	mi := &file_sago_v1_policy_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MemberServiceConfirmRestoreResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MemberServiceConfirmRestoreResponse) ProtoMessage() {}
+
+func (x *MemberServiceConfirmRestoreResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_policy_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MemberServiceConfirmRestoreResponse.ProtoReflect.Descriptor instead.
+func (*MemberServiceConfirmRestoreResponse) Descriptor() ([]byte, []int) {
+	return file_sago_v1_policy_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *MemberServiceConfirmRestoreResponse) GetAct() *Act {
+	if x != nil {
+		return x.Act
+	}
+	return nil
+}
+
 var File_sago_v1_policy_proto protoreflect.FileDescriptor
 
 const file_sago_v1_policy_proto_rawDesc = "" +
@@ -967,16 +1057,21 @@ const file_sago_v1_policy_proto_rawDesc = "" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"i\n" +
 	"\x1bMemberServiceResyncResponse\x12\x1e\n" +
 	"\x03act\x18\x01 \x01(\v2\f.sago.v1.ActR\x03act\x12*\n" +
-	"\x02to\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02to2\x8e\x02\n" +
+	"\x02to\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\"<\n" +
+	"\"MemberServiceConfirmRestoreRequest\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"E\n" +
+	"#MemberServiceConfirmRestoreResponse\x12\x1e\n" +
+	"\x03act\x18\x01 \x01(\v2\f.sago.v1.ActR\x03act2\x8e\x02\n" +
 	"\rPolicyService\x12M\n" +
 	"\x04Show\x12!.sago.v1.PolicyServiceShowRequest\x1a\".sago.v1.PolicyServiceShowResponse\x12V\n" +
 	"\aPropose\x12$.sago.v1.PolicyServiceProposeRequest\x1a%.sago.v1.PolicyServiceProposeResponse\x12V\n" +
-	"\aHistory\x12$.sago.v1.PolicyServiceHistoryRequest\x1a%.sago.v1.PolicyServiceHistoryResponse2\xda\x02\n" +
+	"\aHistory\x12$.sago.v1.PolicyServiceHistoryRequest\x1a%.sago.v1.PolicyServiceHistoryResponse2\xc7\x03\n" +
 	"\rMemberService\x12J\n" +
 	"\x03Add\x12 .sago.v1.MemberServiceAddRequest\x1a!.sago.v1.MemberServiceAddResponse\x12S\n" +
 	"\x06Remove\x12#.sago.v1.MemberServiceRemoveRequest\x1a$.sago.v1.MemberServiceRemoveResponse\x12S\n" +
 	"\x06Medium\x12#.sago.v1.MemberServiceMediumRequest\x1a$.sago.v1.MemberServiceMediumResponse\x12S\n" +
-	"\x06Resync\x12#.sago.v1.MemberServiceResyncRequest\x1a$.sago.v1.MemberServiceResyncResponseB0Z.github.com/sago-worm/sago/proto/sago/v1;sagov1b\x06proto3"
+	"\x06Resync\x12#.sago.v1.MemberServiceResyncRequest\x1a$.sago.v1.MemberServiceResyncResponse\x12k\n" +
+	"\x0eConfirmRestore\x12+.sago.v1.MemberServiceConfirmRestoreRequest\x1a,.sago.v1.MemberServiceConfirmRestoreResponseB0Z.github.com/sago-worm/sago/proto/sago/v1;sagov1b\x06proto3"
 
 var (
 	file_sago_v1_policy_proto_rawDescOnce sync.Once
@@ -990,60 +1085,65 @@ func file_sago_v1_policy_proto_rawDescGZIP() []byte {
 	return file_sago_v1_policy_proto_rawDescData
 }
 
-var file_sago_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_sago_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_sago_v1_policy_proto_goTypes = []any{
-	(*PolicyServiceShowRequest)(nil),     // 0: sago.v1.PolicyServiceShowRequest
-	(*PolicyServiceShowResponse)(nil),    // 1: sago.v1.PolicyServiceShowResponse
-	(*PolicyValue)(nil),                  // 2: sago.v1.PolicyValue
-	(*PolicyServiceProposeRequest)(nil),  // 3: sago.v1.PolicyServiceProposeRequest
-	(*PolicyServiceProposeResponse)(nil), // 4: sago.v1.PolicyServiceProposeResponse
-	(*PolicyServiceHistoryRequest)(nil),  // 5: sago.v1.PolicyServiceHistoryRequest
-	(*PolicyServiceHistoryResponse)(nil), // 6: sago.v1.PolicyServiceHistoryResponse
-	(*PolicyVersion)(nil),                // 7: sago.v1.PolicyVersion
-	(*MemberServiceAddRequest)(nil),      // 8: sago.v1.MemberServiceAddRequest
-	(*MemberServiceAddResponse)(nil),     // 9: sago.v1.MemberServiceAddResponse
-	(*MemberServiceRemoveRequest)(nil),   // 10: sago.v1.MemberServiceRemoveRequest
-	(*MemberServiceRemoveResponse)(nil),  // 11: sago.v1.MemberServiceRemoveResponse
-	(*MemberServiceMediumRequest)(nil),   // 12: sago.v1.MemberServiceMediumRequest
-	(*MemberServiceMediumResponse)(nil),  // 13: sago.v1.MemberServiceMediumResponse
-	(*MemberServiceResyncRequest)(nil),   // 14: sago.v1.MemberServiceResyncRequest
-	(*MemberServiceResyncResponse)(nil),  // 15: sago.v1.MemberServiceResyncResponse
-	nil,                                  // 16: sago.v1.PolicyServiceProposeRequest.SetEntry
-	(*timestamppb.Timestamp)(nil),        // 17: google.protobuf.Timestamp
-	(*Act)(nil),                          // 18: sago.v1.Act
+	(*PolicyServiceShowRequest)(nil),            // 0: sago.v1.PolicyServiceShowRequest
+	(*PolicyServiceShowResponse)(nil),           // 1: sago.v1.PolicyServiceShowResponse
+	(*PolicyValue)(nil),                         // 2: sago.v1.PolicyValue
+	(*PolicyServiceProposeRequest)(nil),         // 3: sago.v1.PolicyServiceProposeRequest
+	(*PolicyServiceProposeResponse)(nil),        // 4: sago.v1.PolicyServiceProposeResponse
+	(*PolicyServiceHistoryRequest)(nil),         // 5: sago.v1.PolicyServiceHistoryRequest
+	(*PolicyServiceHistoryResponse)(nil),        // 6: sago.v1.PolicyServiceHistoryResponse
+	(*PolicyVersion)(nil),                       // 7: sago.v1.PolicyVersion
+	(*MemberServiceAddRequest)(nil),             // 8: sago.v1.MemberServiceAddRequest
+	(*MemberServiceAddResponse)(nil),            // 9: sago.v1.MemberServiceAddResponse
+	(*MemberServiceRemoveRequest)(nil),          // 10: sago.v1.MemberServiceRemoveRequest
+	(*MemberServiceRemoveResponse)(nil),         // 11: sago.v1.MemberServiceRemoveResponse
+	(*MemberServiceMediumRequest)(nil),          // 12: sago.v1.MemberServiceMediumRequest
+	(*MemberServiceMediumResponse)(nil),         // 13: sago.v1.MemberServiceMediumResponse
+	(*MemberServiceResyncRequest)(nil),          // 14: sago.v1.MemberServiceResyncRequest
+	(*MemberServiceResyncResponse)(nil),         // 15: sago.v1.MemberServiceResyncResponse
+	(*MemberServiceConfirmRestoreRequest)(nil),  // 16: sago.v1.MemberServiceConfirmRestoreRequest
+	(*MemberServiceConfirmRestoreResponse)(nil), // 17: sago.v1.MemberServiceConfirmRestoreResponse
+	nil,                           // 18: sago.v1.PolicyServiceProposeRequest.SetEntry
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(*Act)(nil),                   // 20: sago.v1.Act
 }
 var file_sago_v1_policy_proto_depIdxs = []int32{
 	2,  // 0: sago.v1.PolicyServiceShowResponse.values:type_name -> sago.v1.PolicyValue
-	17, // 1: sago.v1.PolicyValue.since:type_name -> google.protobuf.Timestamp
-	16, // 2: sago.v1.PolicyServiceProposeRequest.set:type_name -> sago.v1.PolicyServiceProposeRequest.SetEntry
-	18, // 3: sago.v1.PolicyServiceProposeResponse.act:type_name -> sago.v1.Act
+	19, // 1: sago.v1.PolicyValue.since:type_name -> google.protobuf.Timestamp
+	18, // 2: sago.v1.PolicyServiceProposeRequest.set:type_name -> sago.v1.PolicyServiceProposeRequest.SetEntry
+	20, // 3: sago.v1.PolicyServiceProposeResponse.act:type_name -> sago.v1.Act
 	7,  // 4: sago.v1.PolicyServiceHistoryResponse.versions:type_name -> sago.v1.PolicyVersion
-	17, // 5: sago.v1.PolicyVersion.since:type_name -> google.protobuf.Timestamp
+	19, // 5: sago.v1.PolicyVersion.since:type_name -> google.protobuf.Timestamp
 	2,  // 6: sago.v1.PolicyVersion.changed:type_name -> sago.v1.PolicyValue
-	18, // 7: sago.v1.MemberServiceAddResponse.act:type_name -> sago.v1.Act
-	18, // 8: sago.v1.MemberServiceRemoveResponse.act:type_name -> sago.v1.Act
-	18, // 9: sago.v1.MemberServiceMediumResponse.act:type_name -> sago.v1.Act
-	18, // 10: sago.v1.MemberServiceResyncResponse.act:type_name -> sago.v1.Act
-	17, // 11: sago.v1.MemberServiceResyncResponse.to:type_name -> google.protobuf.Timestamp
-	0,  // 12: sago.v1.PolicyService.Show:input_type -> sago.v1.PolicyServiceShowRequest
-	3,  // 13: sago.v1.PolicyService.Propose:input_type -> sago.v1.PolicyServiceProposeRequest
-	5,  // 14: sago.v1.PolicyService.History:input_type -> sago.v1.PolicyServiceHistoryRequest
-	8,  // 15: sago.v1.MemberService.Add:input_type -> sago.v1.MemberServiceAddRequest
-	10, // 16: sago.v1.MemberService.Remove:input_type -> sago.v1.MemberServiceRemoveRequest
-	12, // 17: sago.v1.MemberService.Medium:input_type -> sago.v1.MemberServiceMediumRequest
-	14, // 18: sago.v1.MemberService.Resync:input_type -> sago.v1.MemberServiceResyncRequest
-	1,  // 19: sago.v1.PolicyService.Show:output_type -> sago.v1.PolicyServiceShowResponse
-	4,  // 20: sago.v1.PolicyService.Propose:output_type -> sago.v1.PolicyServiceProposeResponse
-	6,  // 21: sago.v1.PolicyService.History:output_type -> sago.v1.PolicyServiceHistoryResponse
-	9,  // 22: sago.v1.MemberService.Add:output_type -> sago.v1.MemberServiceAddResponse
-	11, // 23: sago.v1.MemberService.Remove:output_type -> sago.v1.MemberServiceRemoveResponse
-	13, // 24: sago.v1.MemberService.Medium:output_type -> sago.v1.MemberServiceMediumResponse
-	15, // 25: sago.v1.MemberService.Resync:output_type -> sago.v1.MemberServiceResyncResponse
-	19, // [19:26] is the sub-list for method output_type
-	12, // [12:19] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	20, // 7: sago.v1.MemberServiceAddResponse.act:type_name -> sago.v1.Act
+	20, // 8: sago.v1.MemberServiceRemoveResponse.act:type_name -> sago.v1.Act
+	20, // 9: sago.v1.MemberServiceMediumResponse.act:type_name -> sago.v1.Act
+	20, // 10: sago.v1.MemberServiceResyncResponse.act:type_name -> sago.v1.Act
+	19, // 11: sago.v1.MemberServiceResyncResponse.to:type_name -> google.protobuf.Timestamp
+	20, // 12: sago.v1.MemberServiceConfirmRestoreResponse.act:type_name -> sago.v1.Act
+	0,  // 13: sago.v1.PolicyService.Show:input_type -> sago.v1.PolicyServiceShowRequest
+	3,  // 14: sago.v1.PolicyService.Propose:input_type -> sago.v1.PolicyServiceProposeRequest
+	5,  // 15: sago.v1.PolicyService.History:input_type -> sago.v1.PolicyServiceHistoryRequest
+	8,  // 16: sago.v1.MemberService.Add:input_type -> sago.v1.MemberServiceAddRequest
+	10, // 17: sago.v1.MemberService.Remove:input_type -> sago.v1.MemberServiceRemoveRequest
+	12, // 18: sago.v1.MemberService.Medium:input_type -> sago.v1.MemberServiceMediumRequest
+	14, // 19: sago.v1.MemberService.Resync:input_type -> sago.v1.MemberServiceResyncRequest
+	16, // 20: sago.v1.MemberService.ConfirmRestore:input_type -> sago.v1.MemberServiceConfirmRestoreRequest
+	1,  // 21: sago.v1.PolicyService.Show:output_type -> sago.v1.PolicyServiceShowResponse
+	4,  // 22: sago.v1.PolicyService.Propose:output_type -> sago.v1.PolicyServiceProposeResponse
+	6,  // 23: sago.v1.PolicyService.History:output_type -> sago.v1.PolicyServiceHistoryResponse
+	9,  // 24: sago.v1.MemberService.Add:output_type -> sago.v1.MemberServiceAddResponse
+	11, // 25: sago.v1.MemberService.Remove:output_type -> sago.v1.MemberServiceRemoveResponse
+	13, // 26: sago.v1.MemberService.Medium:output_type -> sago.v1.MemberServiceMediumResponse
+	15, // 27: sago.v1.MemberService.Resync:output_type -> sago.v1.MemberServiceResyncResponse
+	17, // 28: sago.v1.MemberService.ConfirmRestore:output_type -> sago.v1.MemberServiceConfirmRestoreResponse
+	21, // [21:29] is the sub-list for method output_type
+	13, // [13:21] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_sago_v1_policy_proto_init() }
@@ -1058,7 +1158,7 @@ func file_sago_v1_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sago_v1_policy_proto_rawDesc), len(file_sago_v1_policy_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -215,17 +215,19 @@ var PolicyService_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	MemberService_Add_FullMethodName    = "/sago.v1.MemberService/Add"
-	MemberService_Remove_FullMethodName = "/sago.v1.MemberService/Remove"
-	MemberService_Medium_FullMethodName = "/sago.v1.MemberService/Medium"
-	MemberService_Resync_FullMethodName = "/sago.v1.MemberService/Resync"
+	MemberService_Add_FullMethodName            = "/sago.v1.MemberService/Add"
+	MemberService_Remove_FullMethodName         = "/sago.v1.MemberService/Remove"
+	MemberService_Medium_FullMethodName         = "/sago.v1.MemberService/Medium"
+	MemberService_Resync_FullMethodName         = "/sago.v1.MemberService/Resync"
+	MemberService_ConfirmRestore_FullMethodName = "/sago.v1.MemberService/ConfirmRestore"
 )
 
 // MemberServiceClient is the client API for MemberService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// MemberService opens acts about nodes and their media, and the clock's resync.
+// MemberService opens acts about nodes and their media, the clock's resync, and the
+// confirmation of a restore.
 type MemberServiceClient interface {
 	// Add admits a node by the request that it made itself (`sagod init node`).
 	Add(ctx context.Context, in *MemberServiceAddRequest, opts ...grpc.CallOption) (*MemberServiceAddResponse, error)
@@ -236,6 +238,9 @@ type MemberServiceClient interface {
 	// Resync sets the clock forward by more than the slack, to what fresh votes of a
 	// majority say.
 	Resync(ctx context.Context, in *MemberServiceResyncRequest, opts ...grpc.CallOption) (*MemberServiceResyncResponse, error)
+	// ConfirmRestore confirms that the holds and extensions which a restore declared
+	// lost stand again; until then nothing expires.
+	ConfirmRestore(ctx context.Context, in *MemberServiceConfirmRestoreRequest, opts ...grpc.CallOption) (*MemberServiceConfirmRestoreResponse, error)
 }
 
 type memberServiceClient struct {
@@ -286,11 +291,22 @@ func (c *memberServiceClient) Resync(ctx context.Context, in *MemberServiceResyn
 	return out, nil
 }
 
+func (c *memberServiceClient) ConfirmRestore(ctx context.Context, in *MemberServiceConfirmRestoreRequest, opts ...grpc.CallOption) (*MemberServiceConfirmRestoreResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MemberServiceConfirmRestoreResponse)
+	err := c.cc.Invoke(ctx, MemberService_ConfirmRestore_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // MemberServiceServer is the server API for MemberService service.
 // All implementations must embed UnimplementedMemberServiceServer
 // for forward compatibility.
 //
-// MemberService opens acts about nodes and their media, and the clock's resync.
+// MemberService opens acts about nodes and their media, the clock's resync, and the
+// confirmation of a restore.
 type MemberServiceServer interface {
 	// Add admits a node by the request that it made itself (`sagod init node`).
 	Add(context.Context, *MemberServiceAddRequest) (*MemberServiceAddResponse, error)
@@ -301,6 +317,9 @@ type MemberServiceServer interface {
 	// Resync sets the clock forward by more than the slack, to what fresh votes of a
 	// majority say.
 	Resync(context.Context, *MemberServiceResyncRequest) (*MemberServiceResyncResponse, error)
+	// ConfirmRestore confirms that the holds and extensions which a restore declared
+	// lost stand again; until then nothing expires.
+	ConfirmRestore(context.Context, *MemberServiceConfirmRestoreRequest) (*MemberServiceConfirmRestoreResponse, error)
 	mustEmbedUnimplementedMemberServiceServer()
 }
 
@@ -322,6 +341,9 @@ func (UnimplementedMemberServiceServer) Medium(context.Context, *MemberServiceMe
 }
 func (UnimplementedMemberServiceServer) Resync(context.Context, *MemberServiceResyncRequest) (*MemberServiceResyncResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Resync not implemented")
+}
+func (UnimplementedMemberServiceServer) ConfirmRestore(context.Context, *MemberServiceConfirmRestoreRequest) (*MemberServiceConfirmRestoreResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ConfirmRestore not implemented")
 }
 func (UnimplementedMemberServiceServer) mustEmbedUnimplementedMemberServiceServer() {}
 func (UnimplementedMemberServiceServer) testEmbeddedByValue()                       {}
@@ -416,6 +438,24 @@ func _MemberService_Resync_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _MemberService_ConfirmRestore_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MemberServiceConfirmRestoreRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MemberServiceServer).ConfirmRestore(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MemberService_ConfirmRestore_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MemberServiceServer).ConfirmRestore(ctx, req.(*MemberServiceConfirmRestoreRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // MemberService_ServiceDesc is the grpc.ServiceDesc for MemberService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -438,6 +478,10 @@ var MemberService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Resync",
 			Handler:    _MemberService_Resync_Handler,
+		},
+		{
+			MethodName: "ConfirmRestore",
+			Handler:    _MemberService_ConfirmRestore_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
