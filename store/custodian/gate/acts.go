@@ -29,7 +29,11 @@ func (h *history) signed(rec *format.Record, kind format.ActKind) (format.Act, e
 		return act, refuse("record %d holds no act of %s", rec.Sequence, kind)
 	}
 	rule, ok := access.RuleOfAct(access.ActKind(kind), 0, false)
-	proposer, proposed := h.proposers[sha256.Sum256(s.Document)]
+	asked, proposed := h.proposers[sha256.Sum256(s.Document)]
+	proposer, known := h.persons[asked]
+	if !known {
+		proposer.ID = asked
+	}
 	if !ok || !proposed {
 		return act, refuse("nobody proposed the act of record %d", rec.Sequence)
 	}
