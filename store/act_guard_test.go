@@ -109,3 +109,30 @@ func TestNoActGrowsBeyondItsRecord(t *testing.T) {
 		t.Fatalf("%+v: %v", v, err)
 	}
 }
+
+// TestI5KeysWaitForNoNodeThatLeft: what only a removed node has not attested is done.
+func TestI5KeysWaitForNoNodeThatLeft(t *testing.T) {
+	w, keys := newActWorld(t, t, 2, nil)
+	spent := w.slot()
+	w.accept(w.commit(w.op(KindKey, format.KeyEffect{Verb: format.KeySpent, Block: spent.Block, Spent: []uint32{spent.Index}})))
+	w.checkpoint()
+	due := w.nodes[0].spentDue(1)
+	if len(due) != 1 {
+		t.Fatalf("%d wait", len(due))
+	}
+	for _, n := range []uint32{1, 2} {
+		w.accept(w.commit(w.op(KindAttest, w.attestation(n, []uint64{due[0].Decision}, nil))))
+	}
+	if row, err := w.nodes[0].spent(due[0].Decision); err != nil || row == nil {
+		t.Fatalf("nothing waits for node 3: %v", err)
+	}
+	remove := w.document(format.ActKindMember, format.ActObject{}, format.MemberParams{Remove: true, Node: format.CeremonyNode{Number: 3}}.Encode())
+	w.propose(admin, remove)
+	w.agree(keys, remove)
+	if row, err := w.nodes[0].spent(due[0].Decision); err != nil || row != nil {
+		t.Fatalf("it waits for a node that left: %v", err)
+	}
+	w.equal()
+	w.nodes[1].rebuild(true)
+	w.equal()
+}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sago-worm/sago/access"
 	"github.com/sago-worm/sago/store/format"
 )
 
@@ -183,6 +184,29 @@ func TestAClosingEndsItsOwnInstitution(t *testing.T) {
 		act := w.add(format.Record{Action: format.ActAct}, w.act(format.ActKindClose, format.ActObject{Institution: c.institution}, format.CloseParams{}.Encode(), c.signers...))
 		decision := w.add(about(format.ActClose), format.CloseEffect{Store: store, Act: act})
 		w.wants(c.name, c.admitted, w.ask(decision, w.checkpoint(1, 2)))
+	}
+}
+
+// TestI5_WhoCameWithARegistrationSigns: an institution that came after the ceremony
+// has its own persons, and nobody joins another's so.
+func TestI5_WhoCameWithARegistrationSigns(t *testing.T) {
+	for _, number := range []uint32{2, 1} {
+		w := newWorld(t)
+		e := format.InstitutionEffect{Verb: format.InstitutionRegister, Number: number, Code: "late"}
+		for id, role := range map[uint64]access.Role{21: access.RoleManager, 22: access.RoleApprover} {
+			w.people[id] = w.key()
+			e.Officers = append(e.Officers, format.Person{ID: id, Role: uint8(role), Institution: number, PublicKey: w.public(w.people[id]), Identity: format.Digest{byte(id)}})
+		}
+		w.add(format.Record{Action: format.ActInstitution, Institution: 1}, e)
+		w.add(format.Record{Action: format.ActInstitution, Institution: number}, e)
+		stored := about(format.ActStore)
+		stored.Institution = number
+		store := w.add(stored, format.StoreEffect{Definition: "MDS0000001", Rule: "P5Y", BasisKind: 1, Slot: theSlot, Chunks: 1, Documents: 1, Subject: format.Digest{7}})
+		act := w.add(format.Record{Action: format.ActAct}, w.act(format.ActKindClose, format.ActObject{Institution: number}, format.CloseParams{}.Encode(), 21, 22))
+		end := about(format.ActClose)
+		end.Institution = number
+		decision := w.add(end, format.CloseEffect{Store: store, Act: act})
+		w.wants("its own officers", number == 2, w.ask(decision, w.checkpoint(1, 2)))
 	}
 }
 

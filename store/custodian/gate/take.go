@@ -14,6 +14,7 @@ func told() []format.Action {
 	return []format.Action{
 		format.ActStore, format.ActRead, format.ActExtend, format.ActEvent, format.ActHoldPlace, format.ActHoldRelease, format.ActMember,
 		format.ActCheckpoint, format.ActKey, format.ActPrune, format.ActAct, format.ActPropose, format.ActSpecialRequest, format.ActCirculationStop,
+		format.ActInstitution,
 	}
 }
 
@@ -61,12 +62,34 @@ func (h *history) take(ctx context.Context, encoded []byte) error {
 		return h.takeCheckpoint(ctx, &rec)
 	case format.ActKey:
 		return h.takeKey(&rec)
+	case format.ActInstitution:
+		return h.takeRegistration(&rec)
 	case format.ActPrune:
 		e, err := format.DecodePruneEffect(rec.Effect)
 		h.prunes = append(h.prunes, pruned{rec.Sequence, e})
 		return err
 	}
 	return h.takeAct(&rec)
+}
+
+// takeRegistration notes the officers of an institution that came after the
+// ceremony: they sign for it alone, and nobody comes so to one that has persons.
+func (h *history) takeRegistration(rec *format.Record) error {
+	e, err := format.DecodeInstitutionEffect(rec.Effect)
+	if err != nil || e.Verb != format.InstitutionRegister {
+		return err
+	}
+	for _, p := range h.persons {
+		if p.Institution == e.Number {
+			return nil // its own record of the same registration
+		}
+	}
+	for _, p := range e.Officers {
+		if _, known := h.persons[p.ID]; !known && p.Institution == e.Number {
+			h.persons[p.ID] = signerOf(p)
+		}
+	}
+	return nil
 }
 
 // takeAct notes what acts need and do.
