@@ -84,19 +84,24 @@ type Signer struct {
 	Identity  [32]byte
 }
 
+// same reports whether two are one person, under whatever number.
+func (s Signer) same(p Signer) bool {
+	return s.ID == p.ID || s.Identity == p.Identity || bytes.Equal(s.PublicKey, p.PublicKey)
+}
+
 // MaySign says why p may not sign an act of this rule that proposer proposed and
 // signed have signed, or nil. The error is a *[Denied], or wraps
 // [ErrSignerTwice]: one person counts once, under whatever number, key or
 // certificate.
-func (r ActRule) MaySign(p Signer, proposer uint64, signed []Signer) error {
+func (r ActRule) MaySign(p, proposer Signer, signed []Signer) error {
 	if err := Decide(p.Principal, r.Sign); err != nil {
 		return err
 	}
-	if r.NotProposer && p.ID == proposer {
+	if r.NotProposer && p.same(proposer) {
 		return &Denied{Verb: r.Sign, Role: p.Role, Why: "who asked for it may not approve it"}
 	}
 	for _, s := range signed {
-		if s.ID == p.ID || s.Identity == p.Identity || bytes.Equal(s.PublicKey, p.PublicKey) {
+		if s.same(p) {
 			return fmt.Errorf("%w: persons %d and %d", ErrSignerTwice, s.ID, p.ID)
 		}
 	}

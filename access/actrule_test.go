@@ -23,20 +23,23 @@ func TestMaySign(t *testing.T) {
 	sameKey, sameName := signer(t, 4, access.RoleApprover), signer(t, 5, access.RoleApprover)
 	sameKey.PublicKey, sameName.Identity = first.PublicKey, first.Identity
 	signed := []access.Signer{first}
+	other, twin := signer(t, 9, access.RoleOfficer), signer(t, 9, access.RoleOfficer)
+	twin.PublicKey = second.PublicKey
 	var denied *access.Denied
 	for name, c := range map[string]struct {
 		who      access.Signer
-		proposer uint64
+		proposer access.Signer
 		want     func(error) bool
 	}{
-		"another":              {manager, 9, func(err error) bool { return err == nil }},
-		"the second":           {second, 9, func(err error) bool { return err == nil }},
-		"who asked":            {second, second.ID, func(err error) bool { return errors.As(err, &denied) }},
-		"an officer":           {signer(t, 6, access.RoleOfficer), 9, func(err error) bool { return errors.As(err, &denied) }},
-		"an administrator":     {signer(t, 7, access.RoleAdmin), 9, func(err error) bool { return errors.As(err, &denied) }},
-		"the first again":      {first, 9, func(err error) bool { return errors.Is(err, access.ErrSignerTwice) }},
-		"the first's key":      {sameKey, 9, func(err error) bool { return errors.Is(err, access.ErrSignerTwice) }},
-		"the first's identity": {sameName, 9, func(err error) bool { return errors.Is(err, access.ErrSignerTwice) }},
+		"another":               {manager, other, func(err error) bool { return err == nil }},
+		"the second":            {second, other, func(err error) bool { return err == nil }},
+		"who asked":             {second, second, func(err error) bool { return errors.As(err, &denied) }},
+		"who asked, as another": {second, twin, func(err error) bool { return errors.As(err, &denied) }},
+		"an officer":            {signer(t, 6, access.RoleOfficer), other, func(err error) bool { return errors.As(err, &denied) }},
+		"an administrator":      {signer(t, 7, access.RoleAdmin), other, func(err error) bool { return errors.As(err, &denied) }},
+		"the first again":       {first, other, func(err error) bool { return errors.Is(err, access.ErrSignerTwice) }},
+		"the first's key":       {sameKey, other, func(err error) bool { return errors.Is(err, access.ErrSignerTwice) }},
+		"the first's identity":  {sameName, other, func(err error) bool { return errors.Is(err, access.ErrSignerTwice) }},
 	} {
 		if err := rule.MaySign(c.who, c.proposer, signed); !c.want(err) {
 			t.Errorf("%s: %v", name, err)

@@ -224,6 +224,11 @@ func (s *specialServer) Opening(ctx context.Context, req *sagov1.SpecialDeleteSe
 	if err != nil {
 		return nil, err
 	}
+	switch v.State {
+	case retention.ActPending, retention.ActCooling, retention.ActReady:
+	default: // who has nothing to decide learns nothing of what is in it
+		return nil, refusal(format.ReasonState, "the request is "+v.State.String())
+	}
 	key := v.Object.Key()
 	row, err := s.node.Store().Bundle(key)
 	if err == nil && row == nil {

@@ -258,6 +258,8 @@ func TestRequestLeavesNothingBehind(t *testing.T) {
 	}
 	_, err = h.client("manager").VetoAct(limited(t), r.GetAct().GetId(), "아님")
 	must(t, err)
+	_, err = sagov1.NewSpecialDeleteServiceClient(h.as("manager")).Opening(limited(t), &sagov1.SpecialDeleteServiceOpeningRequest{Id: r.GetAct().GetId()})
+	expect(t, err, codes.FailedPrecondition, "STATE") // nothing is left to decide on
 	if _, _, err := officer.GetBytes(limited(t), &sagov1.GetRequest{Transaction: "S1", Part: 1, Who: why}); err != nil {
 		t.Errorf("after the veto: %v", err)
 	}

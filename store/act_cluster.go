@@ -5,6 +5,7 @@ import (
 
 	"github.com/sago-worm/sago/retention"
 	"github.com/sago-worm/sago/store/format"
+	"github.com/sago-worm/sago/store/index"
 )
 
 // Acts about the cluster: nodes, their media, the clock.
@@ -88,6 +89,27 @@ func (m *Machine) settleAll() error {
 			return err
 		}
 		if err := m.settle(b); err != nil {
+			return err
+		}
+	}
+	return m.settleKeys()
+}
+
+// settleKeys does the same for keys that a KEY record ended.
+func (m *Machine) settleKeys() error {
+	var waiting []uint64
+	for _, t := range []index.Table{tEpochEnd, tSpent} {
+		err := m.idx.Ascend(t, nil, nil, func(k, _ []byte) (bool, error) {
+			r := format.NewReader(k)
+			waiting = append(waiting, r.U64())
+			return true, r.Done()
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, seq := range waiting {
+		if err := m.settleKeysOf(seq); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"fmt"
+
 	"github.com/sago-worm/sago/store/format"
 )
 
@@ -42,7 +44,24 @@ func (m *Machine) checkPolicy(a *openAct) error {
 	if _, never := comparePolicy(m.policy, p.Policy); never != nil {
 		return refuse(format.ReasonPolicy, never.Error())
 	}
-	return nil
+	return m.checkApprovals(p.Policy)
+}
+
+// checkApprovals refuses more approvals than there are persons who act for the
+// appliance: nobody could take that back.
+func (m *Machine) checkApprovals(p format.Policy) error {
+	if p.Approvals <= m.policy.Approvals {
+		return nil
+	}
+	operator, err := m.operator()
+	if err != nil {
+		return err
+	}
+	persons, err := m.mayAct(operator)
+	if err == nil && (int(p.Approvals) > len(persons) || int(p.Approvals) > maxSignatures) {
+		err = refuse(format.ReasonPolicy, fmt.Sprintf("policy.approvals: %d persons act for the appliance: who would take this back?", len(persons)))
+	}
+	return err
 }
 
 func (m *Machine) foldPolicy(rec *format.Record, a *openAct) error {

@@ -187,12 +187,8 @@ func (m *Machine) removable(key format.BundleKey, b *format.BundleRow) error {
 	if err := m.left(key, b); err != nil {
 		return err
 	}
-	row, err := m.tenant(key.Institution)
-	if err != nil {
+	if err := m.mayExit(key.Institution); err != nil {
 		return err
-	}
-	if row.NoSpecial {
-		return refuse(format.ReasonPolicy, "special deletion has ended for this institution, for good")
 	}
 	held, err := m.heldByScope(key, b)
 	if err != nil {
@@ -211,6 +207,23 @@ func (m *Machine) removable(key format.BundleKey, b *format.BundleRow) error {
 		return refuse(format.ReasonState, err.Error())
 	}
 	return nil
+}
+
+// mayExit refuses every special deletion of an institution that has ended it for
+// good, and of all while holds may be missing that a restore lost.
+func (m *Machine) mayExit(institution uint32) error {
+	row, err := m.tenant(institution)
+	if err != nil {
+		return err
+	}
+	if row.NoSpecial {
+		return refuse(format.ReasonPolicy, "special deletion has ended for this institution, for good")
+	}
+	stopped, err := m.expiryStopped()
+	if err == nil && stopped {
+		err = refuse(format.ReasonRestored, "holds that a restore lost have still to be placed again")
+	}
+	return err
 }
 
 func (m *Machine) foldSpecial(rec *format.Record, a *openAct) error {

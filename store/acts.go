@@ -1,7 +1,6 @@
 package store
 
 import (
-	"errors"
 	"slices"
 
 	"github.com/sago-worm/sago/access"
@@ -18,6 +17,10 @@ import (
 
 // maxActLife is how long at most an act waits, microseconds.
 const maxActLife = 366 * 24 * 3600 * 1e6
+
+// maxSignatures bounds the signatures of an act, so that the record of its execution
+// holds them all beside the longest document.
+const maxSignatures = 64
 
 // openAct is an act with what its document says.
 type openAct struct {
@@ -72,65 +75,6 @@ func (m *Machine) judged(a *openAct) (retention.Act, error) {
 		j.Cooling = micros(m.policy.CoolingOff)
 	}
 	return j, err
-}
-
-// complete reports whether enough persons have signed who may still sign.
-func (m *Machine) complete(a *openAct) (bool, error) {
-	signed, err := m.signers(a)
-	return err == nil && a.rule.Complete(signed), err
-}
-
-// signers lists those whose signature counts now: they are still enrolled, and
-// their role still allows it.
-func (m *Machine) signers(a *openAct) ([]access.Signer, error) {
-	var signed []access.Signer
-	for _, s := range a.row.Signatures {
-		p, err := m.person(s.Person)
-		if err != nil {
-			return nil, err
-		}
-		if p == nil {
-			continue
-		}
-		if who := signerOf(p); a.rule.MaySign(who, a.row.Proposer, signed) == nil {
-			signed = append(signed, who)
-		}
-	}
-	return signed, nil
-}
-
-func signerOf(p *format.Person) access.Signer {
-	return access.Signer{Principal: access.Principal{ID: p.ID, Role: access.Role(p.Role), Institution: p.Institution},
-		PublicKey: p.PublicKey, Identity: p.Identity}
-}
-
-// operator is the institution whose persons sign for the appliance: the one with
-// the least number that has an access manager and somebody beside them who may
-// sign. That is the appliance's own (0) where it has such persons, else the
-// operating institution (운영기관).
-func (m *Machine) operator() (uint32, error) {
-	type staff struct{ managers, signers int }
-	all := map[uint32]staff{}
-	err := m.idx.Ascend(tPerson, nil, nil, func(_, v []byte) (bool, error) {
-		p, err := format.DecodePerson(v)
-		who := signerOf(&p)
-		s := all[p.Institution]
-		if access.Decide(who.Principal, access.VerbActSign) == nil {
-			s.signers++
-		}
-		if who.Role == access.RoleManager {
-			s.managers++
-		}
-		all[p.Institution] = s
-		return err == nil, err
-	})
-	least := ^uint32(0) // nobody's: no act about the appliance can be signed
-	for n, s := range all {
-		if s.managers > 0 && s.signers > 1 {
-			least = min(least, n)
-		}
-	}
-	return least, err
 }
 
 // permitAct decides whether the operation's actor may do verb for an act of this
@@ -280,12 +224,22 @@ func (t *turn) checkSigner(a *openAct, e format.SignEffect) error {
 	if err != nil {
 		return err
 	}
-	p, err := t.person(e.Person)
-	if err != nil || p == nil {
-		return errors.Join(err, refuse(format.ReasonUnknownPrincipal, "nobody is enrolled under this id"))
+	proposer, err := t.proposer(a)
+	if err != nil {
+		return err
 	}
-	if err := a.rule.MaySign(signerOf(p), a.row.Proposer, signed); err != nil {
+	p, err := t.person(e.Person)
+	if err != nil {
+		return err
+	}
+	if p == nil {
+		return refuse(format.ReasonUnknownPrincipal, "nobody is enrolled under this id")
+	}
+	if err := a.rule.MaySign(signerOf(p), proposer, signed); err != nil {
 		return refuse(format.ReasonSigner, err.Error())
+	}
+	if len(a.row.Signatures) >= maxSignatures {
+		return refuse(format.ReasonSigner, "as many have signed as a record holds, and no access manager among them")
 	}
 	if slices.ContainsFunc(a.row.Signatures, func(s format.PlacedSignature) bool { return s.Person == e.Person }) {
 		return refuse(format.ReasonSigner, "the person has signed before")

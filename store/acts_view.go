@@ -100,7 +100,11 @@ func (m *Machine) MaySign(v *ActView, person uint64) (bool, error) {
 		return false, err
 	}
 	signed, err := m.signers(a)
-	return err == nil && a.rule.MaySign(signerOf(p), a.row.Proposer, signed) == nil, err
+	if err != nil {
+		return false, err
+	}
+	proposer, err := m.proposer(a)
+	return err == nil && a.rule.MaySign(signerOf(p), proposer, signed) == nil, err
 }
 
 // ResyncTo is what the clock would read after a resync by these votes,

@@ -53,6 +53,9 @@ func (t *turn) decideCloseSweep() error {
 	if r.Done() != nil || limit == 0 {
 		return refuse(format.ReasonInvalid, "a sweep names how many bundles at most")
 	}
+	if stopped, err := t.expiryStopped(); stopped || err != nil {
+		return err // holds that a restore lost may keep what would go
+	}
 	numbers, rows, err := t.closings()
 	if err != nil {
 		return err
@@ -222,6 +225,9 @@ func (m *Machine) foldClosedBundle(rec *format.Record) error {
 func (m *Machine) CloseDuty(limit uint32) (Kind, []byte, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
+	if stopped, err := m.expiryStopped(); stopped || err != nil {
+		return 0, nil, err
+	}
 	numbers, rows, err := m.closings()
 	if err != nil {
 		return 0, nil, err

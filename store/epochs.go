@@ -261,6 +261,10 @@ func (m *Machine) foldAttest(rec *format.Record) error {
 // epoch is no more, or has no use-record key.
 func (m *Machine) attestEpoch(seq uint64, row *format.EpochEndRow, node uint32) error {
 	row.Attested = withNode(row.Attested, node)
+	return m.settleEpoch(seq, row)
+}
+
+func (m *Machine) settleEpoch(seq uint64, row *format.EpochEndRow) error {
 	if !containsAll(row.Attested, m.voters()) {
 		return m.set(tEpochEnd, key64(seq), row.Encode())
 	}

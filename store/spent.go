@@ -97,10 +97,30 @@ func (m *Machine) attestKeys(seq uint64, node uint32) error {
 		return err
 	}
 	row.Attested = withNode(row.Attested, node)
+	return m.settleSpent(seq, row)
+}
+
+func (m *Machine) settleSpent(seq uint64, row *format.SpentRow) error {
 	if containsAll(row.Attested, m.voters()) {
 		return m.set(tSpent, key64(seq), nil)
 	}
 	return m.set(tSpent, key64(seq), row.Encode())
+}
+
+// settleKeysOf lets go of what waits for the attestation of nobody who votes.
+func (m *Machine) settleKeysOf(seq uint64) error {
+	ended, err := m.epochEnd(seq)
+	if err != nil {
+		return err
+	}
+	if ended != nil {
+		return m.settleEpoch(seq, ended)
+	}
+	row, err := m.spent(seq)
+	if err != nil || row == nil {
+		return err
+	}
+	return m.settleSpent(seq, row)
 }
 
 // PendingSpent lists the spent slots that node has not attested and that a

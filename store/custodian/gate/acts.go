@@ -38,6 +38,8 @@ func (h *history) signed(rec *format.Record, kind format.ActKind) (format.Act, e
 	if err != nil {
 		return act, err
 	}
+	asked, _ := h.person(proposer, rule) // nobody, where the gate knows no such person: whoever proposed may not sign
+	asked.ID = proposer
 	var signers []access.Signer
 	for _, g := range s.Signatures {
 		p, ok := h.person(g.Person, rule)
@@ -45,7 +47,7 @@ func (h *history) signed(rec *format.Record, kind format.ActKind) (format.Act, e
 		if rule.Appliance && len(signers) > 0 {
 			of = signers[0].Institution
 		}
-		if ok = ok && (p.Institution == of || rule.Appliance && len(signers) == 0); ok && access.VerifyAct(s.Document, g.Signature, p.PublicKey) == nil && rule.MaySign(p, proposer, signers) == nil {
+		if ok = ok && (p.Institution == of || rule.Appliance && len(signers) == 0); ok && access.VerifyAct(s.Document, g.Signature, p.PublicKey) == nil && rule.MaySign(p, asked, signers) == nil {
 			signers = append(signers, p)
 		}
 	}
