@@ -89,7 +89,7 @@ func TestSpecialDeleteFromRequestToCertificate(t *testing.T) {
 // backedUp records a backup of everything so far.
 func (h *house) backedUp() {
 	h.t.Helper()
-	_, err := sagov1.NewClusterServiceClient(h.as("admin")).BackupDone(limited(h.t), &sagov1.BackupDoneRequest{End: h.st.Summary().Size, Size: 1, Digest: bytes.Repeat([]byte{1}, 32)})
+	_, err := sagov1.NewClusterServiceClient(h.as("admin0")).BackupDone(limited(h.t), &sagov1.BackupDoneRequest{End: h.st.Summary().Size, Size: 1, Digest: bytes.Repeat([]byte{1}, 32)})
 	must(h.t, err)
 }
 

@@ -108,17 +108,17 @@ func TestR15SpecialDeletionThroughCrashesAndAnAbsentNode(t *testing.T) {
 	s.onlyCiphertext(ctx, backup, "GOES", "STAYS")
 }
 
-// onlyCiphertext searches all nodes' files and an older backup with the root keys:
-// what has ended has ciphertext in the backup and is recovered from nowhere; its
+// onlyCiphertext searches all nodes' files and an older copy without keys, with the root keys:
+// what has ended has ciphertext in the copy and is recovered from nowhere; its
 // neighbour is recovered whole.
-func (s *site) onlyCiphertext(ctx context.Context, backup, gone, neighbour string) {
+func (s *site) onlyCiphertext(ctx context.Context, old, gone, neighbour string) {
 	s.t.Helper()
-	r := s.find(ctx, gone, []string{backup})
+	r := s.find(ctx, gone, []string{old})
 	recovers(s.t, r, forensic.Nothing)
 	if r.Bundles[0].Payload.Whole == 0 {
-		s.t.Errorf("the backup holds no ciphertext, so that nothing was tried: %+v", r.Bundles[0])
+		s.t.Errorf("the copy holds no ciphertext, so that nothing was tried: %+v", r.Bundles[0])
 	}
-	r = s.find(ctx, neighbour, []string{backup})
+	r = s.find(ctx, neighbour, []string{old})
 	recovers(s.t, r, forensic.Recovered)
 	if b := r.Bundles[0]; b.Recovery != forensic.Whole {
 		s.t.Errorf("the neighbour: %+v", b)
