@@ -75,7 +75,7 @@ func TestP17_P18_P23_DeleteMatrix(t *testing.T) {
 	asking.Wait()
 	m.nothingIsGone(ctx)
 	m.intact(ctx)
-	compareGolden(t, filepath.Join("testdata", "matrix.txt"), strings.Join(got, "\n"))
+	compareGolden(t, filepath.Join("testdata", "matrix.txt"), "Who is not named gets: "+theRest+".\n\n"+strings.Join(got, "\n"))
 }
 
 func newMatrix(t *testing.T, s *site) *matrix {
@@ -217,6 +217,10 @@ func answerOf(err error) string {
 	return strings.TrimSpace(fmt.Sprint(exit, " ", reasonOf(err)))
 }
 
+// theRest is what the table does not name: the answer to every role that a row says
+// nothing of.
+const theRest = "4 NOT_PERMITTED"
+
 // cells asks all rows of a state and answers its part of the table.
 func (m *matrix) cells(ctx context.Context, s *matrixState) string {
 	if s.begin != nil {
@@ -237,19 +241,19 @@ func (m *matrix) cells(ctx context.Context, s *matrixState) string {
 			if err == nil && len(r.by) > 0 && !r.changedBy(role) {
 				m.t.Errorf("%s by %s, %s: it changes something, and has no bundle of its own", r.name, role, s.name)
 			}
+			if answer == theRest {
+				continue
+			}
 			if who[answer] == nil {
 				order = append(order, answer)
 			}
 			who[answer] = append(who[answer], role)
 		}
-		fmt.Fprintf(&text, "%-44s", r.name)
-		for i, answer := range order {
-			if i > 0 {
-				text.WriteString(" | ")
-			}
-			fmt.Fprintf(&text, "%s: %s", answer, strings.Join(who[answer], " "))
+		var all []string
+		for _, answer := range order {
+			all = append(all, fmt.Sprintf("%s: %s", answer, strings.Join(who[answer], " ")))
 		}
-		text.WriteString("\n")
+		fmt.Fprintf(&text, "%-44s%s\n", r.name, strings.Join(all, " | "))
 	}
 	return text.String()
 }

@@ -43,6 +43,7 @@ func matrixStates() []matrixState {
 		{name: "expired and erased", code: "GONE", retain: "PT20S", begin: (*matrix).gone},
 		{name: "one-time, unread", code: "ONCE", retain: "one-time", stays: true},
 		{name: "one-time, read", code: "READ", retain: "one-time", stays: true},
+		{name: "waiting for its event", code: "EVENT", retain: "event:P3Y", stays: true},
 		{name: "special deletion pending", code: "STOPPED", retain: "P5Y", stopped: true, stays: true},
 		{name: "specially deleted", code: "DELETED", retain: "P5Y", stopped: true, begin: (*matrix).deleted},
 		{name: "institution suspended", code: "SUSPENDED", retain: "P5Y", second: true, begin: (*matrix).suspend},
@@ -52,7 +53,7 @@ func matrixStates() []matrixState {
 
 // firstOfSecond is where the states of the second institution begin; they come one
 // after the other.
-const firstOfSecond = 9
+const firstOfSecond = 10
 
 func secondRoles() []string {
 	return []string{"app2", "officer2", "manager2", "approver4", "auditor2"}
