@@ -105,7 +105,7 @@ func bundleRows() []matrixRow {
 		{name: "BundleService/Extend", by: []string{"manager"}, ask: one(func(c cell) proto.Message {
 			return &sagov1.ExtendRequest{Transaction: c.transaction, Part: 1, Retain: "P6Y", Basis: "연장"}
 		})},
-		{name: "BundleService/Event", by: []string{"app", "officer", "manager"}, ask: one(func(c cell) proto.Message { 
+		{name: "BundleService/Event", by: []string{"app", "officer", "manager"}, ask: one(func(c cell) proto.Message {
 			return &sagov1.EventRequest{Transaction: c.transaction, Part: 1, At: timestamppb.New(c.m.Now().Add(-time.Minute))}
 		})},
 		{name: "UsageService/Record", by: readers, ask: one(func(c cell) proto.Message {
