@@ -108,6 +108,8 @@ func (d *dev) changing(ctx context.Context, file string) []asked {
 	}
 	terms := []string{"--order", "유통정지-1", "--requester", "정보주체", "--basis", "고시 별표6", "--reason", "시험"}
 	with := func(args ...string) []string { return append(args, terms...) }
+	subjects := filepath.Join(d.t.TempDir(), "subjects")
+	must(d.t, os.WriteFile(subjects, []byte("CI-BASE\n"), 0o600))
 	tooLong := time.Now().AddDate(2, 0, 0).Format(time.DateOnly)
 	return []asked{
 		{"bundle extend", own("EXTEND", "bundle", "extend", "--retain", "P6Y", "--basis", "시험")},
@@ -131,7 +133,7 @@ func (d *dev) changing(ctx context.Context, file string) []asked {
 		{"institution suspend, for too long", fixed("institution", "suspend", "--until", tooLong)},
 		{"institution resume", fixed("institution", "resume")},
 		{"institution close, no such export", fixed("institution", "close", "--receipt", file, "--date", tooLong, "--export", "999999")},
-		{"institution subjects", fixed("institution", "subjects", "--ci-file", file, "--close", tooLong)},
+		{"institution subjects", fixed("institution", "subjects", "--ci-file", subjects, "--close", tooLong)},
 		{"clock resync", fixed("clock", "resync", "--reason", "시험")},
 		{"cluster remove", fixed("cluster", "remove", "--node", "node9", "--reason", "시험")},
 		{"cluster medium", fixed("cluster", "medium", "--node", "node9", "--incarnation", strings.Repeat("0", 32), "--basis", "시험", "--reason", "시험")},

@@ -115,7 +115,8 @@ func (d *dev) row(ctx context.Context, c asked) string {
 	for _, role := range commanding() {
 		out := d.sago(ctx, role, c.args(role)...)
 		answer := fmt.Sprint(out.Exit)
-		if reason, ok := strings.CutPrefix(out.Stderr, "error: "); ok {
+		// What is about to be signed stands before it.
+		if _, reason, ok := strings.Cut("\n"+out.Stderr, "\nerror: "); ok {
 			reason, _, _ = strings.Cut(strings.TrimSpace(reason), ":")
 			answer += " " + reason
 		}
