@@ -87,10 +87,8 @@ func (t *turn) present() (*format.BundleRow, error) {
 		return nil, err
 	case b == nil:
 		return nil, refuse(format.ReasonNotFound, "no bundle has this number and part")
-	case b.Expire != 0:
-		return nil, refuse(format.ReasonExpired, "its retention has ended")
 	}
-	return b, nil
+	return b, t.left(t.key(), b)
 }
 
 // decideStop registers an order of circulation stop. It takes hold at once.
@@ -127,7 +125,8 @@ func (m *Machine) foldStop(rec *format.Record) error {
 	return m.set(tStop, keyOf(rec).Encode(), row.Encode())
 }
 
-// checkLift lets a stop be lifted that stands as the document says.
+// checkLift lets a stop be lifted that stands as the document says, on a bundle
+// that has not ended.
 func (m *Machine) checkLift(a *openAct) error {
 	p, err := format.DecodeLiftParams(a.doc.Params)
 	if err != nil {
@@ -140,7 +139,11 @@ func (m *Machine) checkLift(a *openAct) error {
 	if stop == nil || stop.Sequence != p.Stop || stop.Order != p.Order {
 		return refuse(format.ReasonState, "no such order stands on it")
 	}
-	return nil
+	b, err := m.bundle(a.object.Key())
+	if err != nil || b == nil {
+		return err
+	}
+	return m.left(a.object.Key(), b)
 }
 
 // checkSpecial lets exactly the stored bundle be deleted that the document names
@@ -157,8 +160,6 @@ func (m *Machine) checkSpecial(a *openAct) error {
 	switch {
 	case b == nil:
 		return refuse(format.ReasonNotFound, "no bundle has this number and part")
-	case b.Expire != 0:
-		return refuse(format.ReasonExpired, "the bundle has ended already")
 	case b.Store != p.Store:
 		return refuse(format.ReasonInvalid, "the document is not about this bundle")
 	}

@@ -66,6 +66,9 @@ func (m *Machine) Foresee(institution uint32, e format.StoreEffect) (f Foreseen,
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	t := turn{Machine: m, op: &Op{Institution: institution}}
+	if err := t.serves(institution); err != nil {
+		return refusedForesight(err)
+	}
 	if err := t.checkDefinition(e); err != nil {
 		return refusedForesight(err)
 	}

@@ -45,7 +45,7 @@ func (s *site) register(ctx context.Context) {
 		s.t.Fatalf("registered: %v", answer)
 	}
 	s.sago(ctx, 3, 0, "manager", "institution", "register", "--file", s.path("contexts", "register.toml"))
-	app2 := s.client(ctx, 1, "app2")
+	app2 := s.client(ctx, s.Size()-1, "app2")
 	await(s.t, ctx, "the keys of the second institution", func(ctx context.Context) (bool, string, error) {
 		_, err := put(ctx, app2, "S0", "P5Y", contentOf("S0"))
 		return err == nil, fmt.Sprint(err), nil
