@@ -20,6 +20,7 @@ import (
 // ended, and nothing that had. Without the newer history nothing is changed. Without
 // key blocks what was read stays ciphertext that verifies.
 func TestP68_TotalLossAndRestore(t *testing.T) {
+	t.Parallel()
 	ctx := bounded(t, 2*time.Minute)
 	s := startSite(t, ctx, testcluster.Options{Nodes: 3})
 	stays := s.acknowledge(ctx, 0, "STAYS", 20)
@@ -86,6 +87,7 @@ func TestP68_TotalLossAndRestore(t *testing.T) {
 // TestP68_DeclaredLoss: what a checkpoint covers and nobody has is lost, and says so.
 // Only an act of two persons goes on behind it; then nothing expires.
 func TestP68_DeclaredLoss(t *testing.T) {
+	t.Parallel()
 	ctx := bounded(t, 90*time.Second)
 	s := startSite(t, ctx, testcluster.Options{Nodes: 1})
 	stays := s.acknowledge(ctx, 0, "STAYS", 3)

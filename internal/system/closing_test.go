@@ -65,6 +65,7 @@ func (s *site) stateOf(ctx context.Context, i int, role string) map[string]any {
 // TestR25_R26_R60_AnInstitutionsLife registers a second institution, suspends,
 // resumes and closes it while the leader is killed. The first one is untouched.
 func TestR25_R26_R60_AnInstitutionsLife(t *testing.T) {
+	t.Parallel()
 	ctx := bounded(t, 100*time.Second)
 	s := startSite(t, ctx, testcluster.Options{Policy: testcluster.Policy{CheckpointEvery: time.Second}})
 	_, err := put(ctx, s.client(ctx, 0, "app"), "KEEP", "P5Y", contentOf("KEEP"))

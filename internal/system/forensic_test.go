@@ -29,6 +29,7 @@ import (
 // neighbour is recovered. A copy that had the key blocks as well does, and the
 // report says which file opened it: threat-model.md names that limit.
 func TestP34_P36_P39_ForensicsRecoverNothing(t *testing.T) {
+	t.Parallel()
 	ctx := bounded(t, 90*time.Second)
 	s := startSite(t, ctx, testcluster.Options{})
 	const killed = 2

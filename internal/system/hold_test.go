@@ -24,6 +24,7 @@ func (s *site) awaitShown(ctx context.Context, i int, transaction, state string)
 // subject beat expiry at every node; each is read for its own purpose only, and
 // goes after two persons signed its release, and not the other's.
 func TestP22_P26_AHeldBundleOutlivesItsDeadline(t *testing.T) {
+	t.Parallel()
 	ctx := bounded(t, 80*time.Second)
 	s := startSite(t, ctx, testcluster.Options{})
 	file := filepath.Join(t.TempDir(), "f")

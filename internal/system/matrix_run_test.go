@@ -53,6 +53,7 @@ type caller struct {
 // bundle in every state and by every role, against testdata/matrix.txt, which is
 // for people to judge; and that all of it together destroyed nothing that must stay.
 func TestP17_P18_P23_DeleteMatrix(t *testing.T) {
+	t.Parallel()
 	ctx := bounded(t, 110*time.Second)
 	policy := testcluster.Policy{CheckpointEvery: time.Second, CoolingOff: 2 * time.Second}
 	m := newMatrix(t, startSite(t, ctx, testcluster.Options{Nodes: 1, Policy: policy}))

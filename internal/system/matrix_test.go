@@ -85,6 +85,7 @@ func everyCommand(t *testing.T) []asked {
 // TestP17_P23_RefusalMatrix runs every command as every role and holds exit codes and
 // reasons against testdata/refusals.txt, which is for people to judge.
 func TestP17_P23_RefusalMatrix(t *testing.T) {
+	t.Parallel()
 	ctx := bounded(t, 120*time.Second)
 	d := newDev(t)
 	d.start(ctx)

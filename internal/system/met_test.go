@@ -21,6 +21,7 @@ import (
 // and one that its client cuts in the middle. When the stored bundle expires, what the
 // others sealed is gone too, while their key blocks are in use and every node runs.
 func TestP35_I5_PutsThatMetLeaveNothing(t *testing.T) {
+	t.Parallel()
 	ctx := bounded(t, 60*time.Second)
 	s := startSite(t, ctx, testcluster.Options{})
 	content := make([]byte, 6<<20)

@@ -78,6 +78,7 @@ func oldCopyOpens(t *testing.T, dir string, root keyring.RootKey) (opened, refus
 // production while clients put and read. Everything stays readable, old copies of
 // the key blocks open with nothing that is left, and each change is on record once.
 func TestP36_RekeyUnderLoad(t *testing.T) {
+	t.Parallel()
 	ctx := bounded(t, 90*time.Second)
 	s := startSite(t, ctx, testcluster.Options{Production: true})
 	l := startLoad(ctx, s)
@@ -121,6 +122,7 @@ func (s *site) settled(ctx context.Context, i int) {
 // TestP38_RekeyKilled kills a node while it changes its root key, at random
 // moments: every start goes on by itself, and nothing is lost.
 func TestP38_RekeyKilled(t *testing.T) {
+	t.Parallel()
 	ctx := bounded(t, 2*time.Minute)
 	s := startSite(t, ctx, testcluster.Options{Nodes: 1})
 	app, officer := s.client(ctx, 0, "app"), s.client(ctx, 0, "officer")

@@ -42,6 +42,7 @@ func (s *site) bounce(ctx context.Context, i int) {
 // back and destroyed its own; the three records agree everywhere; and nothing of
 // the bundle's ciphertext or key is left in any node's folder.
 func TestR15SpecialDeletionThroughCrashesAndAnAbsentNode(t *testing.T) {
+	t.Parallel()
 	ctx := bounded(t, 100*time.Second)
 	s := startSite(t, ctx, testcluster.Options{})
 	const away = 2
