@@ -3,10 +3,10 @@ module github.com/sago-worm/sago
 go 1.26.0
 
 require (
-	github.com/anishathalye/porcupine v1.3.1
 	github.com/BurntSushi/toml v1.6.0
 	github.com/aead/cmac v0.0.0-20160719120800-7af84192f0b1
 	github.com/alecthomas/kong v1.17.0
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/beevik/ntp v1.6.0
 	github.com/beevik/nts v0.3.1
 	github.com/google/go-cmp v0.7.0
