@@ -51,6 +51,14 @@ func TestI1_ALyingNodeExecutesNothing(t *testing.T) {
 	c.await("a checkpoint", func() bool {
 		return c.nodes[1].Checkpoint(t.Context(), true) == nil && c.nodes[0].Store().Summary().Checkpoint.Checkpoint.Size > 0
 	})
+	c.await("both periods have begun", func() bool {
+		for _, transaction := range []string{"T", "free"} {
+			if row, err := c.nodes[1].Store().Bundle(key(transaction)); err != nil || row == nil || row.Retention.Start == 0 {
+				return false
+			}
+		}
+		return true
+	})
 	before := c.facts(1)
 	c.times[0].set(func(s *testTime) { s.offset += (400 * 24 * time.Hour).Microseconds() }) // it lies about the time as well
 	for _, l.leading = range []bool{false, true} {

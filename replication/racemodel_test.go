@@ -135,7 +135,7 @@ func (s *raceState) decide(in raceInput) format.Reason {
 	case raceStop:
 		switch {
 		case s.ended != format.ReasonOK:
-			return format.ReasonExpired
+			return s.ended
 		case s.stopped:
 			return format.ReasonState
 		}
@@ -179,7 +179,9 @@ func (s *raceState) read() format.Reason {
 
 func (s *raceState) extend(span int64) format.Reason {
 	switch {
-	case s.ended != format.ReasonOK || s.clock >= s.deadline:
+	case s.ended != format.ReasonOK:
+		return s.ended
+	case s.clock >= s.deadline:
 		return format.ReasonExpired
 	case s.start+span <= s.deadline:
 		return format.ReasonBadRule
@@ -190,7 +192,9 @@ func (s *raceState) extend(span int64) format.Reason {
 
 func (s *raceState) place(client int) format.Reason {
 	switch {
-	case s.ended != format.ReasonOK || s.clock >= s.deadline:
+	case s.ended != format.ReasonOK:
+		return s.ended
+	case s.clock >= s.deadline:
 		return format.ReasonExpired
 	case s.owner[client/2] != 0:
 		return format.ReasonConflict
@@ -246,7 +250,7 @@ func (s *raceState) signSpecial(in raceInput) format.Reason {
 func (s *raceState) removable() format.Reason {
 	switch {
 	case s.ended != format.ReasonOK:
-		return format.ReasonExpired
+		return s.ended
 	case s.holds() != 0:
 		return format.ReasonHeld
 	case s.clock >= s.deadline:

@@ -124,6 +124,7 @@ func (d *dev) changing(ctx context.Context, file string) []asked {
 		{"circulation list", fixed("circulation", "list")},
 		{"special-delete request", own("REQUEST", with("special-delete", "request")...)},
 		{"special-delete list", fixed("special-delete", "list")},
+		{"special-delete disable, of nobody's", fixed("special-delete", "disable", "--institution", "nobody")},
 		{"special-delete ledger", fixed("special-delete", "ledger")},
 		{"act list", fixed("act", "list")},
 		{"policy show", fixed("policy", "show")},
@@ -135,6 +136,7 @@ func (d *dev) changing(ctx context.Context, file string) []asked {
 		{"institution close, no such export", fixed("institution", "close", "--receipt", file, "--date", tooLong, "--export", "999999")},
 		{"institution subjects", fixed("institution", "subjects", "--ci-file", subjects, "--close", tooLong)},
 		{"clock resync", fixed("clock", "resync", "--reason", "시험")},
+		{"cluster confirm-restore", fixed("cluster", "confirm-restore", "--reason", "시험")},
 		{"cluster remove", fixed("cluster", "remove", "--node", "node9", "--reason", "시험")},
 		{"cluster medium", fixed("cluster", "medium", "--node", "node9", "--incarnation", strings.Repeat("0", 32), "--basis", "시험", "--reason", "시험")},
 	}

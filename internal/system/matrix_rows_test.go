@@ -139,6 +139,7 @@ func actRows() []matrixRow {
 			return &sagov1.SpecialDeleteServiceCertificateRequest{Transaction: c.transaction, Part: 1}
 		})},
 		{name: "SpecialDeleteService/List", of: anything, ask: always(&sagov1.SpecialDeleteServiceListRequest{})},
+		{name: "SpecialDeleteService/Disable, of nobody's", of: anything, ask: always(&sagov1.SpecialDeleteServiceDisableRequest{Institution: "nobody", Reason: "시험"})},
 		{name: "SpecialDeleteService/Ledger", of: anything, ask: always(&sagov1.SpecialDeleteServiceLedgerRequest{})},
 		{name: "ActService/List", of: anything, ask: always(&sagov1.ActServiceListRequest{})},
 		{name: "ActService/Show", act: true, ask: one(func(c cell) proto.Message { return &sagov1.ActServiceShowRequest{Id: c.actID()} })},
@@ -181,6 +182,7 @@ func applianceRows() []matrixRow {
 		{name: "PolicyService/History", of: anything, ask: always(&sagov1.PolicyServiceHistoryRequest{})},
 		{name: "PolicyService/Propose, a weaker one", of: anything, ask: always(&sagov1.PolicyServiceProposeRequest{Set: map[string]string{"sweep_within": "10s"}, Reason: "시험"})},
 		{name: "MemberService/Add, of no key", of: anything, ask: always(&sagov1.MemberServiceAddRequest{Number: 9, Name: "node9", Incarnation: digest[:16], Reason: "시험"})},
+		{name: "MemberService/ConfirmRestore, of no loss", of: anything, ask: always(&sagov1.MemberServiceConfirmRestoreRequest{Reason: "시험"})},
 		{name: "MemberService/Remove", of: anything, ask: always(&sagov1.MemberServiceRemoveRequest{Name: "node1", Reason: "시험"})},
 		{name: "MemberService/Medium, of no incarnation", of: anything, ask: always(&sagov1.MemberServiceMediumRequest{Name: "node1", Incarnation: digest[:16], Basis: "시험", Reason: "시험"})},
 		{name: "MemberService/Resync", of: anything, ask: always(&sagov1.MemberServiceResyncRequest{Reason: "시험"})},
