@@ -105,6 +105,7 @@ type backupRun struct {
 	opts       BackupOptions
 	dir        *backup.Dir
 	checkpoint *SignedCheckpoint
+	from       *SignedCheckpoint // what the node proves its next checkpoint from
 	bundles    uint64
 
 	beginning *backup.BeginningWriter
@@ -121,15 +122,14 @@ const packSize = 64 << 20
 
 // attempt has one node send what is missing.
 func (r *backupRun) attempt(ctx context.Context, conn *grpc.ClientConn, opts []grpc.CallOption) (err error) {
-	had, err := r.client.remembered()
-	if err != nil {
+	if r.from, err = r.client.remembered(); err != nil {
 		return err
 	}
 	r.checkpoint, r.beginning, r.records, r.payload, r.stores, r.covered, r.store = nil, nil, nil, nil, nil, 0, 0
 	defer func() { err = errors.Join(err, r.drop()) }()
 	req := &sagov1.BackupRequest{Records: r.dir.Records(), Payload: r.dir.Payload()}
-	if had != nil {
-		req.Known = had.Checkpoint.Size
+	if r.from != nil {
+		req.Known = r.from.Checkpoint.Size
 	}
 	stream, err := sagov1.NewClusterServiceClient(conn).Backup(ctx, req, opts...)
 	if err != nil {
@@ -186,13 +186,12 @@ func (r *backupRun) takeCheckpoint(ctx context.Context, m *sagov1.BackupCheckpoi
 	if err != nil {
 		return err
 	}
-	had, err := r.client.remembered()
-	if err != nil {
+	// The node proves each checkpoint from the one before it, the first from what was
+	// remembered when the run was asked for: another process may have remembered a newer one since.
+	if err := r.client.hold(ctx, s, r.from, m.GetConsistency()); err != nil {
 		return err
 	}
-	if err := r.client.hold(ctx, s, had, m.GetConsistency()); err != nil {
-		return err
-	}
+	r.from = s
 	size := s.Checkpoint.Size
 	switch {
 	case m.GetSequence() == 0 || size < m.GetSequence():
