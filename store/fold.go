@@ -16,6 +16,10 @@ import (
 // followed. An error means that history and state do not belong together.
 func (m *Machine) fold(rec *format.Record, leaf format.Digest) error {
 	if err := m.foldEffect(rec); err != nil {
+		var no *refusal
+		if errors.As(err, &no) { // the record stands: it is too late to refuse, and this halts
+			err = errors.New(no.Error())
+		}
 		return fmt.Errorf("%s: %w", rec.Action, err)
 	}
 	if err := errors.Join(m.noteStep(rec), m.count(rec)); err != nil {
@@ -161,15 +165,7 @@ func (m *Machine) foldStore(rec *format.Record) error {
 	if err != nil {
 		return err
 	}
-	rule, err := retention.ParseRule(e.Rule)
-	if err != nil {
-		return err
-	}
-	limits, err := bounds(m.policy)
-	if err != nil {
-		return err
-	}
-	r, err := retention.New(rule, retention.BasisKind(e.BasisKind), limits, m.atLeast())
+	r, err := m.checkRetention(e)
 	if err != nil {
 		return err
 	}
