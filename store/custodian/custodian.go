@@ -58,7 +58,7 @@ const newSuffix = ".new"
 const (
 	dirPerm  = 0o700
 	filePerm = 0o600
-	// groupRead is added where the daemon is another user: it reads, through its group.
+	// Both are added where the daemon is another user: it reads, through its group.
 	groupReadDir  = 0o050
 	groupReadFile = 0o040
 )
