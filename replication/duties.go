@@ -29,17 +29,28 @@ const (
 	destroyFor = 3 * time.Second
 )
 
+// ticks goes on at every tick until ctx ends.
+func ticks(ctx context.Context, every time.Duration) func(yield func() bool) {
+	return func(yield func() bool) {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if !yield() {
+				return
+			}
+		}
+	}
+}
+
 // serveDuties runs this node's own duties until ctx ends.
 func (n *Node) serveDuties(ctx context.Context) {
 	d := &duties{node: n}
-	tick := time.NewTicker(n.timing.Duties)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	for range ticks(ctx, n.timing.Duties) {
 		if n.failed() != nil {
 			return
 		}
@@ -53,14 +64,7 @@ func (n *Node) serveDuties(ctx context.Context) {
 // apart from the other duties, which wait for operations that only a whole node
 // hears the outcome of.
 func (n *Node) serveCopy(ctx context.Context) {
-	tick := time.NewTicker(n.timing.Duties)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	for range ticks(ctx, n.timing.Duties) {
 		if n.failed() != nil {
 			return
 		}

@@ -264,14 +264,7 @@ const flushEvery = 200 * time.Millisecond
 
 // flush writes what was applied to the index until ctx ends.
 func (n *Node) flush(ctx context.Context) {
-	tick := time.NewTicker(flushEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	for range ticks(ctx, flushEvery) {
 		if n.failed() != nil || !n.store.Unflushed() {
 			continue
 		}

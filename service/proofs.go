@@ -141,7 +141,8 @@ func (s *historyServer) ofSize(size uint64) (format.CheckpointEffect, error) {
 	return e, err
 }
 
-func (s *historyServer) prove(sequence uint64, e format.CheckpointEffect) (*sagov1.RecordProof, error) {
+// prove is a record's proof under a checkpoint.
+func (s *Server) prove(sequence uint64, e format.CheckpointEffect) (*sagov1.RecordProof, error) {
 	leaf, err := s.node.Store().LeafHash(sequence)
 	if err != nil {
 		return nil, err

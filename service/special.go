@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
@@ -164,12 +163,9 @@ func (s *specialServer) Show(ctx context.Context, req *sagov1.SpecialDeleteServi
 
 // List implements sagov1.SpecialDeleteServiceServer.
 func (s *specialServer) List(ctx context.Context, req *sagov1.SpecialDeleteServiceListRequest) (*sagov1.SpecialDeleteServiceListResponse, error) {
-	var from format.ID
-	var err error
-	if req.GetPageToken() != "" {
-		if from, err = actID(req.GetPageToken()); err != nil {
-			return nil, err
-		}
+	from, err := actToken(req.GetPageToken())
+	if err != nil {
+		return nil, err
 	}
 	if _, err := s.recordQuery(ctx, format.ListSpecial, query("open", req.GetOpen(), "limit", req.GetLimit(), "from", req.GetPageToken())); err != nil {
 		return nil, err
@@ -178,10 +174,7 @@ func (s *specialServer) List(ctx context.Context, req *sagov1.SpecialDeleteServi
 	if err != nil {
 		return nil, err
 	}
-	answer := &sagov1.SpecialDeleteServiceListResponse{}
-	if next != (format.ID{}) {
-		answer.NextPageToken = hex.EncodeToString(next[:])
-	}
+	answer := &sagov1.SpecialDeleteServiceListResponse{NextPageToken: actText(next)}
 	for i := range views {
 		if views[i].Doc.Kind != format.ActKindSpecialDelete {
 			continue

@@ -162,7 +162,7 @@ func (m *Machine) checkMedium(a *openAct) error {
 	if !known || !slices.Contains(row.Gone, p.Incarnation) {
 		return refuse(format.ReasonNotFound, "no such incarnation of that node has left")
 	}
-	recorded, err := m.idx.Get(tMedium, mediumKey(p.Node, p.Incarnation))
+	recorded, err := m.idx.Get(tMedium, incarnationKey(p.Node, p.Incarnation))
 	if err == nil && recorded != nil {
 		err = refuse(format.ReasonState, "it is recorded already")
 	}
@@ -174,7 +174,5 @@ func (m *Machine) foldMedium(rec *format.Record, a *openAct) error {
 	if err != nil {
 		return err
 	}
-	return m.set(tMedium, mediumKey(p.Node, p.Incarnation), key64(rec.Sequence))
+	return m.set(tMedium, incarnationKey(p.Node, p.Incarnation), key64(rec.Sequence))
 }
-
-func mediumKey(node uint32, incarnation format.ID) []byte { return cat(key32(node), incarnation[:]) }

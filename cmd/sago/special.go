@@ -1,9 +1,7 @@
 package main
 
 import (
-	"crypto/sha256"
 	"fmt"
-	"os"
 	"strings"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
@@ -37,12 +35,7 @@ func (o orderDocument) digest() ([]byte, error) {
 	if o.Document == "" {
 		return nil, nil
 	}
-	b, err := os.ReadFile(o.Document)
-	if err != nil {
-		return nil, &inputError{"FILE", err.Error()}
-	}
-	sum := sha256.Sum256(b)
-	return sum[:], nil
+	return fileDigest(o.Document)
 }
 
 // specialJSON is a request of special deletion, with the field names that scripts
