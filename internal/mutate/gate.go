@@ -5,7 +5,7 @@ func gateGuards() []guard {
 	const file, pkg = "store/custodian/gate/rules.go", "./store/custodian/gate"
 	return []guard{
 		{"closing: the use-record key stays while a loss waits to be confirmed", "store/epochs_use.go",
-			"	if stopped {\n", "	if false {\n", "./store", "TestP68_ADeclaredLossKeepsTheUseRecordKey"},
+			"	if stopped {\n", "	if false && stopped {\n", "./store", "TestP68_ADeclaredLossKeepsTheUseRecordKey"},
 		{"gate: special deletion stays ended", file,
 			"	if ended, ok := h.noSpecial[institution]; ok && ended < decision {", "	if ended, ok := h.noSpecial[institution]; false && ok && ended < decision {", pkg, "TestP25_EndedSpecialDeletionStaysEnded"},
 		{"gate: the first end of special deletion counts", file,
@@ -31,8 +31,8 @@ func gateGuards() []guard {
 		{"gate: a majority of pinned keys signs", "store/custodian/gate/members.go",
 			"	if len(seen) < m.majority() {\n", "	if false {\n", pkg, "TestI1_.*"},
 		{"gate: a checkpoint is of this history", "store/custodian/gate/members.go",
-			"	if root != c.Root {\n", "	if false && root != c.Root {\n", pkg, "Test.*"},
+			"	if root != c.Root {\n", "	if false && root != c.Root {\n", pkg, "TestI1_TheEvidence.*"},
 		{"gate: a decision stands in the own files", "store/custodian/gate/gate.go",
-			"	if !bytes.Equal(own, w.Decision) {\n", "	if false {\n", pkg, "Test.*"},
+			"	if !bytes.Equal(own, w.Decision) {\n", "	if false && !bytes.Equal(own, w.Decision) {\n", pkg, "TestI1_TheEvidence.*"},
 	}
 }
