@@ -85,6 +85,7 @@ func persons() []person {
 		{"auditor", "auditor", "감사실", 1},
 		{"contractor", "contractor", "외주", 1},
 		{"inspector", "auditor", "현장실사", 0},
+		{"keeper", "admin", "운영실", 0},
 	}
 }
 
