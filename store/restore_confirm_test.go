@@ -13,6 +13,13 @@ func lost(t *testing.T) (*world, actors) {
 	w.put("GOES", "PT1H")
 	w.tick(1000)
 	w.tick(1000)
+	w.loses()
+	return w, keys
+}
+
+// loses restores every node with a declared loss.
+func (w *world) loses() {
+	w.Helper()
 	act := w.document(format.ActKindRestore, format.ActObject{}, make([]byte, len(format.Digest{})))
 	signed := format.SignedAct{Document: act.Encode()}.Encode()
 	for _, n := range w.nodes {
@@ -24,7 +31,6 @@ func lost(t *testing.T) (*world, actors) {
 		}
 	}
 	w.tick(1000)
-	return w, keys
 }
 
 // TestADeclaredLossStopsExpiryUntilItIsConfirmed by two persons, one of them an
@@ -74,4 +80,31 @@ func TestADeclaredLossStopsExpiryUntilItIsConfirmed(t *testing.T) {
 	}
 	w.refuse(w.commit(w.proposeOp(admin, confirm())), format.ReasonState)
 	w.equal()
+}
+
+// TestP68_ADeclaredLossKeepsTheUseRecordKey of a closing institution, though whoever
+// leads proposes its end.
+func TestP68_ADeclaredLossKeepsTheUseRecordKey(t *testing.T) {
+	v := newTenancy(t, t, 2)
+	v.put("T1", "P1Y")
+	v.began()
+	v.close1()
+	for !v.state(1).Swept {
+		v.duty(3)
+	}
+	v.settle()
+	v.loses()
+	if v.duty(3) {
+		t.Error("a closing goes on")
+	}
+	end := v.op(KindKey, format.KeyEffect{Verb: format.KeyUseEnd, Institution: 1, Epoch: kitEpoch, Use: v.epochSlot()})
+	v.refuse(v.commit(end), format.ReasonRestored)
+	for _, n := range v.nodes {
+		v.must(n.foldRestoreConfirm())
+	}
+	if !v.duty(3) {
+		t.Error("confirmed, a closing waits")
+	}
+	end = v.op(KindKey, format.KeyEffect{Verb: format.KeyUseEnd, Institution: 1, Epoch: kitEpoch, Use: v.epochSlot()})
+	v.refuse(v.commit(end), format.ReasonState) // it was the duty
 }
