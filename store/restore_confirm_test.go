@@ -13,7 +13,7 @@ func lost(t *testing.T) (*world, actors) {
 	w.put("GOES", "PT1H")
 	w.tick(1000)
 	w.tick(1000)
-	act := w.document(format.ActKindRestore, format.ActObject{}, make([]byte, len(format.Digest{})))
+	act := w.document(format.ActKindRestore, format.ActObject{}, format.RestoreParams{Size: w.nodes[0].Summary().Size}.Encode())
 	signed := format.SignedAct{Document: act.Encode()}.Encode()
 	for _, n := range w.nodes {
 		r, err := n.BeginRestored(signed)
