@@ -20,7 +20,7 @@ func lost(t *testing.T) (*world, actors) {
 // loses restores every node with a declared loss.
 func (w *world) loses() {
 	w.Helper()
-	act := w.document(format.ActKindRestore, format.ActObject{}, make([]byte, len(format.Digest{})))
+	act := w.document(format.ActKindRestore, format.ActObject{}, format.RestoreParams{Size: w.nodes[0].Summary().Size}.Encode())
 	signed := format.SignedAct{Document: act.Encode()}.Encode()
 	for _, n := range w.nodes {
 		r, err := n.BeginRestored(signed)
