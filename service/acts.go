@@ -140,6 +140,9 @@ func (s *actServer) List(ctx context.Context, req *sagov1.ActServiceListRequest)
 	c := callerOf(ctx)
 	var from format.ID
 	var err error
+	if req.GetKind() != "" && !format.ActKindNamed(req.GetKind()) {
+		return nil, invalid(format.ReasonInvalid, "no kind of act has that name")
+	}
 	if req.GetPageToken() != "" {
 		if from, err = actID(req.GetPageToken()); err != nil {
 			return nil, err
