@@ -167,6 +167,9 @@ func actToken(token string) (format.ID, error) {
 // List implements sagov1.ActServiceServer.
 func (s *actServer) List(ctx context.Context, req *sagov1.ActServiceListRequest) (*sagov1.ActServiceListResponse, error) {
 	c := callerOf(ctx)
+	if req.GetKind() != "" && !format.ActKindNamed(req.GetKind()) {
+		return nil, invalid(format.ReasonInvalid, "no kind of act has that name")
+	}
 	from, err := actToken(req.GetPageToken())
 	if err != nil {
 		return nil, err

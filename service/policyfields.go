@@ -64,8 +64,8 @@ func numberField[T uint8 | uint32](key, stronger string, of func(*format.Policy)
 			var most T
 			most--
 			n, err := strconv.ParseUint(v, 10, 64)
-			if err == nil && n > uint64(most) {
-				err = fmt.Errorf("%s is more than %d", v, most)
+			if err != nil || n > uint64(most) {
+				err = fmt.Errorf("%q is no whole number from 0 to %d", v, most)
 			}
 			*of(p) = T(n)
 			return err
