@@ -113,6 +113,9 @@ func (t *turn) decidePropose() error {
 	if err := t.checkAct(&a); err != nil {
 		return err
 	}
+	if err := t.checkOpen(&a); err != nil {
+		return err
+	}
 	d := t.about(format.ActPropose, e)
 	if a.doc.Kind == format.ActKindSpecialDelete {
 		d.action = format.ActSpecialRequest

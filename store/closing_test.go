@@ -191,6 +191,9 @@ func TestR26_NothingIsErasedWithoutTheReceipt(t *testing.T) {
 	v.accept(v.use("T1"))
 	v.refuse(v.signs(judgeOne, a), format.ReasonState) // a use came after the hand-over
 	v.accept(v.read("T1"))
+	_, r = v.proposed(v.handOver())
+	v.refuse(r, format.ReasonState) // one closing at a time
+	v.accept(v.vetoes(judgeOne, a))
 	v.close1()
 	if v.state(1).State != format.TenantClosing {
 		t.Fatalf("%+v", v.state(1))
