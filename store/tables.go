@@ -53,7 +53,8 @@ const (
 	tAnnounced     index.Table = 41 // block id -> sequence of the KEY record that announced it
 	tSpecialStep   index.Table = 42 // sequence of a record of a circulation stop or special deletion -> nothing
 	tSpent         index.Table = 43 // sequence of the KEY record -> SpentRow
-	lastLogical                = tSpent
+	tArchive       index.Table = 44 // period -> ArchiveRow
+	lastLogical                = tArchive
 	tRange         index.Table = 50 // slot || chunk || file || offset -> length || digest
 	metaCeremony               = "ceremony"
 	metaPolicy                 = "policy"

@@ -214,7 +214,7 @@ func drawChunks(t *rapid.T) any {
 
 // codecs lists every encoding of the package.
 func codecs() []codec {
-	list := slices.Concat(fileCodecs(), actCodecs(), effectCodecs(), rowCodecs(), backupCodecs())
+	list := slices.Concat(fileCodecs(), actCodecs(), effectCodecs(), rowCodecs(), backupCodecs(), archiveCodecs())
 	for i, c := range list {
 		switch c.name {
 		case "detail":
