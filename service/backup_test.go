@@ -55,7 +55,7 @@ func TestABackupIsOnRecordBeforeItLeaves(t *testing.T) {
 		must(t, err)
 		ended, err := format.DecodeBackupEffect(records[2*run+1].Effect)
 		must(t, err)
-		want := format.BackupEffect{First: r.First, End: r.End, Size: r.Size, Digest: r.Digest}
+		want := format.BackupEffect{First: r.First, End: r.End, Size: r.Size, Digest: r.Digest, Begun: records[2*run].Sequence}
 		if begun.Whole() || begun.First != r.First || ended != want || records[2*run+1].Sequence != r.Sequence {
 			t.Errorf("run %d: began %+v, ended %+v, want %+v", run, begun, ended, want)
 		}

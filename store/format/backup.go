@@ -21,6 +21,9 @@ type BackupEffect struct {
 	// Period is the period to whose recovery keys the run seals the data keys that
 	// it takes out; zero: no key leaves. Set at a run's beginning only.
 	Period ID
+	// Begun is the sequence of the BACKUP record of the run's beginning; 0 in that
+	// record itself.
+	Begun uint64
 }
 
 // Whole reports whether the record is of a run's end.
@@ -32,6 +35,7 @@ func (e BackupEffect) encode(w *Writer) {
 	w.U64(e.Size)
 	w.Raw(e.Digest[:])
 	w.Raw(e.Period[:])
+	w.U64(e.Begun)
 }
 
 // DecodeBackupEffect reads a BACKUP record's effect.
@@ -40,6 +44,7 @@ func DecodeBackupEffect(b []byte) (BackupEffect, error) {
 		e.First, e.End, e.Size = r.U64(), r.U64(), r.U64()
 		r.Raw(e.Digest[:])
 		e.Period = readID(r)
+		e.Begun = r.U64()
 		return e
 	})
 }
