@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
-	"slices"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"

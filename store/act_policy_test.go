@@ -177,6 +177,13 @@ func TestActsAboutNodesMediaAndClock(t *testing.T) {
 	member := func(p format.MemberParams) format.Act {
 		return w.document(format.ActKindMember, format.ActObject{}, p.Encode())
 	}
+	for name, key := range map[string][]byte{"no key": nil, "no P-256 key": []byte("key"), "half a key": node.PublicKey[:60]} {
+		keyless := node
+		keyless.PublicKey = key
+		if r := w.commit(w.proposeOp(admin, member(format.MemberParams{Node: keyless}))); r.Outcome != Refused || r.Reason != format.ReasonInvalid {
+			t.Errorf("%s: %v %s", name, r.Outcome, r.Reason)
+		}
+	}
 	add := member(format.MemberParams{Node: node})
 	w.refuse(w.commit(w.proposeOp(manager, add)), format.ReasonNotPermitted)
 	w.propose(admin, add)
