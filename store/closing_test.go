@@ -108,6 +108,8 @@ func TestARegisteredInstitutionHasNumbersOfItsOwn(t *testing.T) {
 			change(func(e *format.InstitutionEffect) { e.Number = 3 }),
 			change(func(e *format.InstitutionEffect) { e.Officers = e.Officers[1:]; e.Officers[0].ID = 1 }),
 			change(func(e *format.InstitutionEffect) { e.Officers[0].Role = 77 }),
+			change(func(e *format.InstitutionEffect) { e.Officers[1].PublicKey = nil }),
+			change(func(e *format.InstitutionEffect) { e.Officers[1].PublicKey = []byte("a key") }),
 			change(func(e *format.InstitutionEffect) { e.Officers[0].Institution = 1 }),
 			change(func(e *format.InstitutionEffect) { e.Definitions[0].Institution = 1 }),
 		},
