@@ -2,11 +2,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/pem"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
 
@@ -214,7 +217,8 @@ func subjectsPage(p *page, out subjectsJSON) {
 	p.pair("삭제 기한", "at the latest", out.EraseLatest)
 }
 
-// readLines reads a file of one CI a line; empty lines do not count.
+// readLines reads a file of one CI a line; empty lines do not count. What is no text
+// is no list.
 func readLines(path string) (lines []string, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -222,7 +226,10 @@ func readLines(path string) (lines []string, err error) {
 	}
 	defer f.Close()
 	in := bufio.NewScanner(f)
-	for in.Scan() {
+	for n := 1; in.Scan(); n++ {
+		if !utf8.Valid(in.Bytes()) || bytes.ContainsFunc(bytes.TrimSpace(in.Bytes()), unicode.IsControl) {
+			return nil, fmt.Errorf("%s: line %d is no text", path, n)
+		}
 		if line := strings.TrimSpace(in.Text()); line != "" {
 			lines = append(lines, line)
 		}

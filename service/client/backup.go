@@ -79,7 +79,7 @@ func (c *Client) Backup(ctx context.Context, o BackupOptions) (*BackupResult, er
 		return nil, mismatch(err)
 	}
 	out.End, out.Payload, out.Bundles, out.Size, out.Digest, out.Checkpoint = report.Records, report.Payload, r.bundles, report.Size, report.Digest, r.checkpoint
-	done := &sagov1.BackupDoneRequest{First: out.First, End: out.End, Size: out.Size, Digest: out.Digest[:]}
+	done := &sagov1.BackupDoneRequest{First: out.First, End: out.End, Size: out.Size, Digest: out.Digest[:], Begun: r.begun}
 	resp, err := unary(ctx, c, repeatable, sagov1.NewClusterServiceClient, sagov1.ClusterServiceClient.BackupDone, done)
 	out.Sequence = resp.GetSequence()
 	out.Missing, out.NewMissing = report.Missing, report.NewMissing
@@ -107,6 +107,7 @@ type backupRun struct {
 	checkpoint *SignedCheckpoint
 	from       *SignedCheckpoint // what the node proves its next checkpoint from
 	bundles    uint64
+	begun      uint64 // sequence of the BACKUP record of the last attempt's beginning
 
 	beginning *backup.BeginningWriter
 	records   *backup.HistoryWriter
@@ -197,7 +198,7 @@ func (r *backupRun) takeCheckpoint(ctx context.Context, m *sagov1.BackupCheckpoi
 	case m.GetSequence() == 0 || size < m.GetSequence():
 		return integrity("the checkpoint does not cover the record of this backup")
 	case r.checkpoint == nil:
-		r.covered = size
+		r.covered, r.begun = size, m.GetSequence()-1
 	case r.checkpoint.Checkpoint.Size != r.dir.Records() || size < r.dir.Records():
 		return integrity("another checkpoint comes at record %d of %d", r.dir.Records(), r.checkpoint.Checkpoint.Size)
 	default:
