@@ -102,11 +102,11 @@ type Log struct {
 	tree   *tree
 	places *places // of durable records: every 32nd, and each file's first
 	noted  uint64  // file of the newest place; the writer's
-	// follows is where the record behind the one read last begins: whoever reads one
-	// record after the other need not look for each.
-	follows atomic.Pointer[place]
-	failed  error  // latched; the writer's
-	entry   uint64 // of the last record that Open read
+	// last is what the last Read stands at: whoever reads one record after the other
+	// need not look for each. Who uses it takes it out.
+	last   atomic.Pointer[reader]
+	failed error  // latched; the writer's
+	entry  uint64 // of the last record that Open read
 
 	mu      sync.RWMutex
 	size    uint64
