@@ -54,12 +54,15 @@ func (d *DB) save(b *Batch) error {
 		return d.failed
 	}
 	next := maps.Clone(d.tallies)
+	if err := d.idle.drop(); err != nil { // they keep pages from being used again
+		return err
+	}
 	if err := d.update(func(tx *bolt.Tx) error { return d.write(tx, b, next) }); err != nil {
 		d.failed = fmt.Errorf("%w: %w", ErrLatched, err)
 		return d.failed
 	}
 	d.tallies = next
-	return nil
+	return d.idle.drop()
 }
 
 // update is bbolt's Update with panics made damage.
@@ -72,6 +75,11 @@ func (d *DB) update(fn func(*bolt.Tx) error) (err error) {
 // write puts b into tx and brings the tallies up to date. Rows come in the order
 // of tables and keys, which is what makes bbolt fast.
 func (d *DB) write(tx *bolt.Tx, b *Batch, tallies map[Table]tally) error {
+	if tx.Size() > mapSize/2 { // from mapSize on, mapping the file anew waits for every reader
+		if err := d.idle.end(); err != nil {
+			return err
+		}
+	}
 	if err := b.drop(tx, tallies); err != nil {
 		return err
 	}
