@@ -1,6 +1,7 @@
 package store
 
 import (
+	"crypto/sha256"
 	"fmt"
 
 	"github.com/sago-worm/sago/retention"
@@ -21,6 +22,42 @@ func lookup[T any](m *Machine, t index.Table, key []byte, decode func([]byte) (T
 		return nil, fmt.Errorf("table %d: %w", t, err)
 	}
 	return &row, nil
+}
+
+// set changes one row of the state and takes the change into the running hash. A
+// nil value removes the row.
+func (m *Machine) set(t index.Table, key, value []byte) error {
+	old, err := m.idx.Get(t, key)
+	if err == nil {
+		m.replace(t, key, old, value)
+	}
+	return err
+}
+
+// add is set of a row that cannot be there: the record's own number is in its key.
+func (m *Machine) add(t index.Table, key, value []byte) { m.replace(t, key, nil, value) }
+
+// replace is set of a row that the caller has just read:
+// H' = SHA-256(H || table || key || old row hash || new row hash).
+func (m *Machine) replace(t index.Table, key, old, value []byte) {
+	var room [160]byte
+	w := format.WriterOn(room[:0])
+	w.Raw(m.state[:])
+	w.U8(uint8(t))
+	w.Blob(key)
+	for _, row := range [][]byte{old, value} {
+		var h format.Digest
+		if row != nil {
+			h = sha256.Sum256(row)
+		}
+		w.Raw(h[:])
+	}
+	m.state = sha256.Sum256(w.Bytes())
+	if value == nil {
+		m.idx.Delete(t, key)
+	} else {
+		m.idx.Put(t, key, value)
+	}
 }
 
 // allRows reads a whole table, of few rows.
