@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -175,7 +176,11 @@ func (m *Machine) putBundle(key format.BundleKey, old *format.BundleRow, encoded
 		}
 	}
 	if was != end && end != 0 {
-		if err := m.set(tExpiry, expiryKey(int64(end), row.Store), key.Encode()); err != nil {
+		k := expiryKey(int64(end), row.Store)
+		if bytes.Compare(k, m.ends) < 0 {
+			m.ends = k
+		}
+		if err := m.set(tExpiry, k, key.Encode()); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 
 	"github.com/sago-worm/sago/retention"
 	"github.com/sago-worm/sago/store/format"
@@ -34,7 +35,8 @@ func (m *Machine) set(t index.Table, key, value []byte) error {
 	return err
 }
 
-// add is set of a row that cannot be there: the record's own number is in its key.
+// add is set of a row that cannot be there: a record's own number is in its key, or
+// another row says so.
 func (m *Machine) add(t index.Table, key, value []byte) { m.replace(t, key, nil, value) }
 
 // replace is set of a row that the caller has just read:
@@ -136,7 +138,7 @@ func (m *Machine) due(limit int) ([]dueBundle, error) {
 		return nil, err
 	}
 	var out []dueBundle
-	err = m.idx.Ascend(tExpiry, nil, key64(uint64(m.clock.Now)+1), func(_, value []byte) (bool, error) {
+	err = m.idx.Ascend(tExpiry, m.ends, key64(uint64(m.clock.Now)+1), func(_, value []byte) (bool, error) {
 		k, err := format.DecodeBundleKey(value)
 		if err != nil {
 			return false, err
@@ -162,6 +164,14 @@ func (m *Machine) due(limit int) ([]dueBundle, error) {
 	return out, err
 }
 
+// passEnded notes where the expiry table begins.
+func (m *Machine) passEnded() error {
+	return m.idx.Ascend(tExpiry, m.ends, nil, func(k, _ []byte) (bool, error) {
+		m.ends = slices.Clone(k)
+		return false, nil
+	})
+}
+
 // stands reports whether a table has a row between two keys.
 func (m *Machine) stands(t index.Table, from, to []byte) (found bool, err error) {
 	err = m.idx.Ascend(t, from, to, func(_, _ []byte) (bool, error) {
@@ -173,7 +183,7 @@ func (m *Machine) stands(t index.Table, from, to []byte) (found bool, err error)
 
 // load fills the caches from the index.
 func (m *Machine) load() error {
-	m.members, m.marks = map[uint32]format.MemberRow{}, map[uint64]format.Checkpoint{}
+	m.members, m.marks, m.ends = map[uint32]format.MemberRow{}, map[uint64]format.Checkpoint{}, nil
 	row := func(name string, decode func([]byte) error) error {
 		v, err := m.idx.Get(tMeta, []byte(name))
 		if err != nil || v == nil {
