@@ -150,7 +150,7 @@ func (d *DB) writeRow(b *bolt.Bucket, t Table, key []byte, e entry, tallies map[
 func (d *DB) VerifyAll(ctx context.Context) error {
 	a := newAudit(d.name)
 	var errs []error
-	err := d.view(func(tx *bolt.Tx) error {
+	err := d.view(func(tx *readTx) error {
 		return tx.ForEach(func(name []byte, b *bolt.Bucket) error {
 			if len(name) != 1 || b == nil {
 				errs = append(errs, rowDamage(a.file, metaTable, name, "table that is not ours"))

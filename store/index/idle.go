@@ -2,6 +2,7 @@ package index
 
 import (
 	"errors"
+	"runtime/debug"
 	"sync"
 
 	bolt "go.etcd.io/bbolt"
@@ -11,19 +12,35 @@ import (
 // maxIdle bounds the read transactions that are kept.
 const maxIdle = 8
 
+// readTx is a read transaction with a cursor in each table that was looked into.
+type readTx struct {
+	*bolt.Tx
+	cursors [int(lastTable) + 1]*bolt.Cursor
+}
+
+// cursor is the one in a table, nil where there is no such table.
+func (r *readTx) cursor(t Table) *bolt.Cursor {
+	if r.cursors[t] == nil {
+		if b := r.Bucket(bucketName(t)); b != nil {
+			r.cursors[t] = b.Cursor()
+		}
+	}
+	return r.cursors[t]
+}
+
 // idle keeps read transactions of the newest commit for the next reader: to begin
 // one, and to find its tables, takes longer than to look up a row. Each is one
 // reader's at a time.
 type idle struct {
 	mu    sync.Mutex
-	list  []*bolt.Tx
+	list  []*readTx
 	of    uint64 // counts commits and files; older transactions are not kept
 	ended bool
 }
 
 // take answers a transaction of the newest commit, nil when none is kept, and what
 // to give it back with.
-func (i *idle) take() (tx *bolt.Tx, of uint64) {
+func (i *idle) take() (tx *readTx, of uint64) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if n := len(i.list) - 1; n >= 0 {
@@ -33,7 +50,7 @@ func (i *idle) take() (tx *bolt.Tx, of uint64) {
 }
 
 // give keeps a transaction, or ends it.
-func (i *idle) give(tx *bolt.Tx, of uint64) {
+func (i *idle) give(tx *readTx, of uint64) {
 	i.mu.Lock()
 	keep := !i.ended && i.of == of && len(i.list) < maxIdle
 	if keep {
@@ -70,13 +87,16 @@ func (i *idle) end() error {
 // view runs fn in a read transaction of the newest commit; a panic of bbolt over a
 // damaged page becomes damage. Whoever looked into memory before it misses nothing:
 // a committed batch leaves memory after older transactions are dropped.
-func (d *DB) view(fn func(*bolt.Tx) error) (err error) {
+func (d *DB) view(fn func(*readTx) error) (err error) {
 	defer d.guard(&err)
-	defer faults()()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	tx, of := d.idle.take()
 	for tx == nil {
 		b := d.bolt.Load()
-		if tx, err = b.Begin(false); err != nil && (!errors.Is(err, bolterrors.ErrDatabaseNotOpen) || b == d.bolt.Load()) {
+		begun, err := b.Begin(false)
+		if err == nil {
+			tx = &readTx{Tx: begun}
+		} else if !errors.Is(err, bolterrors.ErrDatabaseNotOpen) || b == d.bolt.Load() {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@
 package index
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -182,8 +183,8 @@ func (d *DB) load(fresh bool, tables []Table) (Meta, error) {
 		return Meta{}, d.save(&Batch{rows: &rows{}})
 	}
 	var saved savedMeta
-	err := d.view(func(tx *bolt.Tx) (err error) {
-		saved, err = readMeta(d.name, tx)
+	err := d.view(func(tx *readTx) (err error) {
+		saved, err = readMeta(d.name, tx.Tx)
 		return err
 	})
 	if err != nil {
@@ -212,13 +213,13 @@ func (d *DB) Get(t Table, key []byte) ([]byte, error) {
 		return e.value, nil
 	}
 	var out []byte
-	err := d.view(func(tx *bolt.Tx) error {
-		b := tx.Bucket(bucketName(t))
-		if b == nil {
+	err := d.view(func(tx *readTx) error {
+		c := tx.cursor(t)
+		if c == nil {
 			return d.damage(t, nil, "table is missing")
 		}
-		stored := b.Get(key)
-		if stored == nil {
+		found, stored := c.Seek(key)
+		if found == nil || !bytes.Equal(found, key) {
 			return nil
 		}
 		value, ok := openRow(t, key, stored)
