@@ -22,9 +22,9 @@ const (
 	// Apply, behind which everything else waits; attestsAtOnce is how many are on
 	// their way together. destroyLimit is how many bundles are destroyed at once, with
 	// the syncs of one.
-	erasureLimit  = 200
-	attestsAtOnce = 2
-	destroyLimit  = 4 * erasureLimit
+	erasureLimit  = 100
+	attestsAtOnce = 1
+	destroyLimit  = 8 * erasureLimit
 	// destroyFor is how long a node goes on destroying before it looks after its
 	// other duties.
 	destroyFor = 3 * time.Second

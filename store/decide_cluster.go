@@ -161,6 +161,9 @@ func (t *turn) decideSweep() error {
 	if r.Done() != nil {
 		return refuse(format.ReasonInvalid, "a sweep names how many bundles at most")
 	}
+	if err := t.passEnded(); err != nil {
+		return err
+	}
 	due, err := t.due(limit)
 	if err != nil {
 		return err
