@@ -33,6 +33,7 @@ type grammar struct {
 	SpecialDelete specialGroup     `cmd:"" name:"special-delete" help:"${help_special}"`
 	Certificate   certificateGroup `cmd:"" help:"${help_certificate}"`
 	Policy        policyGroup      `cmd:"" help:"${help_policy}"`
+	KeyArchive    keyArchiveGroup  `cmd:"" name:"key-archive" help:"${help_key_archive}"`
 	Witness       witnessCmd       `cmd:"" help:"${help_witness}"`
 	Version       versionCmd       `cmd:"" help:"${help_version}"`
 }

@@ -114,6 +114,17 @@ var helps = map[string]message{
 	"cluster_confirm":     {"손실을 선언한 복원을 확인하는 결재를 엽니다. 실행되면 만료가 다시 시작됩니다.", "Open the act that confirms a restore with a declared loss; executed, bundles expire again."},
 	"clock_resync":        {"허용 폭보다 크게 시각을 앞으로 맞추는 결재를 엽니다.", "Open the act that sets the clock forward by more than the slack."},
 
+	"key_archive":           {"백업이 키를 담아 나갈 수 있는 기간과 그 복구키. 기본은 꺼짐.", "Periods in which a backup may take keys along, and their recovery keys; off by default."},
+	"key_archive_key":       {"새 기간에 쓸 자신의 복구키를 만듭니다. 비밀키는 FILE을 떠나지 않습니다.", "Make one's own recovery key for a new period; the secret half never leaves FILE."},
+	"key_archive_open":      {"보관자들의 공개키로 새 기간을 여는 결재를 엽니다.", "Open the act that begins a period, with its holders' public keys."},
+	"key_archive_destroyed": {"보관자들이 그 기간의 복구키를 파기했음을 기록하는 결재를 엽니다.", "Open the act that records that the holders destroyed a period's recovery keys."},
+	"key_archive_list":      {"기간들과 보관자, 키가 나간 백업을 보여 줍니다.", "Show the periods, their holders, and the backups that took keys."},
+	"key_archive_out":       {"복구키를 둘 새 파일; 공개키는 FILE.pub.", "New file for the recovery key; the public half goes to FILE.pub."},
+	"key_archive_needed":    {"함께 열어야 하는 보관자 수 (2 이상).", "How many holders open an archive together, at least 2."},
+	"key_archive_days":      {"키를 담을 수 있는 날수 (1-90).", "For how many days it takes keys (1-90)."},
+	"key_archive_pubfile":   {"보관자마다 하나씩, 그의 FILE.pub.", "Each holder's FILE.pub."},
+	"key_archive_period":    {"기간의 번호 (16진수 32자).", "The period, 32 hexadecimal digits."},
+
 	"circulation":      {"유통정지 명령을 등록하고 해제합니다.", "Register and lift orders of circulation stop."},
 	"circulation_stop": {"유통정지 명령을 등록합니다. 곧바로 열람·이용이 막힙니다.", "Register an order; reads and uses stop at once."},
 	"circulation_lift": {"유통정지의 해제를 제안하고 서명합니다 (두 사람).", "Propose lifting an order, and sign it (two persons)."},

@@ -1046,8 +1046,11 @@ type ClusterServiceStatusResponse struct {
 	// Restore_unconfirmed says that a restore declared a loss and nothing expires
 	// until an act confirms that lost holds and extensions were placed again.
 	RestoreUnconfirmed bool `protobuf:"varint,13,opt,name=restore_unconfirmed,json=restoreUnconfirmed,proto3" json:"restore_unconfirmed,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// Key_archive is the newest period of key archives; absent while there is none, or
+	// once its recovery keys are recorded destroyed.
+	KeyArchive    *KeyArchiveState `protobuf:"bytes,14,opt,name=key_archive,json=keyArchive,proto3" json:"key_archive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ClusterServiceStatusResponse) Reset() {
@@ -1171,6 +1174,75 @@ func (x *ClusterServiceStatusResponse) GetRestoreUnconfirmed() bool {
 	return false
 }
 
+func (x *ClusterServiceStatusResponse) GetKeyArchive() *KeyArchiveState {
+	if x != nil {
+		return x.KeyArchive
+	}
+	return nil
+}
+
+// KeyArchiveState says until when backups may take keys along.
+type KeyArchiveState struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Period string                 `protobuf:"bytes,1,opt,name=period,proto3" json:"period,omitempty"`
+	Until  *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until,proto3" json:"until,omitempty"`
+	// It ends within 14 days, or has ended: a new one is due.
+	Ending        bool `protobuf:"varint,3,opt,name=ending,proto3" json:"ending,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyArchiveState) Reset() {
+	*x = KeyArchiveState{}
+	mi := &file_sago_v1_cluster_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyArchiveState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyArchiveState) ProtoMessage() {}
+
+func (x *KeyArchiveState) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_cluster_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyArchiveState.ProtoReflect.Descriptor instead.
+func (*KeyArchiveState) Descriptor() ([]byte, []int) {
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *KeyArchiveState) GetPeriod() string {
+	if x != nil {
+		return x.Period
+	}
+	return ""
+}
+
+func (x *KeyArchiveState) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *KeyArchiveState) GetEnding() bool {
+	if x != nil {
+		return x.Ending
+	}
+	return false
+}
+
 // CheckpointState is the newest checkpoint and who beside the nodes has seen it.
 type CheckpointState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1188,7 +1260,7 @@ type CheckpointState struct {
 
 func (x *CheckpointState) Reset() {
 	*x = CheckpointState{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[15]
+	mi := &file_sago_v1_cluster_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1200,7 +1272,7 @@ func (x *CheckpointState) String() string {
 func (*CheckpointState) ProtoMessage() {}
 
 func (x *CheckpointState) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[15]
+	mi := &file_sago_v1_cluster_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1213,7 +1285,7 @@ func (x *CheckpointState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointState.ProtoReflect.Descriptor instead.
 func (*CheckpointState) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{15}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CheckpointState) GetSize() uint64 {
@@ -1273,7 +1345,7 @@ type WitnessState struct {
 
 func (x *WitnessState) Reset() {
 	*x = WitnessState{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[16]
+	mi := &file_sago_v1_cluster_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1285,7 +1357,7 @@ func (x *WitnessState) String() string {
 func (*WitnessState) ProtoMessage() {}
 
 func (x *WitnessState) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[16]
+	mi := &file_sago_v1_cluster_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1298,7 +1370,7 @@ func (x *WitnessState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WitnessState.ProtoReflect.Descriptor instead.
 func (*WitnessState) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{16}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WitnessState) GetName() string {
@@ -1355,7 +1427,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[17]
+	mi := &file_sago_v1_cluster_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1367,7 +1439,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[17]
+	mi := &file_sago_v1_cluster_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1380,7 +1452,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{17}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Node) GetNumber() uint32 {
@@ -1482,7 +1554,7 @@ type ClusterServiceVerifyRequest struct {
 
 func (x *ClusterServiceVerifyRequest) Reset() {
 	*x = ClusterServiceVerifyRequest{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[18]
+	mi := &file_sago_v1_cluster_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1494,7 +1566,7 @@ func (x *ClusterServiceVerifyRequest) String() string {
 func (*ClusterServiceVerifyRequest) ProtoMessage() {}
 
 func (x *ClusterServiceVerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[18]
+	mi := &file_sago_v1_cluster_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1507,7 +1579,7 @@ func (x *ClusterServiceVerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterServiceVerifyRequest.ProtoReflect.Descriptor instead.
 func (*ClusterServiceVerifyRequest) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{18}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{19}
 }
 
 type ClusterServiceVerifyResponse struct {
@@ -1523,7 +1595,7 @@ type ClusterServiceVerifyResponse struct {
 
 func (x *ClusterServiceVerifyResponse) Reset() {
 	*x = ClusterServiceVerifyResponse{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[19]
+	mi := &file_sago_v1_cluster_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1535,7 +1607,7 @@ func (x *ClusterServiceVerifyResponse) String() string {
 func (*ClusterServiceVerifyResponse) ProtoMessage() {}
 
 func (x *ClusterServiceVerifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[19]
+	mi := &file_sago_v1_cluster_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1548,7 +1620,7 @@ func (x *ClusterServiceVerifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterServiceVerifyResponse.ProtoReflect.Descriptor instead.
 func (*ClusterServiceVerifyResponse) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{19}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ClusterServiceVerifyResponse) GetIntact() bool {
@@ -1597,7 +1669,7 @@ type NodeVerification struct {
 
 func (x *NodeVerification) Reset() {
 	*x = NodeVerification{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[20]
+	mi := &file_sago_v1_cluster_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1609,7 +1681,7 @@ func (x *NodeVerification) String() string {
 func (*NodeVerification) ProtoMessage() {}
 
 func (x *NodeVerification) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[20]
+	mi := &file_sago_v1_cluster_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1622,7 +1694,7 @@ func (x *NodeVerification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeVerification.ProtoReflect.Descriptor instead.
 func (*NodeVerification) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{20}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *NodeVerification) GetNode() string {
@@ -1765,7 +1837,7 @@ const file_sago_v1_cluster_proto_rawDesc = "" +
 	"\vBackupState\x120\n" +
 	"\x05clock\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05clock\x12\x10\n" +
 	"\x03end\x18\x02 \x01(\x04R\x03end\"\x1d\n" +
-	"\x1bClusterServiceStatusRequest\"\xde\x03\n" +
+	"\x1bClusterServiceStatusRequest\"\x99\x04\n" +
 	"\x1cClusterServiceStatusResponse\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x14\n" +
@@ -1787,7 +1859,13 @@ const file_sago_v1_cluster_proto_rawDesc = "" +
 	"\vlast_backup\x18\v \x01(\v2\x14.sago.v1.BackupStateR\n" +
 	"lastBackup\x12%\n" +
 	"\x0ebackup_overdue\x18\f \x01(\bR\rbackupOverdue\x12/\n" +
-	"\x13restore_unconfirmed\x18\r \x01(\bR\x12restoreUnconfirmed\"\xfc\x01\n" +
+	"\x13restore_unconfirmed\x18\r \x01(\bR\x12restoreUnconfirmed\x129\n" +
+	"\vkey_archive\x18\x0e \x01(\v2\x18.sago.v1.KeyArchiveStateR\n" +
+	"keyArchive\"s\n" +
+	"\x0fKeyArchiveState\x12\x16\n" +
+	"\x06period\x18\x01 \x01(\tR\x06period\x120\n" +
+	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x16\n" +
+	"\x06ending\x18\x03 \x01(\bR\x06ending\"\xfc\x01\n" +
 	"\x0fCheckpointState\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x04R\x04size\x120\n" +
 	"\x05clock\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05clock\x12\x1c\n" +
@@ -1858,7 +1936,7 @@ func file_sago_v1_cluster_proto_rawDescGZIP() []byte {
 	return file_sago_v1_cluster_proto_rawDescData
 }
 
-var file_sago_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_sago_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_sago_v1_cluster_proto_goTypes = []any{
 	(*ClockServiceStatusRequest)(nil),    // 0: sago.v1.ClockServiceStatusRequest
 	(*ClockServiceStatusResponse)(nil),   // 1: sago.v1.ClockServiceStatusResponse
@@ -1875,48 +1953,51 @@ var file_sago_v1_cluster_proto_goTypes = []any{
 	(*BackupState)(nil),                  // 12: sago.v1.BackupState
 	(*ClusterServiceStatusRequest)(nil),  // 13: sago.v1.ClusterServiceStatusRequest
 	(*ClusterServiceStatusResponse)(nil), // 14: sago.v1.ClusterServiceStatusResponse
-	(*CheckpointState)(nil),              // 15: sago.v1.CheckpointState
-	(*WitnessState)(nil),                 // 16: sago.v1.WitnessState
-	(*Node)(nil),                         // 17: sago.v1.Node
-	(*ClusterServiceVerifyRequest)(nil),  // 18: sago.v1.ClusterServiceVerifyRequest
-	(*ClusterServiceVerifyResponse)(nil), // 19: sago.v1.ClusterServiceVerifyResponse
-	(*NodeVerification)(nil),             // 20: sago.v1.NodeVerification
-	(*timestamppb.Timestamp)(nil),        // 21: google.protobuf.Timestamp
+	(*KeyArchiveState)(nil),              // 15: sago.v1.KeyArchiveState
+	(*CheckpointState)(nil),              // 16: sago.v1.CheckpointState
+	(*WitnessState)(nil),                 // 17: sago.v1.WitnessState
+	(*Node)(nil),                         // 18: sago.v1.Node
+	(*ClusterServiceVerifyRequest)(nil),  // 19: sago.v1.ClusterServiceVerifyRequest
+	(*ClusterServiceVerifyResponse)(nil), // 20: sago.v1.ClusterServiceVerifyResponse
+	(*NodeVerification)(nil),             // 21: sago.v1.NodeVerification
+	(*timestamppb.Timestamp)(nil),        // 22: google.protobuf.Timestamp
 }
 var file_sago_v1_cluster_proto_depIdxs = []int32{
-	21, // 0: sago.v1.ClockServiceStatusResponse.clock:type_name -> google.protobuf.Timestamp
-	21, // 1: sago.v1.ClockServiceStatusResponse.earliest:type_name -> google.protobuf.Timestamp
-	21, // 2: sago.v1.ClockServiceStatusResponse.latest:type_name -> google.protobuf.Timestamp
+	22, // 0: sago.v1.ClockServiceStatusResponse.clock:type_name -> google.protobuf.Timestamp
+	22, // 1: sago.v1.ClockServiceStatusResponse.earliest:type_name -> google.protobuf.Timestamp
+	22, // 2: sago.v1.ClockServiceStatusResponse.latest:type_name -> google.protobuf.Timestamp
 	2,  // 3: sago.v1.ClockServiceStatusResponse.budget:type_name -> sago.v1.ClockBudget
 	3,  // 4: sago.v1.ClockServiceStatusResponse.sources:type_name -> sago.v1.ClockSource
-	21, // 5: sago.v1.ClockBudget.floor_line:type_name -> google.protobuf.Timestamp
+	22, // 5: sago.v1.ClockBudget.floor_line:type_name -> google.protobuf.Timestamp
 	6,  // 6: sago.v1.BackupResponse.checkpoint:type_name -> sago.v1.BackupCheckpoint
 	7,  // 7: sago.v1.BackupResponse.beginning:type_name -> sago.v1.BackupBeginning
 	8,  // 8: sago.v1.BackupResponse.records:type_name -> sago.v1.BackupRecords
 	9,  // 9: sago.v1.BackupResponse.chunk:type_name -> sago.v1.BackupChunk
-	21, // 10: sago.v1.BackupState.clock:type_name -> google.protobuf.Timestamp
-	17, // 11: sago.v1.ClusterServiceStatusResponse.nodes:type_name -> sago.v1.Node
-	15, // 12: sago.v1.ClusterServiceStatusResponse.checkpoint:type_name -> sago.v1.CheckpointState
+	22, // 10: sago.v1.BackupState.clock:type_name -> google.protobuf.Timestamp
+	18, // 11: sago.v1.ClusterServiceStatusResponse.nodes:type_name -> sago.v1.Node
+	16, // 12: sago.v1.ClusterServiceStatusResponse.checkpoint:type_name -> sago.v1.CheckpointState
 	12, // 13: sago.v1.ClusterServiceStatusResponse.last_backup:type_name -> sago.v1.BackupState
-	21, // 14: sago.v1.CheckpointState.clock:type_name -> google.protobuf.Timestamp
-	16, // 15: sago.v1.CheckpointState.witnesses:type_name -> sago.v1.WitnessState
-	21, // 16: sago.v1.WitnessState.cosigned_at:type_name -> google.protobuf.Timestamp
-	20, // 17: sago.v1.ClusterServiceVerifyResponse.nodes:type_name -> sago.v1.NodeVerification
-	0,  // 18: sago.v1.ClockService.Status:input_type -> sago.v1.ClockServiceStatusRequest
-	13, // 19: sago.v1.ClusterService.Status:input_type -> sago.v1.ClusterServiceStatusRequest
-	18, // 20: sago.v1.ClusterService.Verify:input_type -> sago.v1.ClusterServiceVerifyRequest
-	4,  // 21: sago.v1.ClusterService.Backup:input_type -> sago.v1.BackupRequest
-	10, // 22: sago.v1.ClusterService.BackupDone:input_type -> sago.v1.BackupDoneRequest
-	1,  // 23: sago.v1.ClockService.Status:output_type -> sago.v1.ClockServiceStatusResponse
-	14, // 24: sago.v1.ClusterService.Status:output_type -> sago.v1.ClusterServiceStatusResponse
-	19, // 25: sago.v1.ClusterService.Verify:output_type -> sago.v1.ClusterServiceVerifyResponse
-	5,  // 26: sago.v1.ClusterService.Backup:output_type -> sago.v1.BackupResponse
-	11, // 27: sago.v1.ClusterService.BackupDone:output_type -> sago.v1.BackupDoneResponse
-	23, // [23:28] is the sub-list for method output_type
-	18, // [18:23] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	15, // 14: sago.v1.ClusterServiceStatusResponse.key_archive:type_name -> sago.v1.KeyArchiveState
+	22, // 15: sago.v1.KeyArchiveState.until:type_name -> google.protobuf.Timestamp
+	22, // 16: sago.v1.CheckpointState.clock:type_name -> google.protobuf.Timestamp
+	17, // 17: sago.v1.CheckpointState.witnesses:type_name -> sago.v1.WitnessState
+	22, // 18: sago.v1.WitnessState.cosigned_at:type_name -> google.protobuf.Timestamp
+	21, // 19: sago.v1.ClusterServiceVerifyResponse.nodes:type_name -> sago.v1.NodeVerification
+	0,  // 20: sago.v1.ClockService.Status:input_type -> sago.v1.ClockServiceStatusRequest
+	13, // 21: sago.v1.ClusterService.Status:input_type -> sago.v1.ClusterServiceStatusRequest
+	19, // 22: sago.v1.ClusterService.Verify:input_type -> sago.v1.ClusterServiceVerifyRequest
+	4,  // 23: sago.v1.ClusterService.Backup:input_type -> sago.v1.BackupRequest
+	10, // 24: sago.v1.ClusterService.BackupDone:input_type -> sago.v1.BackupDoneRequest
+	1,  // 25: sago.v1.ClockService.Status:output_type -> sago.v1.ClockServiceStatusResponse
+	14, // 26: sago.v1.ClusterService.Status:output_type -> sago.v1.ClusterServiceStatusResponse
+	20, // 27: sago.v1.ClusterService.Verify:output_type -> sago.v1.ClusterServiceVerifyResponse
+	5,  // 28: sago.v1.ClusterService.Backup:output_type -> sago.v1.BackupResponse
+	11, // 29: sago.v1.ClusterService.BackupDone:output_type -> sago.v1.BackupDoneResponse
+	25, // [25:30] is the sub-list for method output_type
+	20, // [20:25] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_sago_v1_cluster_proto_init() }
@@ -1936,7 +2017,7 @@ func file_sago_v1_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sago_v1_cluster_proto_rawDesc), len(file_sago_v1_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
