@@ -70,6 +70,9 @@ func (m *Machine) foldRestore(rec *format.Record) error {
 	if len(e.Signed) == 0 {
 		return nil
 	}
+	if err := m.foldKeysLost(rec.Sequence); err != nil {
+		return err
+	}
 	return m.set(tMeta, []byte(metaRestored), key64(rec.Sequence))
 }
 
