@@ -127,4 +127,3 @@ func (s *Store) blockFor(blocks map[format.ID]*keyring.Block, slot format.Slot) 
 	blocks[slot.Block] = b
 	return b, nil
 }
-
