@@ -129,18 +129,36 @@ type Archive struct {
 	format.ArchiveHead
 	End   format.ArchiveEnd
 	place format.Digest
+	head  int64 // its length, bytes
 }
 
 // Check reads a whole archive and checks what can be checked without a key:
 // checksums, count, digest, and that nothing follows. The error wraps ErrDamaged,
 // or is the reader's.
 func Check(r io.Reader) (*Archive, error) {
-	return walk(r, func(uint64, format.ArchiveEntry, *Archive) error { return nil })
+	in := bufio.NewReaderSize(r, 64<<10)
+	a, err := Look(in, func(int64, format.Slot) {})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := in.ReadByte(); !errors.Is(err, io.EOF) {
+		return nil, errors.Join(fmt.Errorf("%w: something follows its end", ErrDamaged), err)
+	}
+	return a, nil
+}
+
+// Look is Check of an archive that other bytes may follow. It tells of each entry
+// where it begins, in bytes from the archive's beginning, and its slot.
+func Look(r io.Reader, each func(at int64, slot format.Slot)) (*Archive, error) {
+	return walk(r, func(n uint64, e format.ArchiveEntry, a *Archive) error {
+		each(a.head+int64(n)*format.ArchiveEntrySize, e.Slot)
+		return nil
+	})
 }
 
 // walk tells each of the entries in a row.
 func walk(r io.Reader, each func(n uint64, e format.ArchiveEntry, a *Archive) error) (*Archive, error) {
-	in := &counted{r: bufio.NewReaderSize(r, 64<<10), sum: sha256.New()}
+	in := &counted{r: peeking(r), sum: sha256.New()}
 	a := &Archive{}
 	head := in.take(format.ArchivePrefixSize)
 	if in.err == nil {
@@ -153,7 +171,7 @@ func walk(r io.Reader, each func(n uint64, e format.ArchiveEntry, a *Archive) er
 	if a.ArchiveHead, err = format.DecodeArchiveHead(head); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	a.place = sha256.Sum256(head)
+	a.place, a.head = sha256.Sum256(head), int64(len(head))
 	for n := uint64(0); ; n++ {
 		if next, err := in.r.Peek(1); err == nil && next[0] == format.ArchiveTagEnd {
 			digest := format.Digest(in.sum.Sum(nil))
@@ -171,6 +189,14 @@ func walk(r io.Reader, each func(n uint64, e format.ArchiveEntry, a *Archive) er
 			return nil, err
 		}
 	}
+}
+
+// peeking is the reader itself where it is one that nothing is to be read ahead of.
+func peeking(r io.Reader) *bufio.Reader {
+	if b, ok := r.(*bufio.Reader); ok {
+		return b
+	}
+	return bufio.NewReaderSize(r, 64<<10)
 }
 
 // counted reads and sums up.
@@ -204,9 +230,6 @@ func (c *counted) end(a *Archive, entries uint64, part []byte, digest format.Dig
 	}
 	if a.End.Entries != entries || a.End.Digest != digest {
 		return fmt.Errorf("%w: its end speaks of other entries", ErrDamaged)
-	}
-	if _, err := c.r.ReadByte(); !errors.Is(err, io.EOF) {
-		return errors.Join(fmt.Errorf("%w: something follows its end", ErrDamaged), err)
 	}
 	return nil
 }
