@@ -31,7 +31,7 @@ var may = map[Role][]Verb{
 	RoleApplication: {VerbPut, VerbGet, VerbUse, VerbUsageList, VerbSubjectView, VerbReceipt, VerbBundleEvent},
 	RoleOfficer: {
 		VerbGet, VerbUse, VerbUsageList, VerbSpecialRequest, VerbSpecialShow, VerbReceipt, VerbBundleEvent,
-		VerbCirculation, VerbCirculationList, VerbActShow, VerbRecoveryKey,
+		VerbCirculation, VerbCirculationList, VerbActShow, VerbRecoveryKey, VerbKeyArchiveList,
 	},
 	RoleManager: {
 		VerbGrantDecide, VerbGrantRevoke, VerbGrantList, VerbGrantReview,
@@ -41,8 +41,8 @@ var may = map[Role][]Verb{
 		VerbPolicyShow, VerbPolicyPropose, VerbKeyArchive, VerbKeyArchiveList, VerbActSign, VerbActShow, VerbActVeto,
 		VerbRecoveryKey,
 	},
-	RoleApprover: {VerbSpecialApprove, VerbSpecialVeto, VerbSpecialShow, VerbActSign, VerbActShow, VerbActVeto, VerbRecoveryKey},
-	RoleHead:     {VerbGrantEndorse, VerbGrantList, VerbActShow, VerbRecoveryKey},
+	RoleApprover: {VerbSpecialApprove, VerbSpecialVeto, VerbSpecialShow, VerbActSign, VerbActShow, VerbActVeto, VerbRecoveryKey, VerbKeyArchiveList},
+	RoleHead:     {VerbGrantEndorse, VerbGrantList, VerbActShow, VerbRecoveryKey, VerbKeyArchiveList},
 	RoleAdmin: {
 		VerbClockStatus, VerbClockResync, VerbClusterStatus, VerbClusterVerify, VerbClusterChange, VerbBackup, VerbRestore, VerbAlarm,
 		VerbInstitution, VerbInstitutionList, VerbPolicyShow, VerbPolicyPropose, VerbKeyArchive, VerbKeyArchiveList,

@@ -13,11 +13,13 @@ import (
 // the open period, sealed to the recovery keys of its holders; until these are
 // recorded destroyed, whatever left then is named on certificates.
 
-// Limits of a period: how many hold its keys, and for how many days it takes
-// archives.
+// MaxHolders is how many persons at most hold the recovery keys of a period.
+const MaxHolders = 16
+
+// Limits of a period: how many open its archives, for how many days it takes them,
+// and how long before its end a new one is due, microseconds.
 const (
 	leastNeeded    = 2
-	mostHolders    = 16
 	longestPeriod  = 90
 	oneDay         = 24 * 3600 * 1_000_000
 	archiveOverdue = 14 * oneDay
@@ -59,7 +61,7 @@ func (m *Machine) checkArchive(a *openAct) error {
 	switch {
 	case known != nil || p.Period == format.ID{}:
 		return refuse(format.ReasonState, "the period is known: a new one has a number of its own")
-	case p.Needed < leastNeeded || int(p.Needed) > len(p.Holders) || len(p.Holders) > mostHolders:
+	case p.Needed < leastNeeded || int(p.Needed) > len(p.Holders) || len(p.Holders) > MaxHolders:
 		return refuse(format.ReasonInvalid, "at least two holders open an archive together, of at most 16")
 	case p.Days < 1 || p.Days > longestPeriod:
 		return refuse(format.ReasonInvalid, "a period takes archives for 1 to 90 days")

@@ -9,7 +9,6 @@ import (
 	"os"
 
 	"github.com/sago-worm/sago/audit"
-	"github.com/sago-worm/sago/internal/durable"
 	"github.com/sago-worm/sago/service/client"
 	"github.com/sago-worm/sago/store/backup"
 	"github.com/sago-worm/sago/store/format"
@@ -69,8 +68,8 @@ func (c *keyArchiveReleaseCmd) Run(s *session) error {
 		return err
 	}
 	result.Period, result.Person = hexOf(released.Period[:]), released.Person
-	if err := writeOnce(c.Out, keyarchive.ReleaseText(released)); err != nil {
-		return err
+	if err := writeNew(c.Out, keyarchive.ReleaseText(released), 0o600); err != nil {
+		return &inputError{"FILE", err.Error()}
 	}
 	return s.answer(result, func(p *page) {
 		p.line("이 노드에만 열리도록 조각을 내주었습니다: "+result.File, "released shares, which only this node opens: "+result.File)
@@ -153,17 +152,4 @@ func (c *keyArchiveReleaseCmd) archives(q format.ReleaseRequest, open func(*keya
 		return nil, &inputError{"FILE", fmt.Sprintf("%d key archives are in %s, none has a share for %s", len(d.Archives()), c.Backup, c.Key)}
 	}
 	return out, nil
-}
-
-// writeOnce writes a file for its owner alone, which must not exist.
-func writeOnce(path string, data []byte) error {
-	f, err := durable.CreateExclusive(path, os.O_WRONLY, 0o600)
-	if err != nil {
-		return &inputError{"FILE", err.Error()}
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
 }

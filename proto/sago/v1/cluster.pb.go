@@ -1159,8 +1159,11 @@ type ClusterServiceStatusResponse struct {
 	// Restore_unconfirmed says that a restore declared a loss and nothing expires
 	// until an act confirms that lost holds and extensions were placed again.
 	RestoreUnconfirmed bool `protobuf:"varint,13,opt,name=restore_unconfirmed,json=restoreUnconfirmed,proto3" json:"restore_unconfirmed,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// Key_archive is the newest period of key archives; absent while there is none, or
+	// once its recovery keys are recorded destroyed.
+	KeyArchive    *KeyArchiveState `protobuf:"bytes,14,opt,name=key_archive,json=keyArchive,proto3" json:"key_archive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ClusterServiceStatusResponse) Reset() {
@@ -1284,6 +1287,75 @@ func (x *ClusterServiceStatusResponse) GetRestoreUnconfirmed() bool {
 	return false
 }
 
+func (x *ClusterServiceStatusResponse) GetKeyArchive() *KeyArchiveState {
+	if x != nil {
+		return x.KeyArchive
+	}
+	return nil
+}
+
+// KeyArchiveState says until when backups may take keys along.
+type KeyArchiveState struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Period string                 `protobuf:"bytes,1,opt,name=period,proto3" json:"period,omitempty"`
+	Until  *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until,proto3" json:"until,omitempty"`
+	// It ends within 14 days, or has ended: a new one is due.
+	Ending        bool `protobuf:"varint,3,opt,name=ending,proto3" json:"ending,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyArchiveState) Reset() {
+	*x = KeyArchiveState{}
+	mi := &file_sago_v1_cluster_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyArchiveState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyArchiveState) ProtoMessage() {}
+
+func (x *KeyArchiveState) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_cluster_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyArchiveState.ProtoReflect.Descriptor instead.
+func (*KeyArchiveState) Descriptor() ([]byte, []int) {
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *KeyArchiveState) GetPeriod() string {
+	if x != nil {
+		return x.Period
+	}
+	return ""
+}
+
+func (x *KeyArchiveState) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *KeyArchiveState) GetEnding() bool {
+	if x != nil {
+		return x.Ending
+	}
+	return false
+}
+
 // CheckpointState is the newest checkpoint and who beside the nodes has seen it.
 type CheckpointState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1301,7 +1373,7 @@ type CheckpointState struct {
 
 func (x *CheckpointState) Reset() {
 	*x = CheckpointState{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[16]
+	mi := &file_sago_v1_cluster_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1313,7 +1385,7 @@ func (x *CheckpointState) String() string {
 func (*CheckpointState) ProtoMessage() {}
 
 func (x *CheckpointState) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[16]
+	mi := &file_sago_v1_cluster_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1326,7 +1398,7 @@ func (x *CheckpointState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointState.ProtoReflect.Descriptor instead.
 func (*CheckpointState) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{16}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CheckpointState) GetSize() uint64 {
@@ -1386,7 +1458,7 @@ type WitnessState struct {
 
 func (x *WitnessState) Reset() {
 	*x = WitnessState{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[17]
+	mi := &file_sago_v1_cluster_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1398,7 +1470,7 @@ func (x *WitnessState) String() string {
 func (*WitnessState) ProtoMessage() {}
 
 func (x *WitnessState) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[17]
+	mi := &file_sago_v1_cluster_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1411,7 +1483,7 @@ func (x *WitnessState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WitnessState.ProtoReflect.Descriptor instead.
 func (*WitnessState) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{17}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WitnessState) GetName() string {
@@ -1468,7 +1540,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[18]
+	mi := &file_sago_v1_cluster_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1480,7 +1552,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[18]
+	mi := &file_sago_v1_cluster_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1493,7 +1565,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{18}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Node) GetNumber() uint32 {
@@ -1595,7 +1667,7 @@ type ClusterServiceVerifyRequest struct {
 
 func (x *ClusterServiceVerifyRequest) Reset() {
 	*x = ClusterServiceVerifyRequest{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[19]
+	mi := &file_sago_v1_cluster_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1607,7 +1679,7 @@ func (x *ClusterServiceVerifyRequest) String() string {
 func (*ClusterServiceVerifyRequest) ProtoMessage() {}
 
 func (x *ClusterServiceVerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[19]
+	mi := &file_sago_v1_cluster_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1620,7 +1692,7 @@ func (x *ClusterServiceVerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterServiceVerifyRequest.ProtoReflect.Descriptor instead.
 func (*ClusterServiceVerifyRequest) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{19}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{20}
 }
 
 type ClusterServiceVerifyResponse struct {
@@ -1636,7 +1708,7 @@ type ClusterServiceVerifyResponse struct {
 
 func (x *ClusterServiceVerifyResponse) Reset() {
 	*x = ClusterServiceVerifyResponse{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[20]
+	mi := &file_sago_v1_cluster_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1648,7 +1720,7 @@ func (x *ClusterServiceVerifyResponse) String() string {
 func (*ClusterServiceVerifyResponse) ProtoMessage() {}
 
 func (x *ClusterServiceVerifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[20]
+	mi := &file_sago_v1_cluster_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1661,7 +1733,7 @@ func (x *ClusterServiceVerifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterServiceVerifyResponse.ProtoReflect.Descriptor instead.
 func (*ClusterServiceVerifyResponse) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{20}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ClusterServiceVerifyResponse) GetIntact() bool {
@@ -1710,7 +1782,7 @@ type NodeVerification struct {
 
 func (x *NodeVerification) Reset() {
 	*x = NodeVerification{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[21]
+	mi := &file_sago_v1_cluster_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1722,7 +1794,7 @@ func (x *NodeVerification) String() string {
 func (*NodeVerification) ProtoMessage() {}
 
 func (x *NodeVerification) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[21]
+	mi := &file_sago_v1_cluster_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1735,7 +1807,7 @@ func (x *NodeVerification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeVerification.ProtoReflect.Descriptor instead.
 func (*NodeVerification) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{21}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *NodeVerification) GetNode() string {
@@ -1887,7 +1959,7 @@ const file_sago_v1_cluster_proto_rawDesc = "" +
 	"\vBackupState\x120\n" +
 	"\x05clock\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05clock\x12\x10\n" +
 	"\x03end\x18\x02 \x01(\x04R\x03end\"\x1d\n" +
-	"\x1bClusterServiceStatusRequest\"\xde\x03\n" +
+	"\x1bClusterServiceStatusRequest\"\x99\x04\n" +
 	"\x1cClusterServiceStatusResponse\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x14\n" +
@@ -1909,7 +1981,13 @@ const file_sago_v1_cluster_proto_rawDesc = "" +
 	"\vlast_backup\x18\v \x01(\v2\x14.sago.v1.BackupStateR\n" +
 	"lastBackup\x12%\n" +
 	"\x0ebackup_overdue\x18\f \x01(\bR\rbackupOverdue\x12/\n" +
-	"\x13restore_unconfirmed\x18\r \x01(\bR\x12restoreUnconfirmed\"\xfc\x01\n" +
+	"\x13restore_unconfirmed\x18\r \x01(\bR\x12restoreUnconfirmed\x129\n" +
+	"\vkey_archive\x18\x0e \x01(\v2\x18.sago.v1.KeyArchiveStateR\n" +
+	"keyArchive\"s\n" +
+	"\x0fKeyArchiveState\x12\x16\n" +
+	"\x06period\x18\x01 \x01(\tR\x06period\x120\n" +
+	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x16\n" +
+	"\x06ending\x18\x03 \x01(\bR\x06ending\"\xfc\x01\n" +
 	"\x0fCheckpointState\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x04R\x04size\x120\n" +
 	"\x05clock\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05clock\x12\x1c\n" +
@@ -1980,7 +2058,7 @@ func file_sago_v1_cluster_proto_rawDescGZIP() []byte {
 	return file_sago_v1_cluster_proto_rawDescData
 }
 
-var file_sago_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_sago_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_sago_v1_cluster_proto_goTypes = []any{
 	(*ClockServiceStatusRequest)(nil),    // 0: sago.v1.ClockServiceStatusRequest
 	(*ClockServiceStatusResponse)(nil),   // 1: sago.v1.ClockServiceStatusResponse
@@ -1998,49 +2076,52 @@ var file_sago_v1_cluster_proto_goTypes = []any{
 	(*BackupState)(nil),                  // 13: sago.v1.BackupState
 	(*ClusterServiceStatusRequest)(nil),  // 14: sago.v1.ClusterServiceStatusRequest
 	(*ClusterServiceStatusResponse)(nil), // 15: sago.v1.ClusterServiceStatusResponse
-	(*CheckpointState)(nil),              // 16: sago.v1.CheckpointState
-	(*WitnessState)(nil),                 // 17: sago.v1.WitnessState
-	(*Node)(nil),                         // 18: sago.v1.Node
-	(*ClusterServiceVerifyRequest)(nil),  // 19: sago.v1.ClusterServiceVerifyRequest
-	(*ClusterServiceVerifyResponse)(nil), // 20: sago.v1.ClusterServiceVerifyResponse
-	(*NodeVerification)(nil),             // 21: sago.v1.NodeVerification
-	(*timestamppb.Timestamp)(nil),        // 22: google.protobuf.Timestamp
+	(*KeyArchiveState)(nil),              // 16: sago.v1.KeyArchiveState
+	(*CheckpointState)(nil),              // 17: sago.v1.CheckpointState
+	(*WitnessState)(nil),                 // 18: sago.v1.WitnessState
+	(*Node)(nil),                         // 19: sago.v1.Node
+	(*ClusterServiceVerifyRequest)(nil),  // 20: sago.v1.ClusterServiceVerifyRequest
+	(*ClusterServiceVerifyResponse)(nil), // 21: sago.v1.ClusterServiceVerifyResponse
+	(*NodeVerification)(nil),             // 22: sago.v1.NodeVerification
+	(*timestamppb.Timestamp)(nil),        // 23: google.protobuf.Timestamp
 }
 var file_sago_v1_cluster_proto_depIdxs = []int32{
-	22, // 0: sago.v1.ClockServiceStatusResponse.clock:type_name -> google.protobuf.Timestamp
-	22, // 1: sago.v1.ClockServiceStatusResponse.earliest:type_name -> google.protobuf.Timestamp
-	22, // 2: sago.v1.ClockServiceStatusResponse.latest:type_name -> google.protobuf.Timestamp
+	23, // 0: sago.v1.ClockServiceStatusResponse.clock:type_name -> google.protobuf.Timestamp
+	23, // 1: sago.v1.ClockServiceStatusResponse.earliest:type_name -> google.protobuf.Timestamp
+	23, // 2: sago.v1.ClockServiceStatusResponse.latest:type_name -> google.protobuf.Timestamp
 	2,  // 3: sago.v1.ClockServiceStatusResponse.budget:type_name -> sago.v1.ClockBudget
 	3,  // 4: sago.v1.ClockServiceStatusResponse.sources:type_name -> sago.v1.ClockSource
-	22, // 5: sago.v1.ClockBudget.floor_line:type_name -> google.protobuf.Timestamp
+	23, // 5: sago.v1.ClockBudget.floor_line:type_name -> google.protobuf.Timestamp
 	6,  // 6: sago.v1.BackupResponse.checkpoint:type_name -> sago.v1.BackupCheckpoint
 	7,  // 7: sago.v1.BackupResponse.beginning:type_name -> sago.v1.BackupBeginning
 	8,  // 8: sago.v1.BackupResponse.records:type_name -> sago.v1.BackupRecords
 	9,  // 9: sago.v1.BackupResponse.chunk:type_name -> sago.v1.BackupChunk
 	10, // 10: sago.v1.BackupResponse.archive:type_name -> sago.v1.BackupArchive
-	22, // 11: sago.v1.BackupState.clock:type_name -> google.protobuf.Timestamp
-	18, // 12: sago.v1.ClusterServiceStatusResponse.nodes:type_name -> sago.v1.Node
-	16, // 13: sago.v1.ClusterServiceStatusResponse.checkpoint:type_name -> sago.v1.CheckpointState
+	23, // 11: sago.v1.BackupState.clock:type_name -> google.protobuf.Timestamp
+	19, // 12: sago.v1.ClusterServiceStatusResponse.nodes:type_name -> sago.v1.Node
+	17, // 13: sago.v1.ClusterServiceStatusResponse.checkpoint:type_name -> sago.v1.CheckpointState
 	13, // 14: sago.v1.ClusterServiceStatusResponse.last_backup:type_name -> sago.v1.BackupState
-	22, // 15: sago.v1.CheckpointState.clock:type_name -> google.protobuf.Timestamp
-	17, // 16: sago.v1.CheckpointState.witnesses:type_name -> sago.v1.WitnessState
-	22, // 17: sago.v1.WitnessState.cosigned_at:type_name -> google.protobuf.Timestamp
-	21, // 18: sago.v1.ClusterServiceVerifyResponse.nodes:type_name -> sago.v1.NodeVerification
-	0,  // 19: sago.v1.ClockService.Status:input_type -> sago.v1.ClockServiceStatusRequest
-	14, // 20: sago.v1.ClusterService.Status:input_type -> sago.v1.ClusterServiceStatusRequest
-	19, // 21: sago.v1.ClusterService.Verify:input_type -> sago.v1.ClusterServiceVerifyRequest
-	4,  // 22: sago.v1.ClusterService.Backup:input_type -> sago.v1.BackupRequest
-	11, // 23: sago.v1.ClusterService.BackupDone:input_type -> sago.v1.BackupDoneRequest
-	1,  // 24: sago.v1.ClockService.Status:output_type -> sago.v1.ClockServiceStatusResponse
-	15, // 25: sago.v1.ClusterService.Status:output_type -> sago.v1.ClusterServiceStatusResponse
-	20, // 26: sago.v1.ClusterService.Verify:output_type -> sago.v1.ClusterServiceVerifyResponse
-	5,  // 27: sago.v1.ClusterService.Backup:output_type -> sago.v1.BackupResponse
-	12, // 28: sago.v1.ClusterService.BackupDone:output_type -> sago.v1.BackupDoneResponse
-	24, // [24:29] is the sub-list for method output_type
-	19, // [19:24] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	16, // 15: sago.v1.ClusterServiceStatusResponse.key_archive:type_name -> sago.v1.KeyArchiveState
+	23, // 16: sago.v1.KeyArchiveState.until:type_name -> google.protobuf.Timestamp
+	23, // 17: sago.v1.CheckpointState.clock:type_name -> google.protobuf.Timestamp
+	18, // 18: sago.v1.CheckpointState.witnesses:type_name -> sago.v1.WitnessState
+	23, // 19: sago.v1.WitnessState.cosigned_at:type_name -> google.protobuf.Timestamp
+	22, // 20: sago.v1.ClusterServiceVerifyResponse.nodes:type_name -> sago.v1.NodeVerification
+	0,  // 21: sago.v1.ClockService.Status:input_type -> sago.v1.ClockServiceStatusRequest
+	14, // 22: sago.v1.ClusterService.Status:input_type -> sago.v1.ClusterServiceStatusRequest
+	20, // 23: sago.v1.ClusterService.Verify:input_type -> sago.v1.ClusterServiceVerifyRequest
+	4,  // 24: sago.v1.ClusterService.Backup:input_type -> sago.v1.BackupRequest
+	11, // 25: sago.v1.ClusterService.BackupDone:input_type -> sago.v1.BackupDoneRequest
+	1,  // 26: sago.v1.ClockService.Status:output_type -> sago.v1.ClockServiceStatusResponse
+	15, // 27: sago.v1.ClusterService.Status:output_type -> sago.v1.ClusterServiceStatusResponse
+	21, // 28: sago.v1.ClusterService.Verify:output_type -> sago.v1.ClusterServiceVerifyResponse
+	5,  // 29: sago.v1.ClusterService.Backup:output_type -> sago.v1.BackupResponse
+	12, // 30: sago.v1.ClusterService.BackupDone:output_type -> sago.v1.BackupDoneResponse
+	26, // [26:31] is the sub-list for method output_type
+	21, // [21:26] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_sago_v1_cluster_proto_init() }
@@ -2061,7 +2142,7 @@ func file_sago_v1_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sago_v1_cluster_proto_rawDesc), len(file_sago_v1_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
