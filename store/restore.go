@@ -261,6 +261,9 @@ func (s *Store) TakeBlocks(dir string, root RootKey) (blocks int, err error) {
 			return blocks, err
 		}
 		for _, i := range damaged {
+			if b.Absent != nil && b.Absent[i] {
+				continue
+			}
 			lives, err := s.SlotLives(format.Slot{Block: id, Index: i})
 			if err == nil && lives && row.IsUsed(i) {
 				err = &format.DamageError{File: keyring.FileName(id), Offset: keyring.SlotOffset(i), What: "key slot; is this its root key?"}

@@ -26,6 +26,7 @@ type keyArchiveGroup struct {
 	Open      keyArchiveOpenCmd      `cmd:"" help:"${help_key_archive_open}"`
 	Destroyed keyArchiveDestroyedCmd `cmd:"" help:"${help_key_archive_destroyed}"`
 	List      keyArchiveListCmd      `cmd:"" help:"${help_key_archive_list}"`
+	Release   keyArchiveReleaseCmd   `cmd:"" help:"${help_key_archive_release}"`
 }
 
 // recoveryKeyFile is a holder's public half, as it travels to whoever opens the
