@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/sago-worm/sago/internal/crashpoint"
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
 )
@@ -21,9 +22,9 @@ const (
 	// Apply, behind which everything else waits; attestsAtOnce is how many are on
 	// their way together. destroyLimit is how many bundles are destroyed at once, with
 	// the syncs of one.
-	erasureLimit  = 200
-	attestsAtOnce = 2
-	destroyLimit  = 4 * erasureLimit
+	erasureLimit  = 100
+	attestsAtOnce = 1
+	destroyLimit  = 8 * erasureLimit
 	// destroyFor is how long a node goes on destroying before it looks after its
 	// other duties.
 	destroyFor = 3 * time.Second
@@ -303,7 +304,13 @@ func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure,
 		}
 		effects = append(effects, e)
 	}
-	return together(len(effects), attestsAtOnce, func(i int) error { return n.attest(ctx, effects[i]) })
+	if err := together(len(effects), attestsAtOnce, func(i int) error { return n.attest(ctx, effects[i]) }); err != nil {
+		return err
+	}
+	if len(bundles) > 0 {
+		crashpoint.Reached("attest", true)
+	}
+	return nil
 }
 
 // attest signs and records that what e names is destroyed on this node.

@@ -38,7 +38,7 @@ func (c *testCluster) alterRunning(i int, transaction string, change func(*forma
 
 // takeState takes a digest over all rows on whoever leads.
 func (c *testCluster) takeState() (format.StateEffect, error) {
-	ctx, cancel := context.WithTimeout(c.t.Context(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
 	for {
 		e, err := c.nodes[c.leader()].TakeState(ctx)

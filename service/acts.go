@@ -4,16 +4,11 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"time"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
 )
-
-// actLife is how long an act waits for its signatures and its execution, beside
-// the cooling-off, before it lapses.
-const actLife = 30 * 24 * time.Hour
 
 // actServer answers ActService (결재 행위).
 type actServer struct {
@@ -43,7 +38,7 @@ func (s *Server) proposeAct(ctx context.Context, a newAct) (*sagov1.Act, error) 
 	p.Salt = s.node.NewID()
 	doc := format.Act{
 		Cluster: sum.Cluster, Kind: a.kind, Object: a.object.Encode(), Params: a.params(p.Digest()), Nonce: a.nonce,
-		Expires: sum.Clock.Now + sum.Policy.CoolingOff + actLife.Microseconds(),
+		Expires: sum.Clock.Now + sum.Policy.CoolingOff + store.ActTime,
 	}
 	if doc.Nonce == (format.ID{}) {
 		doc.Nonce = s.node.NewID()
@@ -167,6 +162,9 @@ func actToken(token string) (format.ID, error) {
 // List implements sagov1.ActServiceServer.
 func (s *actServer) List(ctx context.Context, req *sagov1.ActServiceListRequest) (*sagov1.ActServiceListResponse, error) {
 	c := callerOf(ctx)
+	if req.GetKind() != "" && !format.ActKindNamed(req.GetKind()) {
+		return nil, invalid(format.ReasonInvalid, "no kind of act has that name")
+	}
 	from, err := actToken(req.GetPageToken())
 	if err != nil {
 		return nil, err

@@ -233,6 +233,9 @@ func (s *specialServer) Opening(ctx context.Context, req *sagov1.SpecialDeleteSe
 	if err != nil {
 		return nil, err
 	}
+	if s.node.Store().Status(key, row) == retention.StateHeld { // no order removes it, and its content is for the hold's purpose only
+		return nil, refusal(format.ReasonHeld, "its retention has ended: it is kept for a hold's purpose only")
+	}
 	open, err := s.open(ctx, key, row)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package store
 import (
 	"slices"
 
+	"github.com/sago-worm/sago/access"
 	"github.com/sago-worm/sago/retention"
 	"github.com/sago-worm/sago/store/format"
 	"github.com/sago-worm/sago/store/index"
@@ -41,7 +42,11 @@ func (m *Machine) checkMember(a *openAct) error {
 			return refuse(format.ReasonMember, "the name or key is another node's")
 		}
 	}
-	if err := format.CheckNodes(nodes); err != nil {
+	err = format.CheckNodes(nodes)
+	if err == nil {
+		err = access.CheckKey(p.Node.PublicKey)
+	}
+	if err != nil {
 		return refuse(format.ReasonInvalid, err.Error())
 	}
 	return nil

@@ -66,8 +66,16 @@ func CheckCeremony(signed format.SignedAct) (format.Ceremony, error) {
 	if err := c.Check(); err != nil {
 		return c, err
 	}
+	for _, n := range c.Nodes {
+		if err := access.CheckKey(n.PublicKey); err != nil {
+			return c, fmt.Errorf("ceremony: node %d: %w", n.Number, err)
+		}
+	}
 	listed := make([]access.Signatory, len(c.Persons))
 	for i, p := range c.Persons {
+		if err := access.CheckKey(p.PublicKey); err != nil {
+			return c, fmt.Errorf("ceremony: person %d: %w", p.ID, err)
+		}
 		listed[i] = access.Signatory{ID: p.ID, PublicKey: p.PublicKey, Identity: p.Identity}
 	}
 	if err := access.CheckCeremonySignatures(signed.Document, c.Production, listed, signaturesOf(signed)); err != nil {
@@ -152,6 +160,9 @@ func (t *turn) decideSweep() error {
 	limit := int(r.U32())
 	if r.Done() != nil {
 		return refuse(format.ReasonInvalid, "a sweep names how many bundles at most")
+	}
+	if err := t.passEnded(); err != nil {
+		return err
 	}
 	due, err := t.due(limit)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/sago-worm/sago/internal/crashpoint"
 	"github.com/sago-worm/sago/store/custodian"
 	"github.com/sago-worm/sago/store/format"
 )
@@ -183,6 +184,7 @@ func (s *Store) Destroy(ctx context.Context, bundles []PendingErasure, blocks []
 	for _, c := range gone {
 		s.idx.Delete(tRange, rangeKey(c.ChunkHeader, c.Location))
 	}
+	crashpoint.Reached("forget ranges", true)
 	return nil
 }
 
@@ -203,18 +205,22 @@ func (s *Store) destroy(ctx context.Context, orders []custodian.Order, gone []he
 	if len(orders) == 0 {
 		return nil
 	}
+	crashpoint.Reached("sync history", false)
 	if err := s.SyncHistory(); err != nil { // a custodian apart reads the decisions in the file
 		return err
 	}
+	crashpoint.Reached("sync history", true)
 	// A file may be sealed and the next one not begun, for want of room: the
 	// custodian would zero in it, and a start take the zeros for a torn tail.
 	if slices.ContainsFunc(gone, func(c heldChunk) bool { return !s.segments.Sealed(c.File) }) {
 		if _, err := s.custodian.DestroyAll(ctx, keysOf(orders)); err != nil {
 			return err
 		}
+		crashpoint.Reached("roll", false)
 		if err := s.roll(); err != nil {
 			return err
 		}
+		crashpoint.Reached("roll", true)
 	}
 	_, err := s.custodian.DestroyAll(ctx, orders)
 	if errors.Is(err, custodian.ErrRange) && errors.Is(err, custodian.ErrWarrant) {

@@ -230,10 +230,10 @@ func (m *Machine) foldAttest(rec *format.Record) error {
 			}
 			continue
 		}
-		if err := m.set(tAttested, cat(key64(seq), key32(e.Node), e.Incarnation[:]), key64(rec.Sequence)); err != nil {
-			return err
-		}
 		err = m.changeBundle(pending.Bundle, seq, func(row *format.BundleRow) error {
+			if err := m.noteAttested(row, e, rec.Sequence); err != nil {
+				return err
+			}
 			row.Attested = withNode(row.Attested, e.Node)
 			return m.settle(row)
 		})
@@ -246,6 +246,16 @@ func (m *Machine) foldAttest(rec *format.Record) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// noteAttested notes which record says that an incarnation destroyed a bundle.
+func (m *Machine) noteAttested(row *format.BundleRow, e format.AttestEffect, sequence uint64) error {
+	key := cat(key64(row.Store), key32(e.Node), e.Incarnation[:])
+	if contains(row.Attested, e.Node) { // by an earlier incarnation, or again
+		return m.set(tAttested, key, key64(sequence))
+	}
+	m.add(tAttested, key, key64(sequence))
 	return nil
 }
 

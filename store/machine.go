@@ -50,6 +50,9 @@ type Machine struct {
 	covering uint64
 	changed  uint64 // the same of a STATE record
 	expired  uint64 // sequence of the newest record that ends a bundle, plus one; after a start, the history's size
+	// ends is a key of the expiry table below which there is no row: what a sweep has
+	// just taken away need not be passed over by the next.
+	ends []byte
 
 	// Caches of single rows, always equal to the index's.
 	ceremony   *ceremonyRow

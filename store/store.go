@@ -204,13 +204,12 @@ func (s *Store) Flush() error {
 	}
 	failed := s.failed
 	batch := s.idx.Rotate(meta)
-	err := s.log.Sync()
 	s.mu.Unlock()
 	s.ranges.Unlock()
 	if failed != nil {
 		return failed // rows of a half-applied entry stay out of the file
 	}
-	if err != nil {
+	if err := s.log.Sync(); err != nil { // the records of these rows, and some that came meanwhile
 		return fmt.Errorf("history: %w", err)
 	}
 	if err := s.idx.Commit(batch); err != nil {
@@ -229,11 +228,7 @@ func (s *Store) DurableSize() uint64 { return s.log.Durable() }
 func (s *Store) DurableRoot() (uint64, format.Digest) { return s.log.DurableRoot() }
 
 // SyncHistory makes every record so far durable.
-func (s *Store) SyncHistory() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.log.Sync()
-}
+func (s *Store) SyncHistory() error { return s.log.Sync() }
 
 // ErrFull is returned when there is no room for payload.
 var ErrFull = segment.ErrFull

@@ -59,6 +59,7 @@ func (c *bundleEventCmd) Run(s *session) error {
 		if err != nil {
 			return err
 		}
+		s.say("보유기간은 다음 신뢰 시각 기록부터, 또는 더 늦은 사건 시각부터 셉니다", "the period counts from the next clock entry, or from the event if that is later")
 		return s.changed(r.GetBundle(), r.GetHistorySequence(), r.GetLeafHash(), message{"사건을 기록했습니다: ", "event recorded: "})
 	})
 }

@@ -28,6 +28,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sago-worm/sago/internal/crashpoint"
 	"github.com/sago-worm/sago/internal/durable"
 	"github.com/sago-worm/sago/store/format"
 	"github.com/sago-worm/sago/store/keyring"
@@ -98,7 +99,7 @@ type Local struct {
 func NewLocal(dir string, opts Options) (*Local, error) {
 	l := &Local{
 		dir: dir, judge: opts.Judge, dirPerm: dirPerm, filePerm: filePerm, sealed: map[string]bool{},
-		hook: func(string, bool) error { return nil },
+		hook: func(step string, done bool) error { crashpoint.Reached(step, done); return nil },
 	}
 	if opts.Group {
 		l.dirPerm, l.filePerm = dirPerm|groupReadDir, filePerm|groupReadFile
