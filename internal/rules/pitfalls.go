@@ -70,14 +70,23 @@ func PitfallsTable(t Tree) string {
 	return strings.Join(lines, "\n")
 }
 
-// PitfallsListed finds tests named after a pitfall that the page does not list, and a last column that is not what the
-// tests say.
+// PitfallsListed finds tests named after a pitfall that the page does not list, pitfalls listed twice, and a last column
+// that is not what the tests say.
 func PitfallsListed(t Tree) []Finding {
 	var found []Finding
 	page := t.Texts[PitfallsPage]
 	for number, names := range t.pitfallTests() {
 		if !strings.Contains(page, "\n| "+number+" |") {
 			found = append(found, Finding{PitfallsPage, 0, number + " is not listed, but tested by " + strings.Join(names, ", ")})
+		}
+	}
+	listed := map[string]bool{}
+	for line := range strings.Lines(page) {
+		if m := pitfallRow.FindStringSubmatch(strings.TrimSuffix(line, "\n")); m != nil {
+			if listed[m[1]] {
+				found = append(found, Finding{PitfallsPage, 0, m[1] + " is listed twice"})
+			}
+			listed[m[1]] = true
 		}
 	}
 	if PitfallsTable(t) != page {

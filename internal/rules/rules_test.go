@@ -113,6 +113,7 @@ var every = []rule{
 		{"access/a_test.go", "package access\n\nfunc TestP99_X(t *testing.T) {}\n", "P99 is not listed"},
 		{PitfallsPage, "# Pitfalls\n\n| P01 | text | `gone.TestP01_X` |\n", "the last column"},
 		{PitfallsPage, "# Pitfalls\n\n| P01 | text | - |\n", ""},
+		{PitfallsPage, "# Pitfalls\n\n| P01 | text | - |\n| P01 | text | - |\n", "P01 is listed twice"},
 	}},
 }
 
