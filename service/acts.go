@@ -82,6 +82,9 @@ func (s *Server) actOf(c *caller, v *store.ActView) (*sagov1.Act, error) {
 		ExpiresAt: instant(v.Doc.Expires), Needed: uint32(v.Needed), CoolingOffUntil: instant(v.Row.CoolingEnd),
 		HistorySequence: v.Row.Proposed, Executed: v.Row.Executed, Vetoed: v.Row.Vetoed,
 	}
+	if v.Row.Executed != 0 { // the rule is judged by today's policy, which may ask for more
+		out.Needed = min(out.Needed, uint32(len(v.Row.Signatures)))
+	}
 	for _, p := range v.Row.Signatures {
 		rec, _, err := s.node.Store().Record(p.Sequence)
 		if err != nil && !errors.Is(err, store.ErrPruned) {

@@ -109,7 +109,7 @@ func actPage(p *page, a *sagov1.Act) {
 	for _, g := range a.GetSignatures() {
 		p.pair("서명자", "by", strings.TrimSpace(g.GetActor()+" "+local(g.GetSignedAt())))
 	}
-	p.pair("막고 있는 것", "blocked by", a.GetBlockedBy())
+	p.pair("진행을 막는 사유", "blocked by", a.GetBlockedBy())
 	p.pair("숙려 기간 끝", "cooling-off until", local(a.GetCoolingOffUntil()))
 	if n := sequenceOf(a.GetExecuted()); n != nil {
 		p.pair("실행 이력", "executed by record", *n)

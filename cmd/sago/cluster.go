@@ -122,7 +122,7 @@ func clusterText(p *page, r *sagov1.ClusterServiceStatusResponse) {
 	}
 	witnessedText(p, r.GetCheckpoint())
 	backupStateText(p, r)
-	p.head("노드", "NODE", "주소", "ADDRESS", "상태", "STATE", "닿음", "REACHABLE", "적용", "APPLIED", "이력", "HISTORY", "서명", "SIGNED", "루트", "ROOT", "보호", "PROTECTION")
+	p.head("노드", "NODE", "주소", "ADDRESS", "상태", "STATE", "연결", "REACHABLE", "적용", "APPLIED", "이력", "HISTORY", "서명", "SIGNED", "루트", "ROOT", "보호", "PROTECTION")
 	for _, n := range r.GetNodes() {
 		root := hexOf(n.GetHistoryRoot())
 		p.row(n.GetId(), n.GetAddress(), n.GetState(), p.yes(n.GetReachable()), n.GetAppliedIndex(), n.GetHistorySize(), n.GetSignedSize(), root[:min(16, len(root))], n.GetProtection())
@@ -196,7 +196,7 @@ func verificationText(p *page, r verificationJSON) {
 	p.pair("온전함", "intact", p.yes(r.Intact))
 	p.pair("루트가 같음", "roots equal", p.yes(r.RootsEqual))
 	p.pair("비교한 건수", "compared records", r.ComparedSize)
-	p.head("노드", "NODE", "닿음", "REACHABLE", "이력", "HISTORY", "덩이", "CHUNKS", "키", "KEYS", "행", "ROWS", "손상", "DAMAGE")
+	p.head("노드", "NODE", "연결", "REACHABLE", "이력", "HISTORY", "덩이", "CHUNKS", "키", "KEYS", "행", "ROWS", "손상", "DAMAGE")
 	for _, n := range r.Nodes {
 		p.row(n.Node, p.yes(n.Reachable), n.HistorySize, n.Chunks, n.KeySlots, n.Rows, strings.Join(n.Damage, "; "))
 	}

@@ -139,7 +139,7 @@ func (c *holdListCmd) Run(s *session) error {
 			found = append(found, h)
 		}
 		return s.answer(map[string]any{"holds": toHolds(found)}, func(p *page) {
-			p.head("이름", "NAME", "대상", "ON", "근거", "BASIS", "건 사람", "OWNER", "건 때", "PLACED AT", "재검토", "REVIEW", "상태", "STATE")
+			p.head("이름", "NAME", "대상", "ON", "근거", "BASIS", "설정자", "OWNER", "설정 시각", "PLACED AT", "재검토", "REVIEW", "상태", "STATE")
 			for _, h := range found {
 				p.row(h.GetName(), on(h), h.GetBasisKind()+" "+h.GetBasis(), h.GetOwner(), local(h.GetPlacedAt()), reviewText(p, h), h.GetState())
 			}

@@ -74,5 +74,5 @@ var messages = map[string]message{
 	"INTERNAL":      {"서버 안에서 실패했습니다. 로그를 확인하십시오", "it failed inside the server; look at its log"},
 	"CANCELED":      {"중단되었습니다", "it was interrupted"},
 	"ABORTED":       {"중단되었습니다. 다시 하십시오", "it was aborted; try again"},
-	"UNIMPLEMENTED": {"이 서버는 이 명령을 모릅니다. 판을 확인하십시오", "this server does not know the command; check the versions"},
+	"UNIMPLEMENTED": {"이 서버는 이 명령을 모릅니다. 버전을 확인하십시오", "this server does not know the command; check the versions"},
 }

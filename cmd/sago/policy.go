@@ -45,7 +45,7 @@ func (policyShowCmd) Run(s *session) error {
 			Values  []policyValueJSON `json:"values"`
 		}{r.GetVersion(), toValues(r.GetValues())}
 		return s.answer(result, func(p *page) {
-			p.head("항목", "KEY", "값", "VALUE", "강화 방향", "STRONGER", "출처", "SOURCE", "판", "VERSION")
+			p.head("항목", "KEY", "값", "VALUE", "강화 방향", "STRONGER", "출처", "SOURCE", "버전", "VERSION")
 			for _, v := range r.GetValues() {
 				p.row(v.GetKey(), strings.ReplaceAll(v.GetValue(), "\n", ", "), v.GetStronger(), v.GetSource(), strconv.Itoa(int(v.GetVersion())))
 			}
@@ -92,7 +92,7 @@ func (policyHistoryCmd) Run(s *session) error {
 			rows = append(rows, policyVersionJSON{v.GetVersion(), utc(v.GetSince()), v.GetHistorySequence(), v.GetAct(), toValues(v.GetChanged())})
 		}
 		return s.answer(map[string]any{"versions": rows}, func(p *page) {
-			p.head("판", "VERSION", "시각", "SINCE", "결재", "ACT", "항목", "KEY", "값", "VALUE")
+			p.head("버전", "VERSION", "시각", "SINCE", "결재", "ACT", "항목", "KEY", "값", "VALUE")
 			for _, v := range versions {
 				for _, c := range v.GetChanged() {
 					p.row(strconv.Itoa(int(v.GetVersion())), local(v.GetSince()), v.GetAct(), c.GetKey(), strings.ReplaceAll(c.GetValue(), "\n", ", "))

@@ -207,7 +207,7 @@ func (c *specialListCmd) Run(s *session) error {
 			rows, found = append(rows, row), append(found, r)
 		}
 		return s.answer(map[string]any{"requests": rows}, func(p *page) {
-			p.head("번호", "REQUEST", "거래일련번호", "TRANSACTION", "부분", "PART", "명령", "ORDER", "상태", "STATE", "승인", "APPROVED", "막는 것", "BLOCKED BY")
+			p.head("번호", "REQUEST", "거래일련번호", "TRANSACTION", "부분", "PART", "명령", "ORDER", "상태", "STATE", "승인", "APPROVED", "막는 사유", "BLOCKED BY")
 			for _, r := range found {
 				a := r.GetAct()
 				p.row(a.GetId(), a.GetTransaction(), a.GetPart(), r.GetOrder(), r.GetState(), fmt.Sprintf("%d/%d", len(a.GetSignatures()), a.GetNeeded()), r.GetBlockedBy())
