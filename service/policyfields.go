@@ -44,6 +44,13 @@ func policyFields() []policyField {
 		{key: "sources", stronger: "any change is weaker", get: sourcesText, set: setSources},
 		{key: "witnesses", stronger: "more of them, each one needed as well", get: witnessesText, set: setWitnesses},
 		numberField("witnesses_needed", "greater", func(p *format.Policy) *uint8 { return &p.WitnessesNeeded }),
+		{key: "backup_hours", stronger: "smaller, and 0 (never overdue) the weakest",
+			get: func(p *format.Policy) string { return strconv.FormatUint(uint64(p.BackupWithin()), 10) },
+			set: func(p *format.Policy, v string) error {
+				n, err := strconv.ParseUint(v, 10, 32)
+				p.SetBackupWithin(uint32(n))
+				return err
+			}},
 	}
 }
 
@@ -108,14 +115,15 @@ func witnessesText(p *format.Policy) string {
 }
 
 func setWitnesses(p *format.Policy, text string) error {
-	p.Version, p.Witnesses = 1, nil
+	var witnesses []format.NoteKey
 	for line := range strings.Lines(text) {
 		k, err := format.ParseVKey(strings.TrimSpace(line))
 		if err != nil {
 			return err
 		}
-		p.Version, p.Witnesses = 2, append(p.Witnesses, k)
+		witnesses = append(witnesses, k)
 	}
+	p.SetWitnesses(witnesses)
 	return nil
 }
 

@@ -203,13 +203,25 @@ func (m *Machine) foldHoldRelease(rec *format.Record, a *openAct) error {
 	}
 	key := holdKey(rec.Institution, h.Placed)
 	if len(reached) == 0 {
-		return m.set(tHold, key, nil)
+		return m.endHold(h, rec.Clock)
 	}
 	h.Released = rec.Sequence + 1
 	if err := m.set(tHold, key, h.Encode()); err != nil {
 		return err
 	}
 	return m.set(tMeta, releasedKey(key), []byte{})
+}
+
+// endHold takes a hold's row away. That of one on a subject or definition has an end
+// of its own, from which its HOLD_PLACE record is kept as long as others.
+func (m *Machine) endHold(h *format.HeldRow, clock int64) error {
+	key := holdKey(h.Bundle.Institution, h.Placed)
+	if h.Scope != format.HoldBundle {
+		if err := m.set(tHoldEnd, key, key64(uint64(clock))); err != nil {
+			return err
+		}
+	}
+	return m.set(tHold, key, nil)
 }
 
 // letGo takes one hold from one bundle's row.

@@ -61,6 +61,7 @@ func TestI10WhatNeverChanges(t *testing.T) {
 		"a closed network":      func(p *format.Policy) { p.ClosedNetwork = true },
 		"history for good":      func(p *format.Policy) { p.HistoryYears = 31 },
 		"acts that all lapse":   func(p *format.Policy) { p.CoolingOff = maxActLife - ActTime + 1 },
+		"backups for a year":    func(p *format.Policy) { p.SetBackupWithin(8760) },
 		"years without measure": func(p *format.Policy) { p.MaxYears = 5000 },
 	} {
 		doc := w.policyDoc(change)

@@ -70,7 +70,7 @@ func TestP21_DestructionsWithACustodianApart(t *testing.T) {
 		t.Skip("in short runs, and within itself, it says nothing new")
 	}
 	again := exec.CommandContext(t.Context(), os.Args[0], "-apart", "-test.run",
-		"^Test(P35_|P38_A|I1_N|I1_A|P34_|P30_|P22_|ACopiedNode|HistoryIsErased|ErasingCutShort|ASecondPrune|ActsMembers|R26_|P26_|P36_|.*Epoch|.*Special)")
+		"^Test(P35_|P38_A|I1_N|I1_A|P34_|P30_|P22_|ACopiedNode|HistoryIsErased|ErasingCutShort|TheRecordOfAWiderHold|ASecondPrune|ActsMembers|R26_|P26_|P36_|.*Epoch|.*Special)")
 	if out, err := again.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -99,12 +99,9 @@ func (m *Machine) foldBackup(rec *format.Record) error {
 	return m.set(tMeta, []byte(metaBackup), row)
 }
 
-// BackupOverdue is how old the newest backup may be on the quorum clock,
-// microseconds: a day, and an hour for a run to end.
-const BackupOverdue = 25 * 3600 * 1_000_000
-
 // LastBackup answers the newest backup that was ended, nil when there is none, and
-// whether there should be a newer one: the first is due as long after the ceremony.
+// whether the policy wants a newer one (backup_hours): the first is due as long
+// after the ceremony.
 func (m *Machine) LastBackup() (row *format.BackupRow, overdue bool, err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -115,7 +112,8 @@ func (m *Machine) LastBackup() (row *format.BackupRow, overdue bool, err error) 
 	if row != nil {
 		since = row.Clock
 	}
-	return row, m.clock.Now-since > BackupOverdue, nil
+	within := int64(m.policy.BackupWithin()) * 3600 * 1e6
+	return row, within > 0 && m.clock.Now-since > within, nil
 }
 
 // BackupsHolding lists the backups that were ended and may hold the ciphertext of

@@ -69,3 +69,56 @@ func TestABackupEndsOnceAndOnlyWhereItBegan(t *testing.T) {
 	w.nodes[1].rebuild(true)
 	w.equal()
 }
+
+// TestThePolicySaysWhenABackupIsOverdue: later only by two persons.
+func TestThePolicySaysWhenABackupIsOverdue(t *testing.T) {
+	w, keys := newActWorld(t, t, 2, nil)
+	begun := w.accept(w.commit(w.backupOp(admin, 1, format.BackupEffect{}))).Sequence
+	w.accept(w.commit(w.backupOp(admin, 1, format.BackupEffect{End: w.nodes[0].Summary().Size, Size: 1, Digest: format.Digest{1}, Begun: begun})))
+	overdue := func(want bool) {
+		t.Helper()
+		if _, got, err := w.nodes[0].LastBackup(); err != nil || got != want {
+			t.Fatalf("overdue %v: %v", got, err)
+		}
+	}
+	set := func(hours uint32) format.Act {
+		return w.policyDoc(func(p *format.Policy) { p.SetBackupWithin(hours) })
+	}
+	w.tick(24 * hour)
+	overdue(false)
+	sooner := set(12)
+	w.propose(manager, sooner)
+	w.accept(w.commit(w.signOp(keys, manager, sooner)))
+	overdue(true)
+	for _, hours := range []uint32{300, 0} { // and never
+		later := set(hours)
+		w.propose(manager, later)
+		w.accept(w.commit(w.signOp(keys, manager, later)))
+		overdue(true)
+		w.accept(w.commit(w.signOp(keys, approver1, later)))
+		overdue(false)
+		back := set(12)
+		w.propose(manager, back)
+		w.accept(w.commit(w.signOp(keys, manager, back)))
+		overdue(true)
+	}
+	w.equal()
+	w.nodes[1].rebuild(true)
+	w.equal()
+}
+
+// TestABackupIsOverdueAfterADayWhereThePolicyIsSilent, and what says so is the same
+// policy.
+func TestABackupIsOverdueAfterADayWhereThePolicyIsSilent(t *testing.T) {
+	silent := format.Policy{Version: 1}
+	said := silent
+	if said.SetBackupWithin(25); said.BackupWithin() != 25 || PolicyDigest(said) != PolicyDigest(silent) {
+		t.Errorf("%+v", said)
+	}
+	said.SetBackupWithin(0)
+	said.SetWitnesses(nil)
+	again, err := format.DecodePolicy(format.EncodePolicy(said))
+	if err != nil || again.BackupWithin() != 0 || again.Check(nil) != nil {
+		t.Errorf("%+v: %v", again, err)
+	}
+}

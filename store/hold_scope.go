@@ -246,7 +246,7 @@ func (m *Machine) foldHoldEnd(rec *format.Record, e format.HoldEndEffect) error 
 	if err != nil || len(left) > 0 {
 		return err
 	}
-	if err := m.set(tHold, key, nil); err != nil {
+	if err := m.endHold(h, rec.Clock); err != nil {
 		return err
 	}
 	return m.set(tMeta, releasedKey(key), nil)

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"time"
 
@@ -14,6 +15,8 @@ import (
 // 제26조: 30년). One person raises history_years and nobody ever lowers it, so
 // without a bound one person could keep what it says of people for good.
 const maxHistoryYears = 30
+
+const maxBackupHours = 31 * 24
 
 // CheckPolicy names every value of a policy that lies outside its limits, one
 // joined error each: what no ceremony may begin with and no act may set.
@@ -40,12 +43,15 @@ func CheckPolicy(p format.Policy) error {
 	if p.HistoryYears < 3 || p.HistoryYears > maxHistoryYears || p.MaxYears < 1 || p.MaxYears > 1000 {
 		wrong = append(wrong, fmt.Errorf("policy: history_years is between 3 and %d, max_years between 1 and 1000", maxHistoryYears))
 	}
+	if h := p.BackupWithin(); h > maxBackupHours {
+		wrong = append(wrong, fmt.Errorf("policy.backup_hours: %d is more than %d, a month; 0 says that none is overdue", h, maxBackupHours))
+	}
 	return errors.Join(wrong...)
 }
 
 // comparePolicy says of a change of policy whether some value becomes weaker, and
 // what may not change at all. Each value has an order (I10): a smaller slack,
-// agreement, sweep and checkpoint interval, a greater number of approvals, of
+// agreement, sweep, checkpoint and backup interval, a greater number of approvals, of
 // years, of sources and cosignatures needed, and a longer cooling-off are the stronger ones.
 func comparePolicy(old, new format.Policy) (weaker bool, never error) {
 	switch {
@@ -59,9 +65,18 @@ func comparePolicy(old, new format.Policy) (weaker bool, never error) {
 	weaker = new.Slack > old.Slack || new.Agreement > old.Agreement || new.SweepWithin > old.SweepWithin ||
 		new.CheckpointEvery > old.CheckpointEvery || new.Approvals < old.Approvals || new.CoolingOff < old.CoolingOff ||
 		new.MaxYears < old.MaxYears || new.WitnessesNeeded < old.WitnessesNeeded ||
+		backupWithin(new) > backupWithin(old) ||
 		// Another source, or another order, is another word to trust.
 		!reflect.DeepEqual(new.Sources, old.Sources) || !keepsWitnesses(old, new)
 	return weaker, nil
+}
+
+// backupWithin is after how many hours a backup is overdue; never is the longest.
+func backupWithin(p format.Policy) uint64 {
+	if h := p.BackupWithin(); h > 0 {
+		return uint64(h)
+	}
+	return math.MaxUint64
 }
 
 // keepsWitnesses reports whether every witness of the old policy is one of the new,

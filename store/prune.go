@@ -89,6 +89,20 @@ func (m *Machine) ended(key format.BundleKey) (e retention.Ended, found bool, er
 	return e, true, err
 }
 
+// holdEnded is what is known of the end of a hold on a subject or definition, by the
+// sequence of its HOLD_PLACE record.
+func (m *Machine) holdEnded(institution uint32, placed uint64) (retention.Ended, error) {
+	e := retention.Ended{Effect: retention.EffectMoment, Held: true}
+	at, err := lookup(m, tHoldEnd, holdKey(institution, placed), func(v []byte) (int64, error) {
+		r := format.NewReader(v)
+		return r.I64(), r.Done()
+	})
+	if err == nil && at != nil {
+		e.Held, e.After = false, retention.Instant(*at)
+	}
+	return e, err
+}
+
 func (m *Machine) over(e retention.Ended) bool {
 	return retention.HistoryOver(e, m.policy.HistoryYears, m.now())
 }
@@ -137,7 +151,15 @@ func (m *Machine) judgeRecord(rec *format.Record, cut retention.Instant, loose *
 			return v, nil // the pinned keys rest on it
 		}
 	}
-	if e.Effect == retention.EffectBundle || rec.Action == format.ActDeny && rec.Transaction != "" {
+	if wide := rec.Action == format.ActHoldPlace && rec.Transaction == ""; wide {
+		known, err := m.holdEnded(rec.Institution, rec.Sequence)
+		if err != nil {
+			return v, err
+		}
+		known.After = max(known.After, e.After)
+		e = known
+		v.row.Lasting, v.row.Bundle = false, format.BundleKey{Institution: rec.Institution}
+	} else if e.Effect == retention.EffectBundle || rec.Action == format.ActDeny && rec.Transaction != "" {
 		known, found, err := m.ended(keyOf(rec))
 		if err != nil {
 			return v, err
@@ -185,6 +207,13 @@ func (m *Machine) judgeCarried(key, value []byte) (verdict, error) {
 		return v, err
 	}
 	if v.row, err = format.DecodeCarriedRow(value); err != nil || v.row.Lasting {
+		return v, err
+	}
+	if v.row.Bundle.Transaction == "" { // a hold on a subject or definition
+		e, err := m.holdEnded(v.row.Bundle.Institution, v.sequence)
+		if err == nil && m.over(e) {
+			v.drop = &format.Record{}
+		}
 		return v, err
 	}
 	e, found, err := m.ended(v.row.Bundle)

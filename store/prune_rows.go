@@ -63,6 +63,11 @@ func (m *Machine) dropRecord(rec *format.Record, row format.CarriedRow, again bo
 			return err
 		}
 	}
+	if rec.Action == format.ActHoldPlace && rec.Transaction == "" {
+		if err := m.unset(tHoldEnd, holdKey(rec.Institution, rec.Sequence)); err != nil {
+			return err
+		}
+	}
 	if rec.Action == format.ActUse {
 		e, err := format.DecodeUseEffect(rec.Effect)
 		if err != nil {

@@ -47,6 +47,7 @@ const (
 	tPolicyChange  index.Table = 34 // number of the change -> sequence of its POLICY record
 	tMedium        index.Table = 35 // node || incarnation -> sequence of the act that records its medium's destruction
 	tBackup        index.Table = 36 // sequence of the BACKUP record of a run's end -> BackupRow
+	tHoldEnd       index.Table = 37 // institution || sequence of HOLD_PLACE of a hold on a subject or definition -> clock at its end
 	tKept          index.Table = 38 // institution || STORE sequence -> BundleKey of a bundle that its closing keeps as yet
 	tAttested      index.Table = 39 // STORE sequence || node || incarnation -> sequence of the ATTEST record
 	tIncarnation   index.Table = 40 // node || incarnation -> IncarnationRow

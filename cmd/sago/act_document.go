@@ -120,7 +120,8 @@ func saidByPolicy(params format.PolicyParams) []said {
 		{"체크포인트 간격", "checkpoint_every", duration(p.CheckpointEvery)}, {"이력 보존연수", "history_years", strconv.FormatUint(uint64(p.HistoryYears), 10)},
 		{"폐쇄망", "closed_network", strconv.FormatBool(p.ClosedNetwork)}, {"최소 시각원 수", "min_sources", strconv.FormatUint(uint64(p.MinSources), 10)},
 		{"시각원", "sources", strings.Join(sources, "; ")}, {"증인", "witnesses", strings.Join(witnesses, "; ")},
-		{"필요한 증인 수", "witnesses_needed", strconv.FormatUint(uint64(p.WitnessesNeeded), 10)}, {"바뀌는 정책의 해시", "replaces", digestText(params.Replaces)},
+		{"필요한 증인 수", "witnesses_needed", strconv.FormatUint(uint64(p.WitnessesNeeded), 10)},
+		{"백업 지연 경보 (시간)", "backup_hours", strconv.FormatUint(uint64(p.BackupWithin()), 10)}, {"바뀌는 정책의 해시", "replaces", digestText(params.Replaces)},
 	}
 }
 

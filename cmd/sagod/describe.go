@@ -66,6 +66,7 @@ func describePolicy(w *tabwriter.Writer, p format.Policy) {
 		network = "CLOSED NETWORK: fewer time sources or operators were accepted"
 	}
 	fmt.Fprintf(w, "\ttime: %d sources, at least %d; %s\n", len(p.Sources), p.MinSources, network)
+	fmt.Fprintf(w, "\ta backup is overdue after %d hours (0: never)\n", p.BackupWithin())
 	fmt.Fprintf(w, "\twitnesses: %d, of which %d must cosign a checkpoint\n", len(p.Witnesses), p.WitnessesNeeded)
 	for _, k := range p.Witnesses {
 		fmt.Fprintf(w, "witness\t%s\n", k.VKey())

@@ -69,6 +69,7 @@ type planPolicy struct {
 	MinSources      uint8         `toml:"min_sources"`
 	Witnesses       []string      `toml:"witnesses"`
 	WitnessesNeeded uint8         `toml:"witnesses_needed"`
+	BackupHours     uint32        `toml:"backup_hours"`
 }
 
 type planSource struct {
@@ -82,7 +83,7 @@ type planSource struct {
 // defaultPolicy is what holds where a plan says nothing.
 func defaultPolicy() planPolicy {
 	return planPolicy{Slack: time.Hour, Agreement: 10 * time.Second, MaxYears: 100, SweepWithin: 5 * time.Second, Approvals: 2,
-		CoolingOff: 72 * time.Hour, CheckpointEvery: time.Minute, HistoryYears: 3}
+		CoolingOff: 72 * time.Hour, CheckpointEvery: time.Minute, HistoryYears: 3, BackupHours: format.Policy{}.BackupWithin()}
 }
 
 // readPlan makes the ceremony of a plan and the nodes' requests, or says all
@@ -252,6 +253,7 @@ func (p *plan) policy(wrong *faults) format.Policy {
 	out := format.Policy{Version: 1, Slack: in.Slack.Microseconds(), Agreement: in.Agreement.Microseconds(), MaxYears: in.MaxYears,
 		SweepWithin: in.SweepWithin.Microseconds(), Approvals: in.Approvals, CoolingOff: in.CoolingOff.Microseconds(),
 		CheckpointEvery: in.CheckpointEvery.Microseconds(), HistoryYears: in.HistoryYears, ClosedNetwork: in.ClosedNetwork, MinSources: in.MinSources}
+	out.SetBackupWithin(in.BackupHours)
 	if err := store.CheckPolicy(out); err != nil {
 		for line := range strings.Lines(err.Error()) {
 			wrong.add("plan: %s", strings.TrimSpace(line))
@@ -260,13 +262,15 @@ func (p *plan) policy(wrong *faults) format.Policy {
 	for _, s := range p.Sources {
 		out.Sources = append(out.Sources, format.TimeSource{Name: s.Name, Operator: s.Operator, Auth: s.Auth, KeyID: uint32(s.KeyID), NTSName: s.NTSName})
 	}
+	var witnesses []format.NoteKey
 	for _, word := range in.Witnesses {
 		k, err := format.ParseVKey(word)
 		if err != nil {
 			wrong.add("plan: policy.witnesses: %q: %v", word, err)
 		}
-		out.Version, out.Witnesses = 2, append(out.Witnesses, k)
+		witnesses = append(witnesses, k)
 	}
+	out.SetWitnesses(witnesses)
 	out.WitnessesNeeded = in.WitnessesNeeded
 	if len(in.Witnesses) > 0 && in.WitnessesNeeded == 0 {
 		wrong.add("plan: policy.witnesses_needed: is missing: of how many witnesses a checkpoint needs the cosignature")

@@ -65,7 +65,8 @@ type Definition struct {
 // Policy is the replicated policy (I10). Every value has an order; only acts may
 // weaken what the sources allow to be weakened.
 type Policy struct {
-	// Version is that of the policy's form: from 2 on it lists witnesses.
+	// Version is that of the policy's form: from 2 on it lists witnesses, from 3 on
+	// it says when a backup is overdue.
 	Version uint32
 	// Slack is how far the clock may pass the floor line, microseconds.
 	Slack int64
@@ -94,6 +95,38 @@ type Policy struct {
 	// count as witnessed. Where each is reached is in node files.
 	Witnesses       []NoteKey
 	WitnessesNeeded uint8
+	// BackupHours is BackupWithin where the form says it, and 0 before form 3.
+	BackupHours uint32
+}
+
+// defaultBackupHours is a day, and an hour for a run to end.
+const defaultBackupHours = 25
+
+// BackupWithin is how old the newest backup may be on the quorum clock before it is
+// overdue, hours; 0: no backup is ever overdue.
+func (p Policy) BackupWithin() uint32 {
+	if p.Version < policyBackup {
+		return defaultBackupHours
+	}
+	return p.BackupHours
+}
+
+// SetBackupWithin sets BackupWithin, in the form that can say it.
+func (p *Policy) SetBackupWithin(hours uint32) {
+	if hours != p.BackupWithin() {
+		p.Version, p.BackupHours = max(p.Version, policyBackup), hours
+	}
+}
+
+// SetWitnesses sets the witnesses, in the form that can list them.
+func (p *Policy) SetWitnesses(w []NoteKey) {
+	p.Witnesses = w
+	if p.Version < policyBackup {
+		p.Version = 1
+		if len(w) > 0 {
+			p.Version = policyWitnesses
+		}
+	}
 }
 
 // TimeSource is a time source that the policy lists. Where it is reached and its
@@ -198,10 +231,17 @@ func (p Policy) encode(w *Writer) {
 		w.Blob(k.Key)
 	}
 	w.U8(p.WitnessesNeeded)
+	if p.Version >= policyBackup {
+		w.U32(p.BackupHours)
+	}
 }
 
-// policyWitnesses is the first form of a policy that lists witnesses.
-const policyWitnesses = 2
+// The first forms of a policy that list witnesses, and that say when a backup is
+// overdue.
+const (
+	policyWitnesses = 2
+	policyBackup    = 3
+)
 
 func readPolicy(r *Reader) (p Policy) {
 	p.Version = r.U32()
@@ -219,6 +259,9 @@ func readPolicy(r *Reader) (p Policy) {
 	if p.Version >= policyWitnesses {
 		p.Witnesses = list(r, 7, func(r *Reader) NoteKey { return NoteKey{r.Str(), r.U8(), r.Blob()} })
 		p.WitnessesNeeded = r.U8()
+	}
+	if p.Version >= policyBackup {
+		p.BackupHours = r.U32()
 	}
 	return p
 }
@@ -323,7 +366,8 @@ const maxWitnesses = 16
 // number of them that can never be reached. A policy without any is of the form
 // that knows none.
 func (p Policy) Check(nodes []CeremonyNode) error {
-	if (p.Version >= policyWitnesses) != (len(p.Witnesses) > 0) || int(p.WitnessesNeeded) > len(p.Witnesses) || len(p.Witnesses) > maxWitnesses {
+	formed := p.Version >= policyBackup || p.BackupHours == 0 && (p.Version == policyWitnesses) == (len(p.Witnesses) > 0)
+	if !formed || int(p.WitnessesNeeded) > len(p.Witnesses) || len(p.Witnesses) > maxWitnesses {
 		return fmt.Errorf("%w: a policy of form %d with %d witnesses, of which %d are needed", ErrMalformed, p.Version, len(p.Witnesses), p.WitnessesNeeded)
 	}
 	names, keys := map[string]bool{}, map[string]bool{}

@@ -371,16 +371,23 @@ func rowCodecs() []codec {
 		row("person", exampleCeremony().Persons[0], format.EncodePerson, format.DecodePerson, nil),
 		row("definition", exampleCeremony().Definitions[0], format.EncodeDefinition, format.DecodeDefinition, nil),
 		row("policy", exampleCeremony().Policy, format.EncodePolicy, format.DecodePolicy, tidyPolicy),
+		row("policy-backup", backedUp(exampleCeremony().Policy), format.EncodePolicy, format.DecodePolicy, tidyPolicy),
 		row("policy-witnesses", witnessed(exampleCeremony()).Policy, format.EncodePolicy, format.DecodePolicy, tidyPolicy),
 	}
 }
 
-// tidyPolicy keeps witnesses to the forms of a policy that have them.
+// tidyPolicy keeps witnesses, and when a backup is overdue, to the forms of a policy
+// that have them.
 func tidyPolicy(p *format.Policy) {
+	if p.Version < 3 {
+		p.BackupHours = 0
+	}
 	if p.Version < 2 {
 		p.Witnesses, p.WitnessesNeeded = nil, 0
 	}
 }
+
+func backedUp(p format.Policy) format.Policy { p.SetBackupWithin(49); return p }
 
 func witnessed(c format.Ceremony) format.Ceremony {
 	c.Policy.Version, c.Policy.WitnessesNeeded = 2, 1

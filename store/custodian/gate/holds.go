@@ -46,6 +46,9 @@ func (h *history) takeRelease(rec *format.Record) error {
 	object, err := format.DecodeActObject(act.Object)
 	if hold, ok := h.holds[p.Placed]; ok && err == nil && hold.From == 0 && hold.key == object.Key() {
 		delete(h.holds, p.Placed)
+		if hold.key.Transaction == "" {
+			h.released[p.Placed] = rec.Clock
+		}
 	}
 	return err
 }

@@ -197,10 +197,18 @@ func (p *dropping) mayGo(encoded []byte) error {
 	if err != nil {
 		return err
 	}
-	if !Dropped(rec.Action) || ofBundle(rec.Action) && rec.Transaction == "" {
+	ended := rec.Clock
+	if ofBundle(rec.Action) && rec.Transaction == "" { // of no bundle: only a wider hold that was released ends
+		released, ok := p.h.released[rec.Sequence]
+		if !ok {
+			return refuse("record %d of %s is kept for good", rec.Sequence, rec.Action)
+		}
+		ended = released
+	}
+	if !Dropped(rec.Action) {
 		return refuse("record %d of %s is kept for good", rec.Sequence, rec.Action)
 	}
-	if !p.over(max(rec.Clock, p.h.begun)) {
+	if !p.over(max(ended, p.h.begun)) {
 		return refuse("the retention of record %d has not ended", rec.Sequence)
 	}
 	over := func(d pruned) bool {
@@ -227,7 +235,9 @@ func (p *dropping) note(rec *format.Record) error {
 		return err
 	case format.ActHoldPlace:
 		e, err := format.DecodeHoldEffect(rec.Effect)
-		p.shaped = append(p.shaped, e.Store)
+		if rec.Transaction != "" {
+			p.shaped = append(p.shaped, e.Store)
+		}
 		return err
 	}
 	return nil

@@ -18,6 +18,7 @@ func TestI1_OnlyWhatHistoryRetentionDropsGoes(t *testing.T) {
 		missing []uint64 // that the carried file has not
 		years   int
 		alter   bool
+		late    bool   // a hold is released at the end of these years
 		base    uint64 // added, modulo 2^64, to where the base stands
 		names   []string
 	}
@@ -45,6 +46,9 @@ func TestI1_OnlyWhatHistoryRetentionDropsGoes(t *testing.T) {
 		{"an erased one, extension and all", with(func(a *attempt) { a.dropped, a.missing = []uint64{2, 3, 7, 8, 9}, []uint64{2, 3, 7, 8, 9} }), true},
 		{"its extension before it", with(func(a *attempt) { a.dropped, a.missing = []uint64{2, 3, 9}, []uint64{2, 3, 9} }), true},
 		{"a hold on a subject", with(func(a *attempt) { a.dropped, a.missing = []uint64{2, 3, 10}, []uint64{2, 3, 10} }), false},
+		{"one that was released", with(func(a *attempt) { a.dropped, a.missing = []uint64{2, 3, 13}, []uint64{2, 3, 13} }), true},
+		{"one that was released of late", with(func(a *attempt) { a.dropped, a.missing, a.late = []uint64{2, 3, 16}, []uint64{2, 3, 16}, true }), false},
+		{"its release", with(func(a *attempt) { a.dropped, a.missing = []uint64{2, 3, 13, 15}, []uint64{2, 3, 13, 15} }), false},
 		{"the node's keys", with(func(a *attempt) { a.dropped, a.missing = []uint64{2, 3, 11}, []uint64{2, 3, 11} }), false},
 		{"a backup", with(func(a *attempt) { a.dropped, a.missing = []uint64{2, 3, 12}, []uint64{2, 3, 12} }), true},
 		{"a base before it", with(func(a *attempt) { a.base = ^uint64(0) }), false},
@@ -54,8 +58,14 @@ func TestI1_OnlyWhatHistoryRetentionDropsGoes(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
 			w.past()
+			if c.a.late {
+				w.placed = w.add(format.Record{Action: format.ActHoldPlace, Institution: 1}, format.HoldEffect{Scope: format.HoldSubject, Subject: format.Digest{7}, ID: 9, Basis: 1}) // 16
+			}
 			bound := uint64(len(w.records))
 			w.tick(years(c.a.years))
+			if c.a.late {
+				w.release(w.placed, format.ActObject{Institution: 1})
+			}
 			var kept []uint64
 			for seq := range bound {
 				if !slices.Contains(c.a.dropped, seq) {
@@ -101,10 +111,12 @@ func (w *world) past() {
 	erased := func(a format.Action) format.Record {
 		return format.Record{Action: a, Institution: 1, Transaction: "U", Part: 1}
 	}
-	w.add(erased(format.ActStore), format.StoreEffect{Definition: "MDS0000001", Rule: "P1D", BasisKind: 1, Slot: format.Slot{Index: 1}})                        // 7
-	w.add(erased(format.ActErase), format.BundleRef{Store: 7})                                                                                                  // 8
-	w.add(erased(format.ActExtend), format.ExtendEffect{Store: 7, Rule: "P2D", BasisKind: 1})                                                                   // 9
-	w.add(format.Record{Action: format.ActHoldPlace, Institution: 1}, format.HoldEffect{Scope: format.HoldSubject, Subject: format.Digest{7}, ID: 1, Basis: 1}) // 10
-	w.add(format.Record{Action: format.ActKey}, format.KeyEffect{Verb: format.KeyRetire, Block: format.ID{1}})                                                  // 11
-	w.add(format.Record{Action: format.ActBackup}, format.BackupEffect{})                                                                                       // 12
+	w.add(erased(format.ActStore), format.StoreEffect{Definition: "MDS0000001", Rule: "P1D", BasisKind: 1, Slot: format.Slot{Index: 1}})                                   // 7
+	w.add(erased(format.ActErase), format.BundleRef{Store: 7})                                                                                                             // 8
+	w.add(erased(format.ActExtend), format.ExtendEffect{Store: 7, Rule: "P2D", BasisKind: 1})                                                                              // 9
+	w.add(format.Record{Action: format.ActHoldPlace, Institution: 1}, format.HoldEffect{Scope: format.HoldSubject, Subject: format.Digest{7}, ID: 1, Basis: 1})            // 10
+	w.add(format.Record{Action: format.ActKey}, format.KeyEffect{Verb: format.KeyRetire, Block: format.ID{1}})                                                             // 11
+	w.add(format.Record{Action: format.ActBackup}, format.BackupEffect{})                                                                                                  // 12
+	w.placed = w.add(format.Record{Action: format.ActHoldPlace, Institution: 1}, format.HoldEffect{Scope: format.HoldSubject, Subject: format.Digest{8}, ID: 9, Basis: 1}) // 13
+	w.release(w.placed, format.ActObject{Institution: 1})                                                                                                                  // 14 and 15
 }
