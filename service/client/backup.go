@@ -119,6 +119,7 @@ type backupRun struct {
 	opts       BackupOptions
 	dir        *backup.Dir
 	checkpoint *SignedCheckpoint
+	had        *SignedCheckpoint // what the next checkpoint's proof is from
 	bundles    uint64
 
 	beginning *backup.BeginningWriter
@@ -139,6 +140,7 @@ func (r *backupRun) attempt(ctx context.Context, conn *grpc.ClientConn, opts []g
 	if err != nil {
 		return err
 	}
+	r.had = had
 	r.checkpoint, r.beginning, r.records, r.payload, r.archive, r.stores, r.covered, r.store = nil, nil, nil, nil, nil, nil, 0, 0
 	defer func() { err = errors.Join(err, r.drop()) }()
 	req := &sagov1.BackupRequest{Records: r.dir.Records(), Payload: r.dir.Payload()}
@@ -212,13 +214,10 @@ func (r *backupRun) takeCheckpoint(ctx context.Context, m *sagov1.BackupCheckpoi
 	if err != nil {
 		return err
 	}
-	had, err := r.client.remembered()
-	if err != nil {
+	if err := r.client.hold(ctx, s, r.had, m.GetConsistency()); err != nil {
 		return err
 	}
-	if err := r.client.hold(ctx, s, had, m.GetConsistency()); err != nil {
-		return err
-	}
+	r.had = s // the next one's proof is from here, whatever another command remembers meanwhile
 	size := s.Checkpoint.Size
 	switch {
 	case m.GetSequence() == 0 || size < m.GetSequence():
