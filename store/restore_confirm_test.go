@@ -11,8 +11,14 @@ func lost(t *testing.T) (*world, actors) {
 	t.Helper()
 	w, keys := newActWorld(t, t, 2, nil)
 	w.put("GOES", "PT1H")
-	w.tick(1000)
-	w.tick(1000)
+	w.began()
+	w.lose()
+	return w, keys
+}
+
+// lose has every node go on behind a declared loss.
+func (w *world) lose() {
+	w.Helper()
 	act := w.document(format.ActKindRestore, format.ActObject{}, make([]byte, len(format.Digest{})))
 	signed := format.SignedAct{Document: act.Encode()}.Encode()
 	for _, n := range w.nodes {
@@ -24,7 +30,6 @@ func lost(t *testing.T) (*world, actors) {
 		}
 	}
 	w.tick(1000)
-	return w, keys
 }
 
 // TestADeclaredLossStopsExpiryUntilItIsConfirmed by two persons, one of them an
