@@ -55,16 +55,10 @@ func withOwner(c *format.Ceremony) {
 	c.Persons = append(c.Persons, format.Person{ID: owner, Role: uint8(access.RoleAdmin), PublicKey: c.Persons[0].PublicKey, Identity: format.Digest{owner}})
 }
 
-func (w *world) backupOp(e format.BackupEffect) Op {
-	op := w.op(KindBackup, e)
-	op.Actor = owner
-	return op
-}
-
 // takeKeys is a run that takes keys out.
 func (w *world) takeKeys(period byte) uint64 {
 	w.Helper()
-	return w.accept(w.commit(w.backupOp(format.BackupEffect{Period: format.ID{period}}))).Sequence
+	return w.accept(w.commit(w.backupOp(owner, 0, format.BackupEffect{Period: format.ID{period}}))).Sequence
 }
 
 func (w *world) period(period byte) format.ArchiveRow {
@@ -145,7 +139,7 @@ func TestR24NobodyOpensAPeriodAlone(t *testing.T) {
 // the newest period lasts.
 func TestR24KeysLeaveInTheOpenPeriodAlone(t *testing.T) {
 	w, keys := newActWorld(t, t, 2, withOwner)
-	run := func(period byte) Op { return w.backupOp(format.BackupEffect{Period: format.ID{period}}) }
+	run := func(period byte) Op { return w.backupOp(owner, 0, format.BackupEffect{Period: format.ID{period}}) }
 	open := func() string {
 		row, err := w.nodes[0].OpenArchive()
 		w.must(err)
@@ -178,13 +172,13 @@ func TestR24KeysLeaveInTheOpenPeriodAlone(t *testing.T) {
 	}
 	expect("1", "1 open false")
 	whole := format.BackupEffect{First: 1, End: 2, Digest: format.Digest{1}, Period: format.ID{1}}
-	w.refuse(w.commit(w.backupOp(whole)), format.ReasonInvalid)
+	w.refuse(w.commit(w.backupOp(owner, 0, whole)), format.ReasonInvalid)
 	begin := w.takeKeys(1)
 	end := w.takeKeys(1)
 	if row = w.period(1); row.Begin != begin || row.End != end || begin >= end {
 		t.Fatalf("%+v, want %d to %d", row, begin, end)
 	}
-	w.accept(w.commit(w.backupOp(format.BackupEffect{}))) // takes none
+	w.accept(w.commit(w.backupOp(owner, 0, format.BackupEffect{}))) // takes none
 	if got := w.period(1); got.End != end {
 		t.Fatalf("%+v: a run without keys counts", got)
 	}
@@ -253,7 +247,7 @@ func TestP36_I5_ADeclaredLossMayHoldARun(t *testing.T) {
 	w.began()
 	w.tick(2 * hour)
 	w.sweep(10)
-	w.lose()
+	w.loses()
 	w.put("LATER", "P5Y")
 	if got := w.holding("GONE") + w.holding("LIVES") + w.holding("LATER"); got != "2" || w.holding("LIVES") != "2" {
 		t.Fatalf("%q, LIVES %q", got, w.holding("LIVES"))
@@ -302,7 +296,7 @@ func (l *leaks) open(*rapid.T) {
 
 // run takes keys out; which ones is decided at its record.
 func (l *leaks) run(*rapid.T) {
-	r := l.commit(l.backupOp(format.BackupEffect{Period: format.ID{max(l.periods, 1)}}))
+	r := l.commit(l.backupOp(owner, 0, format.BackupEffect{Period: format.ID{max(l.periods, 1)}}))
 	if may := l.periods > 0 && !l.burnt[l.periods]; (r.Outcome == Accepted) != may {
 		l.Fatalf("period %d, may %v: %+v", l.periods, may, r)
 	} else if may {

@@ -37,7 +37,7 @@ const (
 	tEpochEnd      index.Table = 24 // sequence of the KEY record -> EpochEndRow
 	tCheckpoint    index.Table = 25 // tree size -> sequence of its CHECKPOINT record
 	tAct           index.Table = 26 // nonce -> ActRow
-	tActOpen       index.Table = 27 // nonce of an act that is not ended -> nothing
+	tActOpen       index.Table = 27 // nonce of an act that is not ended -> OpenActRow
 	tStop          index.Table = 28 // BundleKey -> StopRow
 	tExit          index.Table = 29 // BundleKey -> ExitRow
 	tHold          index.Table = 30 // institution || sequence of HOLD_PLACE -> HeldRow

@@ -2,7 +2,6 @@ package main
 
 import (
 	"strings"
-	"time"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/service/client"
@@ -43,8 +42,8 @@ type clusterJSON struct {
 
 // backupStateJSON is the newest backup.
 type backupStateJSON struct {
-	Time time.Time `json:"time"`
-	End  uint64    `json:"end"`
+	Time *string `json:"time"`
+	End  uint64  `json:"end"`
 }
 
 // keyArchiveStateJSON is the newest period of key archives, while its recovery keys
@@ -78,7 +77,7 @@ func toCluster(r *sagov1.ClusterServiceStatusResponse) clusterJSON {
 		Checkpoint: toWitnessed(r.GetCheckpoint()), BackupOverdue: r.GetBackupOverdue(), RestoreUnconfirmed: r.GetRestoreUnconfirmed(),
 	}
 	if b := r.GetLastBackup(); b != nil {
-		out.LastBackup = &backupStateJSON{b.GetClock().AsTime(), b.GetEnd()}
+		out.LastBackup = &backupStateJSON{utc(b.GetClock()), b.GetEnd()}
 	}
 	if a := r.GetKeyArchive(); a != nil {
 		out.KeyArchive = &keyArchiveStateJSON{a.GetPeriod(), utc(a.GetUntil()), a.GetEnding()}
@@ -133,7 +132,7 @@ func clusterText(p *page, r *sagov1.ClusterServiceStatusResponse) {
 func backupStateText(p *page, r *sagov1.ClusterServiceStatusResponse) {
 	at := p.lang.pick("없음", "none")
 	if b := r.GetLastBackup(); b != nil {
-		at = b.GetClock().AsTime().Format(time.RFC3339)
+		at = local(b.GetClock())
 	}
 	if r.GetBackupOverdue() {
 		at += p.lang.pick(" (기한 지남)", " (overdue)")

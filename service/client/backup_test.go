@@ -294,6 +294,31 @@ func TestBackupAddsOnlyWhatIsNew(t *testing.T) {
 	}
 }
 
+// TestAnotherProcessRemembersMeanwhile: what one process of a person proves is held
+// against what it asked with, not against what another one has remembered since.
+func TestAnotherProcessRemembersMeanwhile(t *testing.T) {
+	l, m := newBackupLog(t, 4), newMemory(t)
+	cl := l.client(m)
+	l.taken = []uint64{l.next()}
+	if _, err := cl.Checkpoint(t.Context(), client.CheckpointQuery{}); err != nil {
+		t.Fatal(err)
+	}
+	before := loaded(t, m)
+	l.store()
+	newer := l.note(l.next())
+	l.spoil = func(_ *sagov1.BackupResponse, i int) {
+		if i > 0 {
+			return
+		}
+		if done, err := m.Swap(before, newer); err != nil || !done {
+			t.Error(done, err)
+		}
+	}
+	if _, err := l.run(cl, filepath.Join(t.TempDir(), "b")); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestP68_ABackupGoesOnWhereItWasCut cuts a run before each of its messages.
 func TestP68_ABackupGoesOnWhereItWasCut(t *testing.T) {
 	l := newBackupLog(t, 9)

@@ -24,10 +24,10 @@ func (r *backupRun) takeArchive(m *sagov1.BackupArchive) (err error) {
 	}
 	w := r.archive
 	r.archive = nil
-	if err := w.Publish(r.sequence); err != nil {
+	if err := w.Publish(r.begun); err != nil {
 		return err
 	}
-	a, err := r.dir.Archive(r.sequence)
+	a, err := r.dir.Archive(r.begun)
 	if err != nil {
 		return err
 	}
