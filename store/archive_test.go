@@ -236,6 +236,29 @@ func TestP36_I5_ArchivesHoldWhatTheyMayHold(t *testing.T) {
 	w.equal()
 }
 
+// TestP36_I5_ADeclaredLossMayHoldARun: keys may have left in the part of the history
+// that is lost, so the newest period counts as if they had.
+func TestP36_I5_ADeclaredLossMayHoldARun(t *testing.T) {
+	w, keys := newActWorld(t, t, 2, withOwner)
+	w.put("GONE", "PT1H")
+	w.put("LIVES", "P5Y")
+	w.decideArchive(keys, w.openParams(keys, 1))
+	w.decideArchive(keys, w.openParams(keys, 2))
+	w.began()
+	w.tick(2 * hour)
+	w.sweep(10)
+	w.loses()
+	w.put("LATER", "P5Y")
+	if got := w.holding("GONE") + w.holding("LIVES") + w.holding("LATER"); got != "2" || w.holding("LIVES") != "2" {
+		t.Fatalf("%q, LIVES %q", got, w.holding("LIVES"))
+	}
+	w.decideArchive(keys, destroyed(2))
+	if got := w.holding("LIVES"); got != "2-" {
+		t.Fatalf("%q", got)
+	}
+	w.equal()
+}
+
 // leaks draws what makes keys leave and bundles end, and knows exactly which keys
 // are in which archive.
 type leaks struct {

@@ -61,11 +61,28 @@ type Returned struct {
 	Keys, Absent uint64 // in these: keys that are here, and live ones that no archive holds
 }
 
+// filling is a block that is put together.
+type filling struct {
+	keyring.Block
+	row *format.BlockRow
+}
+
+// lacks is how many slots under which something was sealed have no key.
+func (f *filling) lacks() (n uint64) {
+	for i, absent := range f.Absent {
+		if absent && f.row.IsUsed(uint32(i)) {
+			n++
+		}
+	}
+	return n
+}
+
 // TakeKeys installs key blocks made of keys from archives, which give tells one by
-// one: those of slots that the state knows to live. A block of which no key comes
-// is not installed, and one that is here already stays as it is.
+// one: those of slots that the state knows to live. A block that is here already
+// stays as it is; one of which no key comes is left for a peer to give, unless
+// there is none in it to be had.
 func (s *Store) TakeKeys(give func(take func(format.Slot, [32]byte) error) error) (out Returned, err error) {
-	blocks := map[format.ID]*keyring.Block{}
+	blocks := map[format.ID]*filling{}
 	defer func() {
 		for _, b := range blocks {
 			b.Wipe()
@@ -86,13 +103,25 @@ func (s *Store) TakeKeys(give func(take func(format.Slot, [32]byte) error) error
 	if err != nil {
 		return out, err
 	}
-	for _, b := range blocks {
-		for _, absent := range b.Absent {
-			if absent {
-				out.Absent++
+	ids, err := s.BlockIDs()
+	if err != nil {
+		return out, err
+	}
+	for _, id := range ids {
+		b := blocks[id]
+		if s.keys.Has(id) {
+			continue
+		}
+		if b == nil {
+			if b, err = s.emptyBlock(id); err != nil {
+				return out, err
+			}
+			if b.lacks() > 0 {
+				continue
 			}
 		}
-		if err := s.InstallBlock(*b); err != nil {
+		out.Absent += b.lacks()
+		if err := s.InstallBlock(b.Block); err != nil {
 			return out, err
 		}
 		out.Blocks++
@@ -101,29 +130,36 @@ func (s *Store) TakeKeys(give func(take func(format.Slot, [32]byte) error) error
 }
 
 // blockFor is the block that a live slot's key belongs to, as it is put together;
-// nil where the key is of no use. Slots that nothing was sealed under are erased.
-func (s *Store) blockFor(blocks map[format.ID]*keyring.Block, slot format.Slot) (*keyring.Block, error) {
+// nil where the key is of no use.
+func (s *Store) blockFor(blocks map[format.ID]*filling, slot format.Slot) (*filling, error) {
 	lives, err := s.SlotLives(slot)
 	if err != nil || !lives || s.keys.Has(slot.Block) {
 		return nil, err
 	}
-	row, err := s.Block(slot.Block)
-	if err != nil || row == nil || !row.IsUsed(slot.Index) {
-		return nil, err
-	}
 	b := blocks[slot.Block]
-	if b != nil {
-		return b, nil
-	}
-	b = &keyring.Block{ID: slot.Block, Owner: row.Owner, Keys: make([][32]byte, row.Slots), Erased: make([]bool, row.Slots), Absent: make([]bool, row.Slots)}
-	for i := range row.Slots {
-		lives, err := s.SlotLives(format.Slot{Block: slot.Block, Index: i})
-		if err != nil {
+	if b == nil {
+		if b, err = s.emptyBlock(slot.Block); err != nil {
 			return nil, err
 		}
-		b.Absent[i] = lives && row.IsUsed(i)
-		b.Erased[i] = !b.Absent[i]
+		blocks[slot.Block] = b
 	}
-	blocks[slot.Block] = b
+	if !b.row.IsUsed(slot.Index) {
+		return nil, nil
+	}
 	return b, nil
+}
+
+// emptyBlock is an announced block in which no key is known.
+func (s *Store) emptyBlock(id format.ID) (*filling, error) {
+	row, err := s.Block(id)
+	if err != nil {
+		return nil, err
+	}
+	b := keyring.Block{ID: id, Owner: row.Owner, Keys: make([][32]byte, row.Slots), Erased: make([]bool, row.Slots), Absent: make([]bool, row.Slots)}
+	for i := range b.Absent { // InstallBlock erases what is dead
+		if b.Absent[i], err = s.SlotLives(format.Slot{Block: id, Index: uint32(i)}); err != nil {
+			return nil, err
+		}
+	}
+	return &filling{b, row}, nil
 }

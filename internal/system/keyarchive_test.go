@@ -33,6 +33,7 @@ func TestP68_RestoreFromKeyArchives(t *testing.T) {
 		t.Errorf("the archive: %v", got)
 	}
 	s.acknowledge(ctx, 0, "LATER", 1)
+	s.sago(ctx, 0, 1, "admin", "cluster", "backup", "-o", a.dir) // without keys
 	id := a.delete(ctx, "ENDED-0")
 	s.awaitState(ctx, 0, "erased", map[string]bool{s.Name(0): true, s.Name(1): true, s.Name(2): true})
 	a.certificate(ctx, id, "interim", period)

@@ -165,6 +165,7 @@ func (d *dev) reading(t *testing.T, receipt map[string]any, file string) []asked
 		{"cluster add, of no request", fixed("cluster", "add", "--request", request, "--reason", "시험")},
 		{"institution register, of no registration", fixed("institution", "register", "--file", file)},
 		{"key-archive key", to("key-archive", "key", "--out")},
+		{"key-archive release, of no request", to("key-archive", "release", "--backup", t.TempDir(), "--key", request, "--request", request, "--out")},
 		{"certificate verify, of none", fixed("certificate", "verify", request)},
 		{"witness, of nothing", fixed("witness", "--dir", t.TempDir(), "--show")},
 	}

@@ -31,7 +31,10 @@ type backupLog struct {
 	whole   uint64                            // records below it are erased; 0: none
 	spoil   func(*sagov1.BackupResponse, int) // changes the i-th message
 	cut     int                               // breaks off before that message; 0: never
-	done    []*sagov1.BackupDoneRequest
+	// keys, when set, answers what comes between records and chunks; at a nil it
+	// breaks off.
+	keys func(r *sagov1.BackupRequest, begun uint64) []*sagov1.BackupResponse
+	done []*sagov1.BackupDoneRequest
 
 	serving sync.Mutex // held while a call is answered
 }
@@ -110,6 +113,9 @@ func (l *backupLog) messages(r *sagov1.BackupRequest, file uint64) (out []*sagov
 		return size
 	}
 	size := history()
+	if l.keys != nil {
+		out = append(out, l.keys(r, begun)...)
+	}
 	for seq := r.GetPayload(); seq < size; seq++ {
 		for _, c := range l.bundles[seq] {
 			if !l.ended[seq] {
@@ -152,7 +158,7 @@ func (l *backupLog) client(memory client.Memory) *client.Client {
 			l.serving.Lock()
 			defer l.serving.Unlock()
 			for i, m := range l.messages(r, 8) {
-				if l.cut == i+1 {
+				if l.cut == i+1 || m == nil {
 					return refusal(codes.Unavailable, "UNAVAILABLE", "broken off")
 				}
 				if l.spoil != nil {
