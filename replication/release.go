@@ -106,6 +106,13 @@ func (r *restorer) openArchives(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	many := 0
+	for _, s := range r.sources {
+		if s.Backup != nil {
+			many += len(s.Backup.Archives())
+		}
+	}
+	r.archives = make([]openArchive, 0, many) // growing would leave keys behind
 	for _, s := range r.sources {
 		if s.Backup == nil {
 			continue
@@ -156,7 +163,11 @@ func (r *restorer) points() (map[place][]keyarchive.Point, error) {
 			return out, fmt.Errorf("%w: those of person %d: %w", ErrShares, a.Person, err)
 		}
 		for sequence, p := range given {
-			out[place{a.Period, sequence}] = append(out[place{a.Period, sequence}], p)
+			at := place{a.Period, sequence}
+			if out[at] == nil {
+				out[at] = make([]keyarchive.Point, 0, len(r.cfg.Releases))
+			}
+			out[at] = append(out[at], p)
 		}
 		clear(given)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/sago-worm/sago/internal/durable"
+	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
 )
 
@@ -119,4 +120,32 @@ func (s *markerSink) Close() error {
 		}
 	}
 	return s.store.write(s.marker)
+}
+
+// beginRaft begins a log behind what was restored: raft finds a snapshot there, by
+// reference, whose voters are the nodes' restored incarnations.
+func beginRaft(dir string, begun store.Restored) error {
+	bolt, err := openLog(filepath.Join(dir, store.LogFile))
+	if err != nil {
+		return err
+	}
+	failed := func(error) {} // the caller hears of it
+	stable := &stableStore{bolt: bolt, attest: func(uint64) error { return nil }, failed: failed}
+	err = stable.begin()
+	if err == nil {
+		err = stable.SetUint64(keyTerm, restoreTerm)
+	}
+	if err = errors.Join(err, bolt.Close()); err != nil {
+		return err
+	}
+	var c raft.Configuration
+	for _, m := range begun.Members {
+		if m.Current == (format.ID{}) {
+			continue
+		}
+		id := serverID(m.Name, m.Current)
+		c.Servers = append(c.Servers, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(id), Address: raft.ServerAddress(id)})
+	}
+	return (&markerStore{dir: dir}).write(marker{Version: raft.SnapshotVersionMax, Index: begun.Entry, Term: restoreTerm,
+		Configuration: raft.EncodeConfiguration(c), ConfigurationIndex: begun.Entry})
 }

@@ -172,7 +172,9 @@ func (c *restoreCmd) say(s *shell, r replication.RestoreReport) error {
 	if !c.Check {
 		lines = append(lines, fmt.Sprintf("restored: %d bundles, %d key blocks; the log goes on with record %d as incarnation %x", r.Bundles, r.Blocks, r.Sequence, r.Incarnation[:]))
 	}
-	if r.Archives > 0 && !c.Check {
+	if r.Archives > 0 && c.Check {
+		lines = append(lines, fmt.Sprintf("the shares open %d key archives", r.Archives))
+	} else if r.Archives > 0 {
 		lines = append(lines, fmt.Sprintf("%d key archives gave back %d keys; %d bundles or history keys of the same blocks are in none of them: they cannot be read", r.Archives, r.Keys, r.Absent))
 	}
 	if r.Missing > 0 {

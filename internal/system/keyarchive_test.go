@@ -146,6 +146,7 @@ func (a archived) restoreAll(ctx context.Context, from ...string) {
 			other := filepath.Join(a.keys, "request-0-")
 			a.restore(ctx, 3, i, append(from, "--share", other+"manager", "--share", other+"approver2")...)
 		}
+		a.restore(ctx, 0, i, append([]string{"--check"}, append(from, shares...)...)...)
 		a.restore(ctx, 0, i, append(from, shares...)...)
 		if _, err := os.Lstat(filepath.Join(filepath.Dir(a.Config(i)), "keys", "release.key")); !os.IsNotExist(err) {
 			a.t.Errorf("the request's private half is still there: %v", err)
