@@ -207,7 +207,7 @@ func (s *site) crashOnce(ctx context.Context, number string, step crashStep, dae
 			ended = s.Ended(0)
 		}
 		awaitEnd(s.t, ctx, step.name, ended)
-		key, payload := s.left(gone)
+		key, payload := s.left(0, gone)
 		if key == step.key && payload == step.payload {
 			break
 		}
@@ -225,16 +225,16 @@ func (s *site) crashOnce(ctx context.Context, number string, step crashStep, dae
 		}
 		return b.GetState() == "erased", b.String(), err
 	})
-	if key, payload := s.left(gone); key || payload {
+	if key, payload := s.left(0, gone); key || payload {
 		s.t.Errorf("erased after an end %s: key %v, payload %v", step.name, key, payload)
 	}
 	return gone
 }
 
-// left says whether node 0's files hold the sealed key, and the ciphertext, of chunks.
-func (s *site) left(chunks []testcluster.Chunk) (key, payload bool) {
+// left says whether node i's files hold the sealed key, and the ciphertext, of chunks.
+func (s *site) left(i int, chunks []testcluster.Chunk) (key, payload bool) {
 	s.t.Helper()
-	must(s.t, filepath.WalkDir(s.DataDir(0), func(path string, e fs.DirEntry, err error) error {
+	must(s.t, filepath.WalkDir(s.DataDir(i), func(path string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() {
 			return err
 		}
