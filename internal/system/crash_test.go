@@ -117,6 +117,11 @@ func TestRoot_P34_KilledInSpecialDeletion(t *testing.T) {
 	s.restartCrashed(ctx, 1)
 	s.restartCrashed(ctx, 2)
 	s.awaitCertificate(ctx, 0, id, "final")
+	for i := range s.Size() {
+		if steps := rowsOf(t, s.sago(ctx, 0, i, "auditor", "special-delete", "ledger"), "entries"); len(steps) != 6 {
+			t.Errorf("%s has %d steps", s.Name(i), len(steps))
+		}
+	}
 	s.everywhere(ctx, []string{"STAYS"})
 	s.intact(ctx)
 	s.stopAll(ctx)
