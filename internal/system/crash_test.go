@@ -73,7 +73,7 @@ func TestRoot_P34_KilledAtEveryStep(t *testing.T) {
 		inDaemon := i > 1
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
-			ctx := bounded(t, 2*time.Minute)
+			ctx := bounded(t, 3*time.Minute)
 			s := crashSite(t, ctx, 1)
 			_, err := put(ctx, s.client(ctx, 0, "app"), "STAYS", "P5Y", contentOf("STAYS"))
 			must(t, err)
@@ -96,7 +96,7 @@ func TestRoot_P34_KilledAtEveryStep(t *testing.T) {
 // of another in a special deletion (특수삭제) on three.
 func TestRoot_P34_KilledInSpecialDeletion(t *testing.T) {
 	t.Parallel()
-	ctx := bounded(t, 100*time.Second)
+	ctx := bounded(t, 3*time.Minute)
 	s := crashSite(t, ctx, 3)
 	app := s.client(ctx, 0, "app")
 	_, err := put(ctx, app, "STAYS", "P5Y", contentOf("STAYS"))
