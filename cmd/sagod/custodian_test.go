@@ -40,3 +40,36 @@ func TestCustodianConfigNamesEveryFault(t *testing.T) {
 		}
 	}
 }
+
+// TestANodeBesideACustodianNamesItsLedger: the folder of its data is the
+// custodian's, where it cannot write.
+func TestANodeBesideACustodianNamesItsLedger(t *testing.T) {
+	const alone = "data_dir = \"vault/data\"\n"
+	for _, c := range []struct {
+		text    string
+		missing int
+	}{
+		{alone, 0},
+		{alone + "custodian = \"s\"\n", 2},
+		{alone + "custodian = \"s\"\nledger_dir = \"ledger\"\n", 1},
+		{alone + "custodian = \"s\"\nledger_dir = \"ledger\"\nos_record = \"log/x\"\n", 0},
+	} {
+		path := filepath.Join(t.TempDir(), "node.toml")
+		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := readConfig(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wrong faults
+		cfg.checkLedger(&wrong)
+		said := ""
+		if err := wrong.err(); err != nil {
+			said = err.Error()
+		}
+		if n := strings.Count(said, "is missing"); n != c.missing {
+			t.Errorf("%q: %s", c.text, said)
+		}
+	}
+}

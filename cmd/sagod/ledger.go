@@ -10,9 +10,10 @@ import (
 const ledgerFile = "special-delete.ledger"
 
 // placeLedger gives the two records of special deletions their usual places: beside
-// the data directory.
+// the data directory. Where a custodian is apart that folder is the custodian's, and
+// the daemon cannot write there.
 func (c *nodeConfig) placeLedger() {
-	if c.DataDir == "" {
+	if c.DataDir == "" || c.Custodian != "" {
 		return
 	}
 	if c.LedgerDir == "" {
@@ -29,11 +30,15 @@ func (c *nodeConfig) checkLedger(wrong *faults) {
 		return
 	}
 	for _, m := range []struct{ key, path string }{{"ledger_dir", c.LedgerDir}, {"os_record", c.OSRecord}} {
+		if m.path == "" {
+			wrong.add("config: %s: is missing: beside a custodian of its own no folder is taken for granted", m.key)
+			continue
+		}
 		if inside(m.path, c.DataDir) {
 			wrong.add("config: %s: lies inside data_dir, which is not kept when the node rejoins", m.key)
 		}
 	}
-	if inside(c.OSRecord, c.LedgerDir) {
+	if c.LedgerDir != "" && c.OSRecord != "" && inside(c.OSRecord, c.LedgerDir) {
 		wrong.add("config: os_record: lies inside ledger_dir: the two are records of their own")
 	}
 }

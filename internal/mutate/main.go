@@ -120,7 +120,7 @@ func (g guard) overlay(dir string) (string, error) {
 func (g guard) killed(ctx context.Context, overlay string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "go", "test", "-count=1", "-overlay", overlay, "-run", "^("+g.tests+")$", g.pkg).CombinedOutput()
+	out, err := exec.CommandContext(ctx, "go", "test", "-count=1", "-vet=off", "-overlay", overlay, "-run", "^("+g.tests+")$", g.pkg).CombinedOutput()
 	text := string(out)
 	switch {
 	case ctx.Err() != nil:

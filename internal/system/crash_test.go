@@ -73,7 +73,7 @@ func TestRoot_P34_KilledAtEveryStep(t *testing.T) {
 		inDaemon := i > 1
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
-			ctx := bounded(t, 2*time.Minute)
+			ctx := bounded(t, 3*time.Minute)
 			s := crashSite(t, ctx, 1)
 			_, err := put(ctx, s.client(ctx, 0, "app"), "STAYS", "P5Y", contentOf("STAYS"))
 			must(t, err)
@@ -96,7 +96,7 @@ func TestRoot_P34_KilledAtEveryStep(t *testing.T) {
 // of another in a special deletion (특수삭제) on three.
 func TestRoot_P34_KilledInSpecialDeletion(t *testing.T) {
 	t.Parallel()
-	ctx := bounded(t, 100*time.Second)
+	ctx := bounded(t, 3*time.Minute)
 	s := crashSite(t, ctx, 3)
 	app := s.client(ctx, 0, "app")
 	_, err := put(ctx, app, "STAYS", "P5Y", contentOf("STAYS"))
@@ -117,6 +117,11 @@ func TestRoot_P34_KilledInSpecialDeletion(t *testing.T) {
 	s.restartCrashed(ctx, 1)
 	s.restartCrashed(ctx, 2)
 	s.awaitCertificate(ctx, 0, id, "final")
+	for i := range s.Size() {
+		if steps := rowsOf(t, s.sago(ctx, 0, i, "auditor", "special-delete", "ledger"), "entries"); len(steps) != 6 {
+			t.Errorf("%s has %d steps", s.Name(i), len(steps))
+		}
+	}
 	s.everywhere(ctx, []string{"STAYS"})
 	s.intact(ctx)
 	s.stopAll(ctx)
@@ -207,7 +212,7 @@ func (s *site) crashOnce(ctx context.Context, number string, step crashStep, dae
 			ended = s.Ended(0)
 		}
 		awaitEnd(s.t, ctx, step.name, ended)
-		key, payload := s.left(gone)
+		key, payload := s.left(0, gone)
 		if key == step.key && payload == step.payload {
 			break
 		}
@@ -225,16 +230,16 @@ func (s *site) crashOnce(ctx context.Context, number string, step crashStep, dae
 		}
 		return b.GetState() == "erased", b.String(), err
 	})
-	if key, payload := s.left(gone); key || payload {
+	if key, payload := s.left(0, gone); key || payload {
 		s.t.Errorf("erased after an end %s: key %v, payload %v", step.name, key, payload)
 	}
 	return gone
 }
 
-// left says whether node 0's files hold the sealed key, and the ciphertext, of chunks.
-func (s *site) left(chunks []testcluster.Chunk) (key, payload bool) {
+// left says whether node i's files hold the sealed key, and the ciphertext, of chunks.
+func (s *site) left(i int, chunks []testcluster.Chunk) (key, payload bool) {
 	s.t.Helper()
-	must(s.t, filepath.WalkDir(s.DataDir(0), func(path string, e fs.DirEntry, err error) error {
+	must(s.t, filepath.WalkDir(s.DataDir(i), func(path string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() {
 			return err
 		}

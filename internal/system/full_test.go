@@ -142,6 +142,10 @@ var whileFull = []struct {
 	do   func(*testing.T, context.Context, *site)
 }{
 	{"a put is refused", func(t *testing.T, ctx context.Context, s *site) {
+		for i := range s.Size() { // what was on its way when the disks were filled has given its room back
+			s.fillDisk(i)
+			s.awaitFull(ctx, i, 3*time.Second)
+		}
 		for i := range s.Size() {
 			s.putExit(ctx, 6, i, "MORE", "STORAGE_FULL")
 		}
@@ -169,6 +173,21 @@ var whileFull = []struct {
 	{"expiry and erasure", func(t *testing.T, ctx context.Context, s *site) {
 		s.awaitState(ctx, 0, "erased", nil)
 	}},
+	{"special deletion", func(t *testing.T, ctx context.Context, s *site) {
+		id, _ := s.sago(ctx, 0, 0, "officer", order("LEAVES")...)["request_id"].(string)
+		s.sago(ctx, 4, 0, "officer", "special-delete", "approve", "--request", id)
+		for _, who := range []string{"manager", "approver1"} {
+			s.sago(ctx, 0, s.Size()-1, who, "special-delete", "approve", "--request", id)
+		}
+		s.awaitSpecial(ctx, 0, id, "executed")
+		s.awaitCertificate(ctx, 0, id, "final")
+		s.sago(ctx, 5, 0, "officer", "bundle", "get", "--transaction", "LEAVES", "--purpose", "시험", "-o", os.DevNull)
+		for i := range s.Size() {
+			if key, payload := s.left(i, s.leaves); key || payload {
+				t.Errorf("left of it at %s: key %v, payload %v", s.Name(i), key, payload)
+			}
+		}
+	}},
 	{"history", func(t *testing.T, ctx context.Context, s *site) {
 		s.sago(ctx, 0, 0, "auditor", "history", "list", "--limit", "10")
 		s.sago(ctx, 0, 0, "auditor", "history", "verify")
@@ -189,10 +208,14 @@ func TestRoot_P57_P70_FullDisks(t *testing.T) {
 	for _, nodes := range []int{1, 3} {
 		t.Run(fmt.Sprint(nodes), func(t *testing.T) {
 			ctx := bounded(t, 2*time.Minute)
-			s := startSite(t, ctx, testcluster.Options{Nodes: nodes, NodeDirs: smallDisks(t, nodes)})
+			s := startSite(t, ctx, testcluster.Options{Nodes: nodes, NodeDirs: smallDisks(t, nodes), Policy: testcluster.Policy{CoolingOff: time.Second}})
 			app := s.client(ctx, 0, "app")
 			_, err := put(ctx, app, "STAYS", "P5Y", contentOf("STAYS"))
 			must(t, err)
+			before := len(s.chunks(0))
+			_, err = put(ctx, app, "LEAVES", "P5Y", contentOf("LEAVES"))
+			must(t, err)
+			s.leaves = s.chunks(0)[before:]
 			_, err = put(ctx, app, "GOES", "PT10S", contentOf("GOES"))
 			must(t, err)
 			begin := time.Now()

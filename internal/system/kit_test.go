@@ -43,6 +43,8 @@ type site struct {
 	t *testing.T
 	// sources is the number of its time servers.
 	sources int
+	// leaves are the chunks of a bundle that is specially deleted on full disks.
+	leaves []testcluster.Chunk
 }
 
 // newSite holds a ceremony; no node runs yet. A failed test shows the last words
@@ -69,7 +71,7 @@ func newSite(t *testing.T, opts testcluster.Options) *site {
 			t.Errorf("close: %v", err)
 		}
 	})
-	return &site{c, t, len(opts.Sources)}
+	return &site{Cluster: c, t: t, sources: len(opts.Sources)}
 }
 
 // startSite is newSite with all nodes up and ready.

@@ -3,6 +3,7 @@ package testcluster
 import (
 	"encoding/hex"
 	"fmt"
+	"path/filepath"
 	"time"
 )
 
@@ -88,6 +89,8 @@ type nodeTOML struct {
 	DataDir        string            `toml:"data_dir"`
 	Custodian      string            `toml:"custodian,omitempty"`
 	KeyDir         string            `toml:"key_dir"`
+	LedgerDir      string            `toml:"ledger_dir"`
+	OSRecord       string            `toml:"os_record"`
 	Ceremony       string            `toml:"ceremony"`
 	CeremonyDigest string            `toml:"ceremony_digest"`
 	ListenClient   string            `toml:"listen_client"`
@@ -118,7 +121,7 @@ type sourceTOML struct {
 func (c *Cluster) writeConfig(i int) error {
 	n := c.nodes[i]
 	file := nodeTOML{
-		Name: n.name, DataDir: c.dataDir(), Custodian: c.socket(), KeyDir: "keys", Ceremony: c.path(actFile), CeremonyDigest: c.digest,
+		Name: n.name, DataDir: c.dataDir(), Custodian: c.socket(), KeyDir: "keys", LedgerDir: "ledger", OSRecord: filepath.Join("log", "special-delete.log"), Ceremony: c.path(actFile), CeremonyDigest: c.digest,
 		ListenClient: n.clients, ListenNode: n.members, LogLevel: c.opts.LogLevel, Peers: map[string]string{},
 		TLS: tlsTOML{"tls.pem", "tls.key"},
 	}
