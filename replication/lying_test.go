@@ -32,6 +32,7 @@ type liar struct {
 	placed  uint64            // the hold that stands on bundle T
 	rogues  []format.Person   // whom it registered, all with its key
 	leading bool
+	opened  map[int]format.Act // of acts, by their place
 }
 
 // TestI1_ALyingNodeExecutesNothing: root on one node, following and leading,
@@ -42,7 +43,7 @@ func TestI1_ALyingNodeExecutesNothing(t *testing.T) {
 	c := newTestCluster(t, 3)
 	c.startAll()
 	c.mustPut(1, "T", "P1Y", []byte("kept"))
-	l := &liar{testCluster: c, n: c.nodes[0], old: map[uint64][]byte{}}
+	l := &liar{testCluster: c, n: c.nodes[0], old: map[uint64][]byte{}, opened: map[int]format.Act{}}
 	var err error
 	if l.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		t.Fatal(err)
@@ -64,8 +65,8 @@ func TestI1_ALyingNodeExecutesNothing(t *testing.T) {
 	for _, l.leading = range []bool{false, true} {
 		c.leadership(0, l.leading)
 		l.register()
-		for _, a := range l.acts() {
-			l.attack(a)
+		for i, a := range l.acts() {
+			l.attack(i, a)
 		}
 		l.forge(l.half)
 		l.records()
@@ -284,9 +285,13 @@ func (l *liar) acts() []lie {
 	}
 }
 
-// attack opens an act in the name of whoever may and tries to have it executed.
-func (l *liar) attack(a lie) {
+// attack opens the i-th act in the name of whoever may and tries to have it executed;
+// where one for the same is open, that one.
+func (l *liar) attack(i int, a lie) {
 	l.t.Helper()
+	if a.doc.Kind == format.ActKindHoldRelease {
+		l.opened[i] = l.half
+	}
 	object, err := format.DecodeActObject(a.doc.Object)
 	if err != nil {
 		l.t.Fatal(err)
@@ -304,8 +309,14 @@ func (l *liar) attack(a lie) {
 	if a.doc.Kind == format.ActKindResync { // opens only where its votes are ahead of the clock just now
 		a.opens = r.Outcome == store.Accepted
 	}
-	if (r.Outcome == store.Accepted) != a.opens {
+	open, same := l.opened[i]
+	switch {
+	case same && r.Outcome == store.Refused:
+		a.doc = open
+	case (r.Outcome == store.Accepted) != a.opens:
 		l.t.Errorf("%v: %+v", a.doc.Kind, r)
+	case a.opens:
+		l.opened[i] = a.doc
 	}
 	l.forge(a.doc)
 }
