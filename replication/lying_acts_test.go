@@ -118,9 +118,13 @@ func (l *liar) acts() []lie {
 	}
 }
 
-// attack opens an act in the name of whoever may and tries to have it executed.
-func (l *liar) attack(a lie) {
+// attack opens the i-th act in the name of whoever may and tries to have it executed;
+// where one for the same is open, that one.
+func (l *liar) attack(i int, a lie) {
 	l.t.Helper()
+	if a.doc.Kind == format.ActKindHoldRelease {
+		l.opened[i] = l.half
+	}
 	object, err := format.DecodeActObject(a.doc.Object)
 	if err != nil {
 		l.t.Fatal(err)
@@ -138,8 +142,14 @@ func (l *liar) attack(a lie) {
 	if a.doc.Kind == format.ActKindResync { // opens only where its votes are ahead of the clock just now
 		a.opens = r.Outcome == store.Accepted
 	}
-	if (r.Outcome == store.Accepted) != a.opens {
+	open, same := l.opened[i]
+	switch {
+	case same && r.Outcome == store.Refused:
+		a.doc = open
+	case (r.Outcome == store.Accepted) != a.opens:
 		l.t.Errorf("%v: %+v", a.doc.Kind, r)
+	case a.opens:
+		l.opened[i] = a.doc
 	}
 	l.forge(a.doc)
 }

@@ -26,6 +26,7 @@ type liar struct {
 	gone    format.ID         // an incarnation of node 3 that left
 	rogues  []format.Person   // whom it registered, all with its key
 	leading bool
+	opened  map[int]format.Act // of acts, by their place
 }
 
 // TestI1_ALyingNodeExecutesNothing: root on one node, following and leading,
@@ -36,7 +37,7 @@ func TestI1_ALyingNodeExecutesNothing(t *testing.T) {
 	c := newTestCluster(t, 3)
 	c.startAll()
 	c.mustPut(1, "T", "P1Y", []byte("kept"))
-	l := &liar{testCluster: c, n: c.nodes[0], old: map[uint64][]byte{}, gone: c.nodes[2].own.incarnation}
+	l := &liar{testCluster: c, n: c.nodes[0], old: map[uint64][]byte{}, opened: map[int]format.Act{}, gone: c.nodes[2].own.incarnation}
 	c.stop(2)
 	c.wipe(2)
 	c.startNode(2)
@@ -63,8 +64,8 @@ func TestI1_ALyingNodeExecutesNothing(t *testing.T) {
 	for _, l.leading = range []bool{false, true} {
 		c.leadership(0, l.leading)
 		l.register()
-		for _, a := range l.acts() {
-			l.attack(a)
+		for i, a := range l.acts() {
+			l.attack(i, a)
 		}
 		l.forge(l.half)
 		l.records()
