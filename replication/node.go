@@ -46,6 +46,7 @@ type Node struct {
 	lost     atomic.Pointer[string] // that no majority has a history any more
 	ended    chan struct{}
 	wake     chan struct{} // something was recorded that a duty may wait for
+	requests atomic.Uint64 // puts, reads and uses that were recorded since the start
 	// The leader's duties' own: when the log last named an institution, and when
 	// closings were last seen to wait.
 	saidOverdue  map[uint32]time.Time

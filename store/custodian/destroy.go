@@ -9,6 +9,7 @@ import (
 	"iter"
 	"maps"
 	"os"
+	"runtime"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -104,6 +105,7 @@ func (l *Local) DestroyAll(ctx context.Context, orders []Order) (Done, error) {
 			return Done{}, fmt.Errorf("custodian: bundle %d: %w", o.Work.Bundle, err)
 		}
 		works[i] = o.Work
+		runtime.Gosched() // as a whole this takes long, and others have to answer somebody
 	}
 	done, err := l.destroy(ctx, works)
 	if err != nil {
