@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -115,7 +116,7 @@ func newTestCluster(t testing.TB, size int) *testCluster {
 	cer := format.Ceremony{Time: testBase - 1_000_000, Institutions: []format.Institution{{Number: 1, Code: "demo"}},
 		Definitions: []format.Definition{{Institution: 1, BundleID: "MDS0000001", Version: 1}},
 		Policy: format.Policy{Version: 1, Slack: int64(time.Hour / time.Microsecond), Agreement: 10_000_000, MaxYears: 100, SweepWithin: 5_000_000,
-			Approvals: 2, CheckpointEvery: 60_000_000, HistoryYears: 3, ClosedNetwork: true}}
+			Approvals: 2, CheckpointEvery: 600_000_000, HistoryYears: 3, ClosedNetwork: true}}
 	start := bootNanos()
 	for i := range size {
 		name := fmt.Sprintf("node%d", i+1)
@@ -128,19 +129,29 @@ func newTestCluster(t testing.TB, size int) *testCluster {
 			t.Fatal(err)
 		}
 		cer.Nodes = append(cer.Nodes, format.CeremonyNode{Number: uint32(i + 1), Name: name, Incarnation: randomID(), PublicKey: pub})
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.addrs[name] = l.Addr().String()
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
+		c.addrs[name] = freeAddress(t)
 		c.times = append(c.times, &testTime{start: start})
 	}
 	c.sign(cer)
 	return c
 }
+
+// freeAddress is an address that a node may leave and finds free again: no
+// connection that leaves this machine's processes is ever given a port of it.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	host := fmt.Sprintf("127.%d.%d.%d:0", 1+mathrand.IntN(254), mathrand.IntN(256), 1+mathrand.IntN(254))
+	l, err := net.Listen("tcp", host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }() // nobody ever connected
+	return l.Addr().String()
+}
+
+// patience is how long tests wait for what must come: long enough for a machine that
+// does a hundred other things. None of them fails because something took its time.
+const patience = 2 * time.Minute
 
 func (c *testCluster) sign(cer format.Ceremony) {
 	c.t.Helper()
@@ -246,7 +257,7 @@ func (c *testCluster) closeAll() {
 
 func (c *testCluster) await(what string, ok func() bool) {
 	c.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(patience)
 	for !ok() {
 		if time.Now().After(deadline) {
 			for i, n := range c.nodes {
@@ -274,7 +285,7 @@ func (c *testCluster) awaitReady() {
 
 func (c *testCluster) put(i int, transaction, rule string, content []byte) (store.Result, error) {
 	n := c.nodes[i]
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	slot, err := n.Slot(ctx)
 	if err != nil {
@@ -324,7 +335,7 @@ func key(transaction string) format.BundleKey {
 // read commits a READ and then reads the bytes on that node.
 func (c *testCluster) read(i int, transaction string) ([]byte, error) {
 	n := c.nodes[i]
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	r, err := n.Submit(ctx, store.Op{Kind: store.KindRead, Actor: testApp, Institution: 1, Transaction: transaction, Part: 1,
 		Body: format.EncodeEffect(format.ReadEffect{Request: n.NewID()})})
@@ -353,6 +364,31 @@ func (c *testCluster) mustRead(i int, transaction string, want []byte) {
 	if err != nil || !bytes.Equal(got, want) {
 		c.t.Fatalf("read %s on node %d: %v, %d bytes where %d belong", transaction, i+1, err, len(got), len(want))
 	}
+}
+
+// ownCheckpoint waits for the one that a leader takes by itself when it begins. Where
+// the policy's interval is long, a test is alone with those that it takes then.
+func (c *testCluster) ownCheckpoint() {
+	c.t.Helper()
+	c.await("the leader's first checkpoint", func() bool {
+		return c.nodes[c.leader()].Store().Summary().Checkpoint.Checkpoint.Size > 0
+	})
+}
+
+// takeCheckpoint takes one on whoever leads. One that a leader takes by itself at the
+// same time may leave it without a majority's signatures: then it takes another.
+func (c *testCluster) takeCheckpoint() (e format.CheckpointEffect) {
+	c.t.Helper()
+	c.await("a checkpoint", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		var err error
+		if e, err = c.nodes[c.leader()].takeCheckpoint(ctx); err != nil {
+			c.t.Log(err)
+		}
+		return err == nil
+	})
+	return e
 }
 
 // awaitEqual waits until every running node has the same history and state.

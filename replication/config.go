@@ -4,10 +4,12 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"slices"
 
 	"github.com/sago-worm/sago/store"
+	"github.com/sago-worm/sago/store/backup"
 	"github.com/sago-worm/sago/store/format"
 )
 
@@ -64,6 +66,7 @@ type start struct {
 	digest   format.Digest
 	node     format.CeremonyNode
 	admitted bool // by an act after the ceremony: it begins no cluster
+	turns    []format.RestoreParams
 }
 
 func readStart(c Config) (start, error) {
@@ -85,13 +88,20 @@ func readStart(c Config) (start, error) {
 	default:
 		return s, fmt.Errorf("the ceremony lists no node %q", c.Name)
 	}
-	return s, nil
+	s.turns, err = readTurns(c.KeyDir, s)
+	return s, err
 }
 
-// rows is the member table as the ceremony gives it, before the first entry.
+// trust is whom a surviving history is verified by.
+func (s start) trust() backup.Trust {
+	return backup.Trust{Cluster: s.act.Cluster, Nodes: s.ceremony.Nodes, Turns: s.turns}
+}
+
+// rows is the member table as the ceremony and the restores since give it, before the
+// first entry: enough to reach the others.
 func (s start) rows() []format.MemberRow {
 	out := make([]format.MemberRow, len(s.ceremony.Nodes))
-	for i, n := range s.ceremony.Nodes {
+	for i, n := range s.trust().NodesAt(math.MaxUint64) {
 		out[i] = format.MemberRow{Number: n.Number, Name: n.Name, PublicKey: n.PublicKey, Current: n.Incarnation}
 	}
 	if s.admitted {

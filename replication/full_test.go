@@ -42,7 +42,7 @@ func TestP57_WhatTheLeaderRefusesIsFull(t *testing.T) {
 		taken.Add(int64(ops))
 		return nil
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	reads := make(chan error, 1)
 	go func() {
@@ -72,7 +72,7 @@ func TestP57_WhatMayBeInTheLogIsNotFull(t *testing.T) {
 		}
 		return ErrStorageFull
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	answer := make(chan error, 1)
 	op, chunks := storing(2)

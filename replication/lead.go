@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
 
+	"github.com/sago-worm/sago/internal/crashpoint"
 	nodev1 "github.com/sago-worm/sago/proto/sago/node/v1"
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
@@ -102,9 +104,14 @@ func (n *Node) leadOnce(ctx context.Context, last *time.Time) error {
 
 // duty proposes an operation of the cluster's own and waits for it.
 func (n *Node) duty(ctx context.Context, kind store.Kind, body []byte) (store.Result, error) {
+	step := "duty " + strconv.Itoa(int(kind))
+	crashpoint.Reached(step, false)
 	r, err := n.Submit(ctx, store.Op{Kind: kind, Body: body})
 	if err == nil && r.Outcome == store.Refused {
 		err = fmt.Errorf("refused: %s: %s", r.Reason, r.Why)
+	}
+	if err == nil {
+		crashpoint.Reached(step, true)
 	}
 	return r, err
 }

@@ -93,7 +93,7 @@ func (l *liar) honest() {
 	l.t.Helper()
 	submit := func(kind store.Kind, actor uint64, transaction string, e format.Effect) store.Result {
 		l.t.Helper()
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		op := l.op(1, kind, actor, 1, format.EncodeEffect(e))
 		if op.Transaction = transaction; transaction != "" {
@@ -140,7 +140,7 @@ func (l *liar) op(node int, kind store.Kind, actor uint64, institution uint32, b
 // the request.
 func (l *liar) ask(op store.Op) store.Result {
 	l.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	r, err := l.n.Submit(ctx, op)
 	if err != nil {

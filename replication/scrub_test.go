@@ -38,7 +38,7 @@ func (c *testCluster) alterRunning(i int, transaction string, change func(*forma
 
 // takeState takes a digest over all rows on whoever leads.
 func (c *testCluster) takeState() (format.StateEffect, error) {
-	ctx, cancel := context.WithTimeout(c.t.Context(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
 	for {
 		e, err := c.nodes[c.leader()].TakeState(ctx)
@@ -148,7 +148,7 @@ func TestStateDigestAfterRebuildAndCopy(t *testing.T) {
 		}
 		return true
 	})
-	err = c.nodes[1].AtState(t.Context(), e.Mark.Entry, func(v *store.StateView, d store.StateDigest) error {
+	err = c.nodes[1].scrub.at(t.Context(), e.Mark.Entry, func(v *store.StateView, d store.StateDigest) error {
 		if d.Digest != e.Rows || v.Mark != e.Mark {
 			return fmt.Errorf("%+v at %+v", d, v.Mark)
 		}

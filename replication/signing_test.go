@@ -106,10 +106,8 @@ func TestP46_NothingInconsistentIsSigned(t *testing.T) {
 func TestP54_TheWholeCheckpointIsKept(t *testing.T) {
 	c := newTestCluster(t, 1)
 	c.startAll()
-	e, err := c.nodes[0].takeCheckpoint(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	c.ownCheckpoint()
+	e := c.takeCheckpoint()
 	var kept signed
 	path := filepath.Join(c.keyDir(0), signedFile)
 	if err := readSummed(path, "", &kept); err != nil {
@@ -138,20 +136,23 @@ func TestP52_FlippedBitIsNotSigned(t *testing.T) {
 	c := newTestCluster(t, 1)
 	c.startAll()
 	c.mustPut(0, "T0", "P5Y", []byte("content"))
-	if _, err := c.nodes[0].takeCheckpoint(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	c.ownCheckpoint()
+	c.takeCheckpoint()
 	signedSize := c.nodes[0].self().SignedSize
-	c.mustPut(0, "T1", "P5Y", []byte("content"))
+	stored := c.mustPut(0, "T1", "P5Y", []byte("content")).Sequence
 	n := c.nodes[0]
 	size := standing(t, n).Size
 	if err := custodian.ClearTree(c.dataDir(0)); err != nil {
 		t.Fatal(err)
 	}
-	spoilRecord(t, filepath.Join(c.dataDir(0), "history", "00000001.his"), int(size-1))
-	if _, err := n.takeCheckpoint(t.Context()); err == nil || !strings.Contains(err.Error(), "does not sign") {
-		t.Fatalf("signed: %v", err)
-	}
+	spoilRecord(t, filepath.Join(c.dataDir(0), "history", "00000001.his"), int(stored))
+	c.await("a refusal", func() bool {
+		_, err := n.takeCheckpoint(t.Context())
+		if err == nil {
+			t.Fatal("signed")
+		}
+		return strings.Contains(err.Error(), "does not sign") // or no signature in time
+	})
 	c.await("the damage is recorded", func() bool { return c.damagesFrom(0, size) > 0 && c.logged.has("refuses to sign: damage") })
 	if got := n.self().SignedSize; got != signedSize {
 		t.Fatalf("signed %d, before %d", got, signedSize)

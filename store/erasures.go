@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-
 	"fmt"
 
 	"github.com/sago-worm/sago/retention"

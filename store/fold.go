@@ -15,6 +15,10 @@ import (
 // followed. An error means that history and state do not belong together.
 func (m *Machine) fold(rec *format.Record, leaf format.Digest) error {
 	if err := m.foldEffect(rec); err != nil {
+		var no *refusal
+		if errors.As(err, &no) { // the record stands: it is too late to refuse, and this halts
+			err = errors.New(no.Error())
+		}
 		return fmt.Errorf("%s: %w", rec.Action, err)
 	}
 	if err := errors.Join(m.noteStep(rec), m.count(rec)); err != nil {
@@ -133,15 +137,7 @@ func (m *Machine) foldStore(rec *format.Record) error {
 	if err != nil {
 		return err
 	}
-	rule, err := retention.ParseRule(e.Rule)
-	if err != nil {
-		return err
-	}
-	limits, err := bounds(m.policy)
-	if err != nil {
-		return err
-	}
-	r, err := retention.New(rule, retention.BasisKind(e.BasisKind), limits, m.atLeast())
+	r, err := m.checkRetention(e)
 	if err != nil {
 		return err
 	}
@@ -316,74 +312,6 @@ func withNode(nodes []uint32, n uint32) []uint32 {
 		slices.Sort(out)
 	}
 	return out
-}
-
-func (m *Machine) foldClock(rec *format.Record) error {
-	e, err := format.DecodeClockEffect(rec.Effect)
-	if err != nil {
-		return err
-	}
-	next, tick, err := m.quorumClock().Advance(m.voters(), votesOf(e.Votes), clockPolicy(m.policy))
-	if err != nil {
-		return err
-	}
-	if int64(next.Now) != e.Now || int64(tick.Start) != e.Start || int64(next.Floor) != e.Floor {
-		return fmt.Errorf("the record says %d, the ratchet %d", e.Now, next.Now)
-	}
-	for _, v := range e.Votes {
-		row := m.members[v.Voter]
-		row.Commit, row.Size, row.Room = max(row.Commit, v.Commit), max(row.Size, v.Size), v.Room
-		if err := m.putMember(row); err != nil {
-			return err
-		}
-	}
-	m.clock = clockRow(next, tick.Start)
-	if err := m.set(tMeta, []byte(metaClock), m.clock.Encode()); err != nil {
-		return err
-	}
-	if err := m.coolActs(tick); err != nil {
-		return err
-	}
-	return m.startWaiting(tick)
-}
-
-// startWaiting starts every period (and grace) that was committed in an earlier
-// round than the one this clock entry answered.
-func (m *Machine) startWaiting(tick retention.Tick) error {
-	type waiting struct {
-		store uint64
-		key   format.BundleKey
-	}
-	var ready []waiting
-	err := m.idx.Ascend(tWaiting, nil, nil, func(key, value []byte) (bool, error) {
-		r, v := format.NewReader(key), format.NewReader(value[:min(8, len(value))])
-		w := waiting{store: r.U64()}
-		if open := v.U64(); !tick.Starts(open) {
-			return true, nil
-		}
-		var err error
-		w.key, err = format.DecodeBundleKey(value[8:])
-		ready = append(ready, w)
-		return true, err
-	})
-	if err != nil {
-		return err
-	}
-	for _, w := range ready {
-		err := m.changeBundle(w.key, w.store, func(row *format.BundleRow) error {
-			r, err := retentionOf(row.Retention).Started(tick.Start)
-			if err != nil {
-				// A deadline beyond the calendar, or damaged metadata: it stays, locked.
-				return nil
-			}
-			row.Retention = retentionRow(r)
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (m *Machine) foldCheckpoint(rec *format.Record) error {

@@ -1,9 +1,13 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -30,26 +34,37 @@ type Restored struct {
 	Members         []format.MemberRow
 }
 
-// restoredFrom is what the incarnations of a restored cluster follow from.
-func (m *Machine) restoredFrom(sequence uint64, e format.ActEffect) (root, act format.Digest, err error) {
+// restoredFrom is what the incarnations of a restored cluster follow from: root and
+// act. p are the act's particulars, zero without one.
+func (m *Machine) restoredFrom(sequence uint64, e format.ActEffect) (root, act format.Digest, p format.RestoreParams, err error) {
 	if root, err = m.log.RootAt(sequence); err != nil || len(e.Signed) == 0 {
-		return root, act, err
+		return root, act, p, err
 	}
 	signed, err := format.DecodeSignedAct(e.Signed)
-	return root, sha256.Sum256(signed.Document), err
+	if err != nil {
+		return root, act, p, err
+	}
+	document, err := format.DecodeAct(signed.Document)
+	if err == nil {
+		p, err = format.DecodeRestoreParams(document.Params)
+	}
+	return root, sha256.Sum256(signed.Document), p, err
 }
 
 // foldRestore gives every node the incarnation of its restored data directory:
-// the ones before it are gone, with all that they still hold. A loss that was
-// declared stops expiry until an act confirms that lost holds and extensions stand
-// again.
+// the ones before it are gone, with all that they still hold. Nodes whose keys are
+// lost have those that the act names. A loss that was declared stops expiry until an
+// act confirms that lost holds and extensions stand again.
 func (m *Machine) foldRestore(rec *format.Record) error {
 	e, err := format.DecodeActEffect(rec.Effect)
 	if err != nil {
 		return err
 	}
-	root, act, err := m.restoredFrom(rec.Sequence, e)
+	root, act, p, err := m.restoredFrom(rec.Sequence, e)
 	if err != nil {
+		return err
+	}
+	if err := m.foldNodeKeys(p.Keys); err != nil {
 		return err
 	}
 	for _, n := range m.numbers() {
@@ -67,10 +82,30 @@ func (m *Machine) foldRestore(rec *format.Record) error {
 			return err
 		}
 	}
-	if len(e.Signed) == 0 {
+	if !p.DeclaresLoss() {
 		return nil
 	}
 	return m.set(tMeta, []byte(metaRestored), key64(rec.Sequence))
+}
+
+// foldNodeKeys gives members the keys that an act of restore names for them.
+func (m *Machine) foldNodeKeys(keys []format.NodeKey) error {
+	for _, k := range keys {
+		row, known := m.members[k.Number]
+		if !known || len(row.PublicKey) == 0 {
+			return fmt.Errorf("a key for node %d, which is no member", k.Number)
+		}
+		for _, other := range m.members {
+			if bytes.Equal(other.PublicKey, k.PublicKey) {
+				return fmt.Errorf("node %d has the key that is named for node %d", other.Number, k.Number)
+			}
+		}
+		row.PublicKey = k.PublicKey
+		if err := m.putMember(row); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkRestoreConfirm refuses a confirmation where nothing waits for one.
@@ -132,7 +167,7 @@ func (s *Store) writeRestored(signed []byte) (out Restored, err error) {
 		return out, errors.New("a history that was not followed to its end")
 	}
 	e := format.ActEffect{Signed: signed}
-	root, act, err := s.restoredFrom(s.next, e)
+	root, act, _, err := s.restoredFrom(s.next, e)
 	if err != nil {
 		return out, err
 	}
@@ -156,22 +191,8 @@ func (s *Store) writeRestored(signed []byte) (out Restored, err error) {
 // Unpaid are the live bundles that no chunk here makes whole: those stored after
 // the backup that a node was restored from.
 func (s *Store) Unpaid(ctx context.Context) (bundles uint64, err error) {
-	err = s.eachLive(ctx, func(_ format.BundleKey, row *format.BundleRow) error {
-		if _, err := s.BundleChunks(row); err != nil {
-			if !errors.Is(err, ErrMissing) {
-				return err
-			}
-			bundles++
-		}
-		return nil
-	})
+	err = s.eachUnpaid(ctx, func(*format.BundleRow) { bundles++ })
 	return bundles, err
-}
-
-// EachLive tells each of every bundle that has not expired, by the sequence of its
-// STORE record.
-func (s *Store) EachLive(ctx context.Context, each func(row *format.BundleRow) error) error {
-	return s.eachLive(ctx, func(_ format.BundleKey, row *format.BundleRow) error { return each(row) })
 }
 
 // CheckRestoreAct reads the act that declares a loss and checks its signatures: two
@@ -191,21 +212,34 @@ func CheckRestoreAct(signed format.SignedAct, cluster format.ID, c format.Ceremo
 	case act.Cluster != cluster:
 		return p, fmt.Errorf("the act is of cluster %x", act.Cluster[:])
 	}
-	listed, managers := restoreSigners(c)
-	manager := false
-	signatures := make([]access.Signature, len(signed.Signatures))
-	for i, s := range signed.Signatures {
-		signatures[i] = access.Signature{Person: s.Person, Signature: s.Signature}
-		manager = manager || slices.Contains(managers, s.Person)
-	}
-	// Two always, as for a ceremony of production.
-	if err := access.CheckCeremonySignatures(signed.Document, true, listed, signatures); err != nil {
+	if err := CheckNodeKeys(p.Keys); err != nil {
 		return p, fmt.Errorf("act: %w", err)
 	}
-	if !manager {
+	listed, managers := restoreSigners(c)
+	// Two always, as for a ceremony of production.
+	if err := access.CheckCeremonySignatures(signed.Document, true, listed, signaturesOf(signed)); err != nil {
+		return p, fmt.Errorf("act: %w", err)
+	}
+	if !slices.ContainsFunc(signed.Signatures, func(s format.ActSignature) bool { return slices.Contains(managers, s.Person) }) {
 		return p, errors.New("act: no access manager has signed")
 	}
 	return p, nil
+}
+
+// CheckNodeKeys checks new node keys: ECDSA P-256, for ascending numbers, each once.
+func CheckNodeKeys(keys []format.NodeKey) error {
+	seen := map[string]bool{}
+	for i, k := range keys {
+		pub, err := x509.ParsePKIXPublicKey(k.PublicKey)
+		if key, ok := pub.(*ecdsa.PublicKey); err != nil || !ok || key.Curve != elliptic.P256() {
+			return fmt.Errorf("the key of node %d is not ECDSA P-256", k.Number)
+		}
+		if k.Number == 0 || i > 0 && k.Number <= keys[i-1].Number || seen[string(k.PublicKey)] {
+			return fmt.Errorf("the key of node %d stands twice, or in no order", k.Number)
+		}
+		seen[string(k.PublicKey)] = true
+	}
+	return nil
 }
 
 // restoreSigners are the ceremony's persons who sign for the appliance, as operator

@@ -77,3 +77,37 @@ func TestP68_ARestoredHistoryGoesOn(t *testing.T) {
 		}
 	}
 }
+
+// TestARestoreGivesNodesNewKeys, by an act that declares no loss: nothing stops expiry.
+// Keys for a node that is no member, and another node's key, begin nothing.
+func TestARestoreGivesNodesNewKeys(t *testing.T) {
+	w, _ := newActWorld(t, t, 3, nil)
+	w.tick(1000)
+	size, before := w.nodes[0].Summary().Size, w.nodes[0].Members()
+	begin := func(n *node, keys ...format.NodeKey) (Restored, error) {
+		act := w.document(format.ActKindRestore, format.ActObject{}, format.RestoreParams{Size: size, Lost: size, Keys: keys}.Encode())
+		return n.BeginRestored(format.SignedAct{Document: act.Encode()}.Encode())
+	}
+	if _, err := begin(w.nodes[1], format.NodeKey{Number: 9, PublicKey: []byte("new")}); err == nil {
+		t.Error("a key for a node that is no member")
+	}
+	if _, err := begin(w.nodes[2], format.NodeKey{Number: 1, PublicKey: before[1].PublicKey}); err == nil {
+		t.Error("the key of another node")
+	}
+	key := format.NodeKey{Number: 1, PublicKey: []byte("new")}
+	r, err := begin(w.nodes[0], key)
+	w.must(err)
+	for i, m := range r.Members {
+		want := before[i].PublicKey
+		if m.Number == 1 {
+			want = key.PublicKey
+		}
+		if !bytes.Equal(m.PublicKey, want) || m.Current == before[i].Current {
+			t.Errorf("node %d: %+v", m.Number, m)
+		}
+	}
+	if stopped, err := w.nodes[0].ExpiryStopped(); err != nil || stopped {
+		t.Errorf("expiry stopped: %v, %v", stopped, err)
+	}
+	w.nodes[0].replay()
+}

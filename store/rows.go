@@ -181,6 +181,11 @@ func (m *Machine) stands(t index.Table, from, to []byte) (found bool, err error)
 	return found, err
 }
 
+// anyRow reports whether a table has a row whose key begins with prefix.
+func (m *Machine) anyRow(t index.Table, prefix []byte) (bool, error) {
+	return m.stands(t, prefix, after(prefix))
+}
+
 // load fills the caches from the index.
 func (m *Machine) load() error {
 	m.members, m.marks, m.ends = map[uint32]format.MemberRow{}, map[uint64]format.Checkpoint{}, nil

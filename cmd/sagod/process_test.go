@@ -8,9 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -119,7 +122,7 @@ func (d *daemon) stop(t *testing.T) {
 
 // sago runs the command line as one of the roles and returns its answer.
 func (p programs) sago(dir, as string, args ...string) (map[string]any, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	args = append([]string{"--context", filepath.Join(dir, "contexts", as+".toml"), "--output", "json"}, args...)
 	cmd := exec.CommandContext(ctx, filepath.Join(p.dir, "sago"), args...)
@@ -182,7 +185,7 @@ func (p programs) development(t *testing.T) {
 			for _, before := range []bool{false, true} {
 				// Port 0: each start serves elsewhere, and the contexts follow.
 				d := p.start(t, "dev", "--dir", dir, "--nodes", nodes, "--listen", "127.0.0.1:0")
-				d.ready(t, time.Minute)
+				d.ready(t, 2*time.Minute)
 				p.storedBefore(t, dir, want, before)
 				if out, err := exec.Command(filepath.Join(p.dir, "sagod"), "dev", "--remove", "--dir", dir).CombinedOutput(); err == nil {
 					t.Fatalf("removed under a running cluster: %s", out)
@@ -218,14 +221,35 @@ func privateFiles(t *testing.T, dir string) {
 	}
 }
 
+// freePorts is where nine ports in a row are free, and stay so while a node is down:
+// they lie below those that the kernel gives to outgoing connections.
+func freePorts(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		first := 10_000 + rand.IntN(20_000)
+		free := true
+		for port := first; free && port < first+9; port++ {
+			l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+			if free = err == nil; free {
+				_ = l.Close() // nobody ever connected
+			}
+		}
+		if free {
+			return "127.0.0.1:" + strconv.Itoa(first)
+		}
+	}
+	t.Fatal("no free ports")
+	return ""
+}
+
 // apart runs the nodes of a development directory each in a process of its own,
 // by the configuration that lies beside its data; kills one and starts it again;
 // and throws an index away and has it built.
 func (p programs) apart(t *testing.T) {
 	dir := filepath.Join(scratch(t), "d")
 	want := []byte("<문서/>")
-	first := p.start(t, "dev", "--dir", dir, "--nodes", "3", "--listen", "127.0.0.1:0")
-	first.ready(t, time.Minute)
+	first := p.start(t, "dev", "--dir", dir, "--nodes", "3", "--listen", freePorts(t))
+	first.ready(t, 2*time.Minute)
 	p.storedBefore(t, dir, want, false)
 	first.stop(t)
 
@@ -290,7 +314,7 @@ func (p programs) awaitRead(t *testing.T, dir string) {
 
 func (p programs) poll(t *testing.T, f func() error) {
 	t.Helper()
-	limit := time.Now().Add(time.Minute)
+	limit := time.Now().Add(2 * time.Minute)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -210,7 +210,7 @@ func TestNodeIsOpenedAgain(t *testing.T) {
 	if err := k.start(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if !k.awaitReady(ctx) {
 		t.Fatal("not ready")

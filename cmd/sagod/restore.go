@@ -1,15 +1,12 @@
 package main
 
 import (
-	"crypto/ecdsa"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -27,7 +24,8 @@ type restoreCmd struct {
 	Keys        string   `placeholder:"DIR" help:"A data directory whose key blocks survived."`
 	KeysRoot    string   `placeholder:"FILE" help:"The root key that they are sealed under; default this node's own."`
 	Check       bool     `help:"Say what would be restored, and change nothing."`
-	Draft       string   `placeholder:"FILE" help:"Write the act that declares the loss, for signing, and change nothing."`
+	Draft       string   `placeholder:"FILE" help:"Write the act that declares the loss, or names new node keys, for signing, and change nothing."`
+	NodeKey     []string `placeholder:"N=FILE" help:"With --draft: node N has lost its key and goes on with the one in this request of init node; once for each."`
 	Ledger      string   `placeholder:"FILE" help:"With --draft: the ledger of what was deleted in the lost part."`
 	DeclareLoss bool     `help:"Go on behind a loss that the act declares."`
 	Act         string   `placeholder:"FILE" help:"The signed act."`
@@ -38,8 +36,8 @@ const draftFor = 30 * 24 * time.Hour
 
 // Run restores a stopped node's data directory, which is empty.
 func (c *restoreCmd) Run(s *shell) error {
-	if c.DeclareLoss != (c.Act != "") {
-		return inputf("--declare-loss and --act FILE go together")
+	if c.DeclareLoss && c.Act == "" && c.Draft == "" || len(c.NodeKey) > 0 && c.Draft == "" {
+		return inputf("--declare-loss goes with --act FILE or --draft FILE, --node-key with --draft FILE")
 	}
 	cfg, err := readConfig(c.Config)
 	if err != nil {
@@ -55,7 +53,11 @@ func (c *restoreCmd) Run(s *shell) error {
 		return err
 	}
 	defer lock.Close() // a lock, held to the end
-	rc := replication.RestoreConfig{Name: cfg.Name, DataDir: cfg.DataDir, KeyDir: cfg.KeyDir, Ceremony: signed,
+	admitted, err := cfg.ownRequest()
+	if err != nil {
+		return &inputError{err.Error()}
+	}
+	rc := replication.RestoreConfig{Admitted: admitted, Name: cfg.Name, DataDir: cfg.DataDir, KeyDir: cfg.KeyDir, Ceremony: signed,
 		From: append([]string{c.From}, c.Newer...), Check: c.Check || c.Draft != ""}
 	if err := c.read(&rc); err != nil {
 		return err
@@ -71,7 +73,7 @@ func (c *restoreCmd) Run(s *shell) error {
 }
 
 // read reads the files that the flags name.
-func (c *restoreCmd) read(rc *replication.RestoreConfig) error {
+func (c *restoreCmd) read(rc *replication.RestoreConfig) (err error) {
 	rc.Checkpoints = map[string]string{}
 	for _, path := range c.Checkpoint {
 		raw, err := os.ReadFile(path)
@@ -101,9 +103,13 @@ func (c *restoreCmd) read(rc *replication.RestoreConfig) error {
 		if err != nil {
 			return &inputError{err.Error()}
 		}
+		if err := c.agrees(act); err != nil {
+			return err
+		}
 		rc.Act = &act
 	}
-	return nil
+	rc.Keys, err = readNodeKeys(c.NodeKey)
+	return err
 }
 
 func readRoot(path string) (root store.RootKey, err error) {
@@ -128,7 +134,7 @@ type integrityError struct{ error }
 func restoreError(err error) error {
 	var d *format.DamageError
 	switch {
-	case backup.IsLost(err), errors.Is(err, replication.ErrNotEmpty):
+	case backup.IsLost(err), errors.Is(err, replication.ErrNotEmpty), errors.Is(err, replication.ErrNodeKey):
 		return &refusedError{err}
 	case errors.Is(err, backup.ErrDirectory):
 		return &inputError{err.Error()}
@@ -149,6 +155,9 @@ func (c *restoreCmd) say(s *shell, r replication.RestoreReport) error {
 	if r.Missing > 0 {
 		lines = append(lines, fmt.Sprintf("%d bundles that the history knows are in no backup: they cannot be read", r.Missing))
 	}
+	if len(r.Params.Keys) > 0 {
+		lines = append(lines, "new node keys: "+keysText(r.Params)+"; in every context, keys file and witness's list they replace the former ones, which verify what was signed before")
+	}
 	return s.say("%s", strings.Join(lines, "\n"))
 }
 
@@ -161,6 +170,9 @@ func (c *restoreCmd) draft(s *shell, ceremony format.SignedAct, r replication.Re
 		}
 		r.Params.Ledger = sha256.Sum256(raw)
 	}
+	if len(r.Params.Keys) > 0 && r.Params.Lost == 0 && !c.DeclareLoss {
+		r.Params.Lost = r.Params.Size
+	}
 	first, err := format.DecodeAct(ceremony.Document)
 	if err != nil {
 		return err
@@ -171,13 +183,16 @@ func (c *restoreCmd) draft(s *shell, ceremony format.SignedAct, r replication.Re
 	if err := writeNew(c.Draft, actText(unsigned)); err != nil {
 		return err
 	}
-	return s.say("%s\nthe log goes on behind %d records with root %x\nlost: %s\nledger of deletions there: %s\nsha256 %x",
-		c.Draft, r.Params.Size, r.Params.Root[:], lostText(r.Params), ledgerText(r.Params), digestOf(unsigned))
+	return s.say("%s\nthe log goes on behind %d records with root %x\nlost: %s\nledger of deletions there: %s\nnew node keys: %s\nsha256 %x",
+		c.Draft, r.Params.Size, r.Params.Root[:], lostText(r.Params), ledgerText(r.Params), keysText(r.Params), digestOf(unsigned))
 }
 
 func lostText(p format.RestoreParams) string {
-	if p.Lost == 0 {
+	switch p.Lost {
+	case 0:
 		return "unknown"
+	case p.Size:
+		return "nothing that is known; a node with a new key remembers nothing: compare with checkpoints that were kept elsewhere"
 	}
 	return fmt.Sprintf("records %d to %d, and whatever came behind them", p.Size, p.Lost-1)
 }
@@ -218,7 +233,7 @@ func (c *signCmd) Run(s *shell) error {
 	if founded.Cluster != act.Cluster {
 		return inputf("the act is of another cluster than the ceremony")
 	}
-	key, err := c.key(ceremony)
+	key, err := personKey(ceremony, c.Person, c.Key)
 	if err != nil {
 		return err
 	}
@@ -228,26 +243,6 @@ func (c *signCmd) Run(s *shell) error {
 	if err := replaceAct(c.Doc, signed); err != nil {
 		return err
 	}
-	return s.say("person %d signed sha256 %x: the log goes on behind %d records with root %x; lost: %s; ledger: %s",
-		c.Person, digestOf(signed), p.Size, p.Root[:], lostText(p), ledgerText(p))
-}
-
-// key reads the person's key and holds it against the ceremony.
-func (c *signCmd) key(ceremony format.Ceremony) (*ecdsa.PrivateKey, error) {
-	key, err := readKey(c.Key)
-	if err != nil {
-		return nil, &inputError{err.Error()}
-	}
-	i := slices.IndexFunc(ceremony.Persons, func(p format.Person) bool { return p.ID == c.Person })
-	if i < 0 {
-		return nil, inputf("the ceremony lists no person %d", c.Person)
-	}
-	public, err := x509.MarshalPKIXPublicKey(key.Public())
-	if err != nil {
-		return nil, err
-	}
-	if string(public) != string(ceremony.Persons[i].PublicKey) {
-		return nil, inputf("%s is not the key of person %d", c.Key, c.Person)
-	}
-	return key, nil
+	return s.say("person %d signed sha256 %x: the log goes on behind %d records with root %x; lost: %s; ledger: %s; new node keys: %s",
+		c.Person, digestOf(signed), p.Size, p.Root[:], lostText(p), ledgerText(p), keysText(p))
 }

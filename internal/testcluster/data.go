@@ -1,11 +1,14 @@
 package testcluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -26,6 +29,26 @@ func (c *Cluster) Wipe(i int) error {
 		return fmt.Errorf("%s: %w", c.nodes[i].name, ErrRuns)
 	}
 	return errors.Join(ClearFlags(c.DataDir(i)), os.RemoveAll(c.DataDir(i)))
+}
+
+// LoseKeys removes the key directory of node i and has it make new keys, which the
+// clients of the contexts pin from now on. It answers the path of the node's request.
+func (c *Cluster) LoseKeys(ctx context.Context, i int) (request string, err error) {
+	n := c.nodes[i]
+	if c.Running(i) {
+		return "", fmt.Errorf("%s: %w", n.name, ErrRuns)
+	}
+	if err := os.RemoveAll(filepath.Join(n.dir, "keys")); err != nil {
+		return "", err
+	}
+	if request, err = c.init(ctx, "node", "--config", c.Config(i), "--number", strconv.Itoa(i+1)); err != nil {
+		return "", err
+	}
+	c.keys = slices.DeleteFunc(c.keys, func(k contextNode) bool { return k.Name == n.name })
+	if err := c.readKey(n, request); err != nil {
+		return "", err
+	}
+	return request, c.writeContexts()
 }
 
 // CopyData copies the data directory of node i to a folder that does not exist

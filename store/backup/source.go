@@ -22,12 +22,41 @@ import (
 type Trust struct {
 	Cluster format.ID
 	Nodes   []format.CeremonyNode
+	// Turns are the acts of restore that gave nodes new keys, by the size that the
+	// log went on from, ascending.
+	Turns []format.RestoreParams
+}
+
+// NodesAt are the nodes with the keys that sign a checkpoint of that size. A key that
+// was lost signs nothing behind the restore that replaced it.
+func (t Trust) NodesAt(size uint64) []format.CeremonyNode {
+	nodes := slices.Clone(t.Nodes)
+	for _, turn := range t.Turns {
+		if size <= turn.Size {
+			break
+		}
+		for _, k := range turn.Keys {
+			if i := slices.IndexFunc(nodes, func(n format.CeremonyNode) bool { return n.Number == k.Number }); i >= 0 {
+				nodes[i].PublicKey = k.PublicKey
+			}
+		}
+	}
+	return nodes
 }
 
 // Verify reads a note that a majority of the nodes signed.
 func (t Trust) Verify(note string) (format.Checkpoint, error) {
-	keys := make([]format.NoteKey, len(t.Nodes))
-	for i, n := range t.Nodes {
+	n, err := format.ParseNote(note)
+	if err != nil {
+		return format.Checkpoint{}, err
+	}
+	c, err := format.ParseCheckpoint(n.Text)
+	if err != nil {
+		return format.Checkpoint{}, err
+	}
+	nodes := t.NodesAt(c.Size)
+	keys := make([]format.NoteKey, len(nodes))
+	for i, n := range nodes {
 		keys[i] = format.NoteKey{Name: n.Name, Type: format.NoteECDSA, Key: n.PublicKey}
 	}
 	return format.VerifyMajority(note, t.Cluster, keys)
@@ -35,8 +64,9 @@ func (t Trust) Verify(note string) (format.Checkpoint, error) {
 
 // verifyEffect is Verify of what a CHECKPOINT record holds.
 func (t Trust) verifyEffect(e format.CheckpointEffect) (format.Checkpoint, error) {
-	members := make([]format.MemberRow, len(t.Nodes))
-	for i, n := range t.Nodes {
+	nodes := t.NodesAt(e.Checkpoint.Size)
+	members := make([]format.MemberRow, len(nodes))
+	for i, n := range nodes {
 		members[i] = format.MemberRow{Number: n.Number, Name: n.Name, PublicKey: n.PublicKey}
 	}
 	return t.Verify(e.Note(members).String())

@@ -291,3 +291,20 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// TestANodesKeyCountsUntilItsSuccessor: a lost key signs nothing behind the restore
+// that replaced it, and the new one nothing before.
+func TestANodesKeyCountsUntilItsSuccessor(t *testing.T) {
+	before := trust(t)
+	after := before
+	after.Turns = []format.RestoreParams{
+		{Size: 10, Keys: []format.NodeKey{{Number: 2, PublicKey: []byte("second")}, {Number: 9, PublicKey: []byte("of nobody")}}},
+		{Size: 20, Keys: []format.NodeKey{{Number: 2, PublicKey: []byte("third")}}},
+	}
+	for size, want := range map[uint64]string{10: string(before.Nodes[1].PublicKey), 11: "second", 20: "second", 21: "third"} {
+		nodes := after.NodesAt(size)
+		if got := string(nodes[1].PublicKey); got != want || len(nodes) != 3 || string(nodes[0].PublicKey) != string(before.Nodes[0].PublicKey) {
+			t.Errorf("at %d: %x", size, got)
+		}
+	}
+}

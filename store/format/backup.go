@@ -9,8 +9,8 @@ import (
 // (docs/formats/backup.md).
 
 // BackupEffect is what BACKUP records: that copies of ciphertext and history leave
-// the appliance. The record of a run's beginning has only First; the one of its
-// end says what the backup then held.
+// the appliance, and whether keys do. The record of a run's beginning has only
+// First and Period; the one of its end says what the backup then held.
 type BackupEffect struct {
 	// First and End are the sequences of the records that the run brought.
 	First, End uint64
@@ -18,6 +18,12 @@ type BackupEffect struct {
 	Size uint64
 	// Digest is the SHA-256 of the backup's manifest; zero at a run's beginning.
 	Digest Digest
+	// Period is the period to whose recovery keys the run seals the data keys that
+	// it takes out; zero: no key leaves. Set at a run's beginning only.
+	Period ID
+	// Begun is the sequence of the BACKUP record of the run's beginning; 0 in that
+	// record itself.
+	Begun uint64
 }
 
 // Whole reports whether the record is of a run's end.
@@ -28,6 +34,8 @@ func (e BackupEffect) encode(w *Writer) {
 	w.U64(e.End)
 	w.U64(e.Size)
 	w.Raw(e.Digest[:])
+	w.Raw(e.Period[:])
+	w.U64(e.Begun)
 }
 
 // DecodeBackupEffect reads a BACKUP record's effect.
@@ -35,6 +43,8 @@ func DecodeBackupEffect(b []byte) (BackupEffect, error) {
 	return decodeEffect(b, func(r *Reader) (e BackupEffect) {
 		e.First, e.End, e.Size = r.U64(), r.U64(), r.U64()
 		r.Raw(e.Digest[:])
+		e.Period = readID(r)
+		e.Begun = r.U64()
 		return e
 	})
 }
@@ -59,19 +69,30 @@ func DecodeBackupRow(v []byte) (BackupRow, error) {
 	return decodeEffect(v, func(r *Reader) BackupRow { return BackupRow{r.I64(), r.U64()} })
 }
 
-// RestoreParams are those of the act that declares a loss: from which history the
-// log goes on, what is missing behind it, and what is known of deletions there.
+// NodeKey is a node's new public key.
+type NodeKey struct {
+	Number    uint32
+	PublicKey []byte // PKIX DER
+}
+
+// RestoreParams are those of the act that a restore takes: from which history the
+// log goes on, what is missing behind it, what is known of deletions there, and
+// which nodes go on with new keys because theirs are lost.
 type RestoreParams struct {
 	// Size and Root are the surviving history's.
 	Size uint64
 	Root Digest
 	// Lost is one past the last record that is known to be missing; 0 when nobody
-	// knows how many there were.
+	// knows how many there were; Size when none is missing.
 	Lost uint64
 	// Ledger is the SHA-256 of the ledger of what was deleted in the missing part;
 	// zero says that there is none.
 	Ledger Digest
+	Keys   []NodeKey // by number, ascending
 }
+
+// DeclaresLoss reports whether records are missing behind the surviving history.
+func (p RestoreParams) DeclaresLoss() bool { return p.Lost != p.Size }
 
 // Encode returns the canonical bytes of p.
 func (p RestoreParams) Encode() []byte {
@@ -80,6 +101,11 @@ func (p RestoreParams) Encode() []byte {
 	w.Raw(p.Root[:])
 	w.U64(p.Lost)
 	w.Raw(p.Ledger[:])
+	w.U32(uint32(len(p.Keys)))
+	for _, k := range p.Keys {
+		w.U32(k.Number)
+		w.Blob(k.PublicKey)
+	}
 	return w.Bytes()
 }
 
@@ -90,6 +116,12 @@ func DecodeRestoreParams(b []byte) (RestoreParams, error) {
 		r.Raw(p.Root[:])
 		p.Lost = r.U64()
 		r.Raw(p.Ledger[:])
+		p.Keys = list(r, 8, func(r *Reader) NodeKey { return NodeKey{Number: r.U32(), PublicKey: r.Blob()} })
+		for i := 1; i < len(p.Keys); i++ {
+			if p.Keys[i].Number <= p.Keys[i-1].Number {
+				r.fail("node keys do not ascend by number")
+			}
+		}
 		return p
 	})
 }

@@ -9,7 +9,8 @@ import (
 )
 
 func exampleRestore() format.RestoreParams {
-	return format.RestoreParams{Size: 42, Root: digest(0x80), Lost: 50, Ledger: digest(0x91)}
+	return format.RestoreParams{Size: 42, Root: digest(0x80), Lost: 50, Ledger: digest(0x91),
+		Keys: []format.NodeKey{{Number: 1, PublicKey: []byte("key of node 1")}, {Number: 3, PublicKey: []byte("key of node 3")}}}
 }
 
 func exampleFrontier(leaves uint64) format.Frontier {
@@ -27,9 +28,14 @@ func backupCodecs() []codec {
 		encode: func(v any) []byte { return v.(format.Frontier).Encode() },
 		decode: func(b []byte) (any, error) { return format.DecodeFrontier(b) }}
 	return []codec{
-		effect("backup", format.BackupEffect{First: 3, End: 42, Size: 70000, Digest: digest(0x92)}, format.DecodeBackupEffect, nil),
+		effect("backup", format.BackupEffect{First: 3, End: 42, Size: 70000, Digest: digest(0x92), Begun: 41}, format.DecodeBackupEffect, nil),
+		effect("backup-keys", format.BackupEffect{First: 3, Period: id(0x70)}, format.DecodeBackupEffect, nil),
 		row("backup", format.BackupRow{Clock: exampleTime, End: 42}, format.BackupRow.Encode, format.DecodeBackupRow, nil),
-		codecOf("act", "restore", exampleRestore(), format.RestoreParams.Encode, format.DecodeRestoreParams, nil),
+		codecOf("act", "restore", exampleRestore(), format.RestoreParams.Encode, format.DecodeRestoreParams, func(p *format.RestoreParams) {
+			for i := range p.Keys {
+				p.Keys[i].Number = uint32(i + 1)
+			}
+		}),
 		codecOf("backup", "bundle-head", format.HeadOf(41, exampleStore()), format.BundleHead.Encode, format.DecodeBundleHead, nil),
 		frontier,
 	}

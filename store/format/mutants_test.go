@@ -41,7 +41,7 @@ func mended(c codec, b []byte) []byte {
 }
 
 func mutants() []mutant {
-	return slices.Concat(generalMutants(), effectMutants(), rowMutants(), headerMutants(), textMutants(), proofMutants())
+	return slices.Concat(generalMutants(), effectMutants(), rowMutants(), headerMutants(), textMutants(), proofMutants(), archiveMutants())
 }
 
 // generalMutants are, of every codec, an encoding cut short, one with a byte
@@ -148,6 +148,7 @@ func rowMutants() []mutant {
 		{"act", "act", "other-prefix", at(exampleAct().Encode(), 10, '2')},
 		{"act", "signed-act", "signatures-out-of-order", signed(func(s *format.SignedAct) { s.Signatures = reversed(s.Signatures) })},
 		{"act", "signed-act", "person-twice", signed(func(s *format.SignedAct) { s.Signatures = twice(s.Signatures) })},
+		{"act", "restore", "nodes-out-of-order", changed(exampleRestore(), func(p *format.RestoreParams) { p.Keys = reversed(p.Keys) }, format.RestoreParams.Encode)},
 		{"act", "ceremony", "boolean-2", at(exampleCeremony().Encode(), 0, 2)},
 	}
 }

@@ -1,0 +1,76 @@
+package replication
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"testing"
+
+	"github.com/sago-worm/sago/store/format"
+)
+
+// turnAct is an act of restore over so many records that gives node 2 a new key.
+func (c *testCluster) turnAct(s start, size uint64, key []byte, persons ...uint64) []byte {
+	p := format.RestoreParams{Size: size, Lost: size, Keys: []format.NodeKey{{Number: 2, PublicKey: key}}}
+	doc := format.Act{Cluster: s.act.Cluster, Kind: format.ActKindRestore, Params: p.Encode(), Nonce: randomID()}
+	signed := format.SignedAct{Document: doc.Encode()}
+	for _, person := range persons {
+		signed.Signatures = append(signed.Signatures, format.ActSignature{Person: person, Signature: c.signature(person, doc)})
+	}
+	return signed.Encode()
+}
+
+// TestPeersAreKnownByTheRestoresSince: whoever begins without data has its peers' keys
+// from the ceremony and from the acts beside its own key, each signed by two; those
+// that a later restore leaves behind go.
+func TestPeersAreKnownByTheRestoresSince(t *testing.T) {
+	c := newTestCluster(t, 3)
+	cfg := Config{Name: "node1", KeyDir: c.keyDir(0), Ceremony: c.ceremony}
+	plain, err := readStart(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys [2][]byte
+	for i := range keys {
+		made, err := CreateKeys(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if keys[i], err = made.PublicKey(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write := func(size uint64, act []byte) {
+		t.Helper()
+		if err := os.WriteFile(turnFile(c.keyDir(0), size), act, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, bad := range [][]byte{c.turnAct(plain, 9, keys[0], testManager), c.turnAct(plain, 9, keys[0], testApprover, testOfficer),
+		c.turnAct(plain, 10, keys[0], testManager, testApprover), []byte("no act")} {
+		write(9, bad)
+		if _, err := readStart(cfg); err == nil {
+			t.Errorf("%.40x counts", bad)
+		}
+	}
+	write(9, c.turnAct(plain, 9, keys[0], testManager, testApprover))
+	write(100, c.turnAct(plain, 100, keys[1], testManager, testApprover))
+	s, err := readStart(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rows := s.rows(); !bytes.Equal(rows[1].PublicKey, keys[1]) || !bytes.Equal(rows[2].PublicKey, plain.ceremony.Nodes[2].PublicKey) {
+		t.Errorf("peers are known as %+v", rows)
+	}
+	r := &restorer{cfg: RestoreConfig{KeyDir: c.keyDir(0)}, start: s, report: RestoreReport{Params: format.RestoreParams{Size: 50}}}
+	if err := r.turn(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(turnFile(c.keyDir(0), 100)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("an act that the history does not hold: %v", err)
+	}
+	if s, err = readStart(cfg); err != nil || !bytes.Equal(s.rows()[1].PublicKey, keys[0]) {
+		t.Errorf("afterwards: %+v, %v", s.rows(), err)
+	}
+}
