@@ -365,8 +365,12 @@ func (n *Node) beginCopy() error {
 	return nil
 }
 
-// noticed wakes the duties.
-func (n *Node) noticed(format.Action) {
+// noticed wakes the duties, and counts what the duties give way to.
+func (n *Node) noticed(a format.Action) {
+	switch a {
+	case format.ActStore, format.ActRead, format.ActUse:
+		n.requests.Add(1)
+	}
 	select {
 	case n.wake <- struct{}{}:
 	default:

@@ -256,7 +256,7 @@ func (d *duties) destroyDue(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		batch := time.Now()
+		batch, requests := time.Now(), n.requests.Load()
 		if len(bundles)+len(blocks)+len(spent) > 0 {
 			if err := n.destroyBatch(ctx, bundles, blocks, spent); err != nil {
 				return err
@@ -269,9 +269,12 @@ func (d *duties) destroyDue(ctx context.Context) error {
 			}
 			return nil
 		}
-		// A third of the time is the foreground's alone.
+		if n.requests.Load() == requests {
+			continue
+		}
+		// Half of the time is the foreground's alone, while there is one.
 		select {
-		case <-time.After(time.Since(batch) / 2):
+		case <-time.After(time.Since(batch)):
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -55,25 +55,44 @@ func TestExpiryRates(t *testing.T) {
 			time.Sleep(20 * time.Millisecond)
 		}
 	}()
-	if f := os.Getenv("PROFILE"); f != "" {
-		o, _ := os.Create(f)
-		pprof.StartCPUProfile(o)
-	}
+	profiled := profile(t)
 	cpu := cpuTime(t)
 	during := c.foreground(0, erased)
 	cpu = cpuTime(t) - cpu
-	if f := os.Getenv("PROFILE"); f != "" {
-		pprof.StopCPUProfile()
-	}
+	profiled()
 	sizes := watched()
 	c.reportRates(first, sizes)
-	t.Logf("CPU from the first decision on: %.1f s, %d us for each expired bundle on three nodes, foreground included", cpu.Seconds(), cpu.Microseconds()/int64(count/2))
+	t.Logf("CPU from the first decision on: %.1f s, %d us for each expired bundle and node, foreground included",
+		cpu.Seconds(), cpu.Microseconds()/int64(3*count/2))
 	t.Logf("foreground before: %s", before)
 	t.Logf("foreground during: %s; p99 x %.2f", during, during.at(0.99).Seconds()/before.at(0.99).Seconds())
 	c.awaitEqual()
 }
 
 const rateSize = 512
+
+// profile writes a CPU profile to the file PROFILE, if that is set, until it is
+// called.
+func profile(t *testing.T) (end func()) {
+	t.Helper()
+	name := os.Getenv("PROFILE")
+	if name == "" {
+		return func() {}
+	}
+	f, err := os.Create(name)
+	if err == nil {
+		err = pprof.StartCPUProfile(f)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
 
 // cpuTime is what this process has used: on a machine that others use as well, it
 // says more than the clock.

@@ -46,6 +46,7 @@ type Node struct {
 	lost     atomic.Pointer[string] // that no majority has a history any more
 	ended    chan struct{}
 	wake     chan struct{} // something was recorded that a duty may wait for
+	requests atomic.Uint64 // puts, reads and uses that were recorded since the start
 	// The leader's duties' own: when the log last named an institution, and when
 	// closings were last seen to wait.
 	saidOverdue  map[uint32]time.Time
@@ -269,22 +270,16 @@ const (
 
 // flush writes what was applied to the index until ctx ends.
 func (n *Node) flush(ctx context.Context) {
-	tick := time.NewTicker(flushEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if n.failed() != nil || !n.store.Unflushed() {
+	var next time.Time
+	for range ticks(ctx, flushEvery) {
+		begin := time.Now()
+		if n.failed() != nil || !n.store.Unflushed() || begin.Before(next) {
 			continue
 		}
-		begin := time.Now()
 		if err := n.store.Flush(); err != nil {
 			n.fail(err)
 		}
-		tick.Reset(min(max(4*time.Since(begin), flushEvery), flushMost))
+		next = time.Now().Add(min(4*time.Since(begin), flushMost))
 	}
 }
 

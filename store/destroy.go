@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -168,6 +169,7 @@ func (s *Store) Destroy(ctx context.Context, bundles []PendingErasure, blocks []
 		if err := add(encoded, o); err != nil {
 			return err
 		}
+		runtime.Gosched() // there may be hundreds: whoever answers somebody goes first
 	}
 	for _, b := range blocks {
 		encoded, err := s.log.Read(b.Decision)

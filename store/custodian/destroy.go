@@ -2,6 +2,7 @@ package custodian
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"iter"
 	"maps"
 	"os"
+	"runtime"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -101,6 +103,7 @@ func (l *Local) DestroyAll(ctx context.Context, orders []Order) (Done, error) {
 		if err := l.admit(o); err != nil {
 			return Done{}, fmt.Errorf("custodian: bundle %d: %w", o.Work.Bundle, err)
 		}
+		runtime.Gosched() // as a whole this takes long, and others have to answer somebody
 	}
 	done, err := l.destroy(ctx, orders)
 	if err != nil {
@@ -157,14 +160,14 @@ func (l *Local) destroy(ctx context.Context, orders []Order) (Done, error) {
 	l.work.Lock()
 	defer l.work.Unlock()
 	var done Done
-	slots, ranges, removals := map[string][]uint32{}, map[string][]Range{}, map[string]bool{}
+	slots, ranges, removals, sizes := map[string][]uint32{}, map[string][]Range{}, map[string]bool{}, map[string]int64{}
 	for _, o := range orders {
 		for _, s := range o.Work.Slots {
 			name := keyring.FileName(s.Block)
 			slots[name] = append(slots[name], s.Index)
 		}
 		for _, r := range o.Work.Ranges {
-			if err := l.inside(r); err != nil {
+			if err := l.inside(r, sizes); err != nil {
 				return done, err
 			}
 			ranges[r.File] = append(ranges[r.File], r)
@@ -192,21 +195,24 @@ func (l *Local) destroy(ctx context.Context, orders []Order) (Done, error) {
 }
 
 // inside refuses a malformed range before anything is touched. A missing file is
-// found later.
-func (l *Local) inside(r Range) error {
-	p, err := l.locate(r.File, dirSegments, dirHistory)
-	if err != nil {
-		return err
+// found later. sizes remembers those of the files, -1 for a missing one: to
+// look at a file once and not for each of hundreds of ranges.
+func (l *Local) inside(r Range, sizes map[string]int64) error {
+	size, known := sizes[r.File]
+	if !known {
+		p, err := l.locate(r.File, dirSegments, dirHistory)
+		if err != nil {
+			return err
+		}
+		if st, err := os.Stat(p); err == nil {
+			size = st.Size()
+		} else if size = -1; !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		sizes[r.File] = size
 	}
-	st, err := os.Stat(p)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if r.Offset < format.FileHeaderSize || r.Length < 1 || r.Length > st.Size() || r.Offset > st.Size()-r.Length {
-		return fmt.Errorf("%w: %d bytes at %d of %s, which has %d", ErrRange, r.Length, r.Offset, r.File, st.Size())
+	if size >= 0 && (r.Offset < format.FileHeaderSize || r.Length < 1 || r.Length > size || r.Offset > size-r.Length) {
+		return fmt.Errorf("%w: %d bytes at %d of %s, which has %d", ErrRange, r.Length, r.Offset, r.File, size)
 	}
 	return nil
 }
@@ -306,8 +312,10 @@ func (l *Local) eraseRanges(ctx context.Context, done *Done, name string, ranges
 	block := max(int64(fs.Bsize), 1)
 	err = l.opened(p, flagAppend|flagImmutable, func(f *os.File) error {
 		err := l.step("zero ranges", func() error {
+			longest := slices.MaxFunc(ranges, func(a, b Range) int { return cmp.Compare(a.Length, b.Length) }).Length
+			zeros := make([]byte, min(longest, zeroChunk))
 			for _, r := range ranges {
-				if err := zero(ctx, f, r.Offset, r.Length, block); err != nil {
+				if err := zero(ctx, f, r.Offset, r.Length, block, zeros); err != nil {
 					return err
 				}
 			}
@@ -336,11 +344,10 @@ func (l *Local) eraseRanges(ctx context.Context, done *Done, name string, ranges
 
 // zero overwrites what there is of a range. Holes are passed over: what was punched
 // before reads as zeros, and writing there again would need room that a full disk
-// does not have.
-func zero(ctx context.Context, f *os.File, offset, length, block int64) error {
-	zeros := make([]byte, min(length, zeroChunk))
-	if !holdsBlock(offset, length, block) { // nothing of it can have been punched
-		_, err := f.WriteAt(zeros, offset)
+// does not have. zeros are some, as many as a range has or zeroChunk.
+func zero(ctx context.Context, f *os.File, offset, length, block int64, zeros []byte) error {
+	if length <= int64(len(zeros)) && !holdsBlock(offset, length, block) { // nothing of it can have been punched
+		_, err := f.WriteAt(zeros[:length], offset)
 		return err
 	}
 	for at, end := offset, offset+length; at < end; {
@@ -354,7 +361,7 @@ func zero(ctx context.Context, f *os.File, offset, length, block int64) error {
 		if err != nil { // the file system does not tell: all of it is data
 			data = at
 		}
-		n := min(end-data, zeroChunk)
+		n := min(end-data, int64(len(zeros)))
 		if hole, err := unix.Seek(int(f.Fd()), data, unix.SEEK_HOLE); err == nil && hole > data {
 			n = min(n, hole-data)
 		}

@@ -166,7 +166,7 @@ func wipe(p string) error {
 	}
 	st, err := f.Stat()
 	if err == nil {
-		err = zero(context.Background(), f, 0, st.Size(), 1)
+		err = zero(context.Background(), f, 0, st.Size(), 1, make([]byte, min(st.Size(), zeroChunk)))
 	}
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -13,6 +14,10 @@ import (
 // orderedFill is how full bbolt fills pages when all new keys lie behind the old
 // ones: nothing will be inserted between them.
 const orderedFill = 0.95
+
+// yieldEvery is after how many rows a commit lets others run first: nobody waits for
+// it, and there may be hundreds of thousands.
+const yieldEvery = 32
 
 // verifyEvery is after how many rows VerifyAll asks its context.
 const verifyEvery = 1024
@@ -90,8 +95,11 @@ func (d *DB) write(tx *bolt.Tx, b *Batch, tallies map[Table]tally) error {
 	}
 	var err error
 	var into *bolt.Bucket
-	current := metaTable
+	current, n := metaTable, 0
 	b.rows.Scan(func(k string, e entry) bool {
+		if n++; n%yieldEvery == 0 {
+			runtime.Gosched()
+		}
 		t, key := Table(k[0]), []byte(k[1:])
 		if t != current {
 			into, err = openTable(tx, t, key)
