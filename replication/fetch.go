@@ -46,10 +46,11 @@ func (n *Node) fetchBlocks(ctx context.Context) error {
 // that is damaged on one comes from another.
 func (n *Node) fetchBlock(ctx context.Context, id format.ID) error {
 	b := store.KeyBlock{ID: id}
+	defer func() { b.Wipe() }()
 	var missing map[uint32]bool
 	var errs []error
 	for _, m := range n.others() {
-		part, bad, err := n.askBlock(ctx, m.Name, id)
+		part, bad, err := n.askBlock(ctx, m, id)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -58,6 +59,7 @@ func (n *Node) fetchBlock(ctx context.Context, id format.ID) error {
 			b, missing = part, bad
 		} else {
 			fillBlock(&b, missing, part, bad)
+			part.Wipe()
 		}
 		for i := range missing {
 			if lives, err := n.store.SlotLives(format.Slot{Block: id, Index: i}); err == nil && !lives {
@@ -65,7 +67,6 @@ func (n *Node) fetchBlock(ctx context.Context, id format.ID) error {
 			}
 		}
 		if len(missing) == 0 {
-			defer b.Wipe()
 			return n.store.InstallBlock(b)
 		}
 	}
@@ -79,42 +80,6 @@ func fillBlock(b *store.KeyBlock, missing map[uint32]bool, part store.KeyBlock, 
 			delete(missing, i)
 		}
 	}
-}
-
-// askBlock asks one peer. A slot that is erased there but lives in this node's
-// state is missing, not erased.
-func (n *Node) askBlock(ctx context.Context, name string, id format.ID) (store.KeyBlock, map[uint32]bool, error) {
-	b := store.KeyBlock{ID: id}
-	c, err := n.peers.get(name)
-	if err != nil {
-		return b, nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	r, err := c.GetBlock(ctx, &nodev1.GetBlockRequest{Id: id[:]})
-	if err != nil {
-		return b, nil, fmt.Errorf("node %s: %w", name, err)
-	}
-	if len(r.Keys) == 0 || len(r.Keys) != len(r.Erased) {
-		return b, nil, fmt.Errorf("node %s: malformed key block", name)
-	}
-	b.Owner, b.Keys, b.Erased = r.Owner, make([][32]byte, len(r.Keys)), r.Erased
-	bad := map[uint32]bool{}
-	for i, k := range r.Keys {
-		if len(k) == 32 {
-			copy(b.Keys[i][:], k)
-			clear(k)
-			continue
-		}
-		lives, err := n.store.SlotLives(format.Slot{Block: id, Index: uint32(i)})
-		if err != nil {
-			return b, nil, err
-		}
-		if lives || !b.Erased[i] {
-			bad[uint32(i)] = true
-		}
-	}
-	return b, bad, nil
 }
 
 // ChunkHeaders answers a bundle's chunk headers, from here or from a peer.
