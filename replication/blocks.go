@@ -13,15 +13,14 @@ import (
 	nodev1 "github.com/sago-worm/sago/proto/sago/node/v1"
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
-	"github.com/sago-worm/sago/store/keyring"
 )
 
 // Key blocks between nodes: each transfer is sealed for a key that the receiver drew
 // for it, on top of the connection's own protection, so that no buffer keeps a key.
 
 // transfer is the way of a block to or from this node.
-func (n *Node) transfer(block format.ID, from, to uint32) keyring.Transfer {
-	return keyring.Transfer{Cluster: n.own.cluster, Block: block, From: from, To: to}
+func (n *Node) transfer(block format.ID, from, to uint32) store.Transfer {
+	return store.Transfer{Cluster: n.own.cluster, Block: block, From: from, To: to}
 }
 
 // sendBlock makes a block of this node's durable on a peer.
@@ -50,7 +49,7 @@ func (n *Node) askBlock(ctx context.Context, m format.MemberRow, id format.ID) (
 	if err != nil {
 		return b, nil, err
 	}
-	own, err := keyring.NewEphemeral(rand.Reader)
+	own, err := store.NewEphemeral(rand.Reader)
 	if err != nil {
 		return b, nil, err
 	}
@@ -91,7 +90,7 @@ type offers struct {
 
 type offer struct {
 	block format.ID
-	key   *keyring.Ephemeral
+	key   *store.Ephemeral
 }
 
 // put remembers an offer in the place of an earlier one to the same peer.
@@ -106,7 +105,7 @@ func (o *offers) put(peer uint32, of offer) {
 }
 
 // take answers the key that was offered to a peer for a block; nil without one.
-func (o *offers) take(peer uint32, block format.ID) *keyring.Ephemeral {
+func (o *offers) take(peer uint32, block format.ID) *store.Ephemeral {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	of, ok := o.open[peer]
@@ -127,7 +126,7 @@ func (s *nodeService) OfferKey(ctx context.Context, r *nodev1.OfferKeyRequest) (
 	if err != nil {
 		return nil, err
 	}
-	key, err := keyring.NewEphemeral(rand.Reader)
+	key, err := store.NewEphemeral(rand.Reader)
 	if err != nil {
 		return nil, answer(err)
 	}
@@ -173,6 +172,9 @@ func (s *nodeService) GetBlock(ctx context.Context, r *nodev1.GetBlockRequest) (
 		return nil, err
 	}
 	b, damaged, err := s.node.store.ExportBlock(id)
+	if errors.Is(err, store.ErrKeyMissing) {
+		return nil, status.Error(codes.NotFound, err.Error())
+	}
 	if err != nil {
 		return nil, answer(err)
 	}

@@ -3,6 +3,9 @@ package replication
 import (
 	"context"
 	"crypto/rand"
+	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -10,6 +13,7 @@ import (
 
 	nodev1 "github.com/sago-worm/sago/proto/sago/node/v1"
 	"github.com/sago-worm/sago/store"
+	"github.com/sago-worm/sago/store/custodian"
 	"github.com/sago-worm/sago/store/format"
 )
 
@@ -72,4 +76,53 @@ func TestP42_BlocksTravelUnderKeysOfTheirOwn(t *testing.T) {
 // member is node i's row.
 func (c *testCluster) member(i int) format.MemberRow {
 	return c.nodes[0].store.Members()[i]
+}
+
+// TestWhatIsNowhereKeepsNobodyFromVoting: all key blocks are lost on every node,
+// as after a restore without them; a node that comes anew votes. While a member is
+// only away, it waits.
+func TestWhatIsNowhereKeepsNobodyFromVoting(t *testing.T) {
+	c := newTestCluster(t, 3)
+	c.startAll()
+	c.mustPut(0, "kept", "P5Y", []byte("content"))
+	c.awaitEqual()
+	ids, err := c.nodes[0].store.BlockIDs()
+	if err != nil || len(ids) == 0 {
+		t.Fatal(err)
+	}
+	c.closeAll()
+	c.wipe(2)
+	for i := range 2 {
+		c.loseKeys(i)
+	}
+	for i := range 3 {
+		c.startNode(i)
+	}
+	c.await("the new incarnation votes", func() bool { _, voter := c.nodes[2].ownRow(); return voter })
+	if c.nodes[2].store.HasBlock(ids[0]) {
+		t.Fatal("the block is there: nothing is shown")
+	}
+	nowhere, err := c.nodes[2].fetchBlocks(t.Context())
+	if err != nil || !nowhere[ids[0]] {
+		t.Errorf("%v, %v", nowhere, err)
+	}
+	c.stop(0)
+	if nowhere, err = c.nodes[2].fetchBlocks(t.Context()); err == nil || len(nowhere) != 0 {
+		t.Errorf("with a member away: %v, %v", nowhere, err)
+	}
+}
+
+// loseKeys removes all key blocks of a stopped node.
+func (c *testCluster) loseKeys(i int) {
+	c.t.Helper()
+	if err := custodian.ClearTree(c.dataDir(i)); err != nil {
+		c.t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(c.dataDir(i), "keys", "*.kb"))
+	for _, f := range files {
+		err = errors.Join(err, os.Remove(f))
+	}
+	if err != nil || len(files) == 0 {
+		c.t.Fatal(err)
+	}
 }

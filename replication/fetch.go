@@ -8,6 +8,9 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	nodev1 "github.com/sago-worm/sago/proto/sago/node/v1"
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
@@ -27,19 +30,30 @@ func (n *Node) others() []format.MemberRow {
 	return out
 }
 
-// fetchBlocks installs announced key blocks that are not here.
-func (n *Node) fetchBlocks(ctx context.Context) error {
+// errNowhere says that every voting member answered and none has what is asked for: it
+// was lost, as in a restore without it, and waiting brings it to nobody.
+var errNowhere = errors.New("no voting member has it")
+
+// fetchBlocks installs announced key blocks that are not here, and answers those that
+// are nowhere.
+func (n *Node) fetchBlocks(ctx context.Context) (nowhere map[format.ID]bool, err error) {
 	ids, err := n.store.BlockIDs()
 	if err != nil {
-		return err
+		return nil, err
 	}
+	nowhere = map[format.ID]bool{}
 	var errs []error
 	for _, id := range ids {
-		if !n.store.HasBlock(id) {
-			errs = append(errs, n.fetchBlock(ctx, id))
+		if n.store.HasBlock(id) {
+			continue
+		}
+		if err := n.fetchBlock(ctx, id); errors.Is(err, errNowhere) {
+			nowhere[id] = true
+		} else {
+			errs = append(errs, err)
 		}
 	}
-	return errors.Join(errs...)
+	return nowhere, errors.Join(errs...)
 }
 
 // fetchBlock installs one block, put together from what the peers have: a slot
@@ -49,9 +63,10 @@ func (n *Node) fetchBlock(ctx context.Context, id format.ID) error {
 	defer func() { b.Wipe() }()
 	var missing map[uint32]bool
 	var errs []error
+	var without denials
 	for _, m := range n.others() {
 		part, bad, err := n.askBlock(ctx, m, id)
-		if err != nil {
+		if without.count(m, status.Code(err) == codes.NotFound); err != nil {
 			errs = append(errs, err)
 			continue
 		}
@@ -70,7 +85,26 @@ func (n *Node) fetchBlock(ctx context.Context, id format.ID) error {
 			return n.store.InstallBlock(b)
 		}
 	}
-	return fmt.Errorf("key block %x: no peer has it whole: %w", id[:4], errors.Join(errs...))
+	return fmt.Errorf("key block %x: no peer has it whole: %w", id[:4], errors.Join(append(errs, without.err())...))
+}
+
+// denials counts the voting members that have nothing of what they were asked for.
+type denials struct{ asked, without int }
+
+func (d *denials) count(m format.MemberRow, without bool) {
+	if m.Current == (format.ID{}) {
+		return
+	}
+	if d.asked++; without {
+		d.without++
+	}
+}
+
+func (d *denials) err() error {
+	if d.asked == 0 || d.without < d.asked {
+		return nil
+	}
+	return errNowhere
 }
 
 func fillBlock(b *store.KeyBlock, missing map[uint32]bool, part store.KeyBlock, bad map[uint32]bool) {
@@ -190,11 +224,13 @@ func chosen(row *format.BundleRow, chunks []format.Chunk) ([]format.Chunk, error
 // fetchBundle makes a bundle's payload whole on this node.
 func (n *Node) fetchBundle(ctx context.Context, row *format.BundleRow) error {
 	errs := []error{}
+	var without denials
 	for _, m := range n.others() {
 		chunks, err := n.askChunks(ctx, m.Name, row.Slot, false)
 		if err == nil {
 			chunks, err = chosen(row, chunks)
 		}
+		without.count(m, errors.Is(err, store.ErrMissing))
 		if err == nil && n.store.Room() == 0 {
 			err = store.ErrFull // what is in the log takes the reserve, copies do not
 		}
@@ -208,7 +244,7 @@ func (n *Node) fetchBundle(ctx context.Context, row *format.BundleRow) error {
 		}
 		errs = append(errs, err)
 	}
-	return fmt.Errorf("payload of the bundle stored by record %d: no peer has it whole: %w", row.Store, errors.Join(errs...))
+	return fmt.Errorf("payload of the bundle stored by record %d: no peer has it whole: %w", row.Store, errors.Join(append(errs, without.err())...))
 }
 
 // watch ends a stream on which nothing has come for callTimeout: a peer may be
