@@ -24,19 +24,34 @@ var (
 // document, ASN.1 DER) by the public key (PKIX DER). It returns an error that
 // wraps [ErrKey] or [ErrSignature].
 func VerifyAct(document, sig, publicKeyPKIX []byte) error {
-	parsed, err := x509.ParsePKIXPublicKey(publicKeyPKIX)
+	key, err := parseKey(publicKeyPKIX)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrKey, err)
-	}
-	key, ok := parsed.(*ecdsa.PublicKey)
-	if !ok || key.Curve != elliptic.P256() {
-		return fmt.Errorf("%w: %T", ErrKey, parsed)
+		return err
 	}
 	digest := sha256.Sum256(document)
 	if !ecdsa.VerifyASN1(key, digest[:], sig) {
 		return ErrSignature
 	}
 	return nil
+}
+
+// CheckKey refuses what is not an ECDSA P-256 public key (PKIX DER): nothing could
+// ever be signed with it. The error wraps [ErrKey].
+func CheckKey(publicKeyPKIX []byte) error {
+	_, err := parseKey(publicKeyPKIX)
+	return err
+}
+
+func parseKey(pkix []byte) (*ecdsa.PublicKey, error) {
+	parsed, err := x509.ParsePKIXPublicKey(pkix)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrKey, err)
+	}
+	key, ok := parsed.(*ecdsa.PublicKey)
+	if !ok || key.Curve != elliptic.P256() {
+		return nil, fmt.Errorf("%w: %T", ErrKey, parsed)
+	}
+	return key, nil
 }
 
 // Signatory is a person that a document lists as one who may sign.

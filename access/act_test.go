@@ -73,6 +73,10 @@ func TestVerifyAct(t *testing.T) {
 		if err := access.VerifyAct(c.document, c.sig, c.key); !errors.Is(err, c.want) || (c.want == nil) != (err == nil) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}
+		wrongKey := errors.Is(c.want, access.ErrKey)
+		if err := access.CheckKey(c.key); errors.Is(err, access.ErrKey) != wrongKey || !wrongKey && err != nil {
+			t.Errorf("%s: the key itself: %v", c.name, err)
+		}
 	}
 }
 

@@ -35,7 +35,7 @@ var may = map[Role][]Verb{
 	},
 	RoleManager: {
 		VerbGrantDecide, VerbGrantRevoke, VerbGrantList, VerbGrantReview,
-		VerbHoldPlace, VerbHoldRelease, VerbHoldList, VerbExtend, VerbBundleEvent, VerbCertificate,
+		VerbHoldPlace, VerbHoldRelease, VerbHoldList, VerbExtend, VerbBundleEvent, VerbCertificate, VerbReceipt,
 		VerbSpecialApprove, VerbSpecialVeto, VerbSpecialShow, VerbSpecialDisable, VerbCirculation, VerbCirculationList,
 		VerbInstitution, VerbInstitutionList, VerbInstitutionSubjects,
 		VerbPolicyShow, VerbPolicyPropose, VerbKeyArchive, VerbActSign, VerbActShow, VerbActVeto,

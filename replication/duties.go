@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/sago-worm/sago/internal/crashpoint"
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
 )
@@ -21,25 +22,36 @@ const (
 	// Apply, behind which everything else waits; attestsAtOnce is how many are on
 	// their way together. destroyLimit is how many bundles are destroyed at once, with
 	// the syncs of one.
-	erasureLimit  = 200
-	attestsAtOnce = 2
-	destroyLimit  = 4 * erasureLimit
+	erasureLimit  = 100
+	attestsAtOnce = 1
+	destroyLimit  = 8 * erasureLimit
 	// destroyFor is how long a node goes on destroying before it looks after its
 	// other duties.
 	destroyFor = 3 * time.Second
 )
 
+// ticks goes on at every tick until ctx ends.
+func ticks(ctx context.Context, every time.Duration) func(yield func() bool) {
+	return func(yield func() bool) {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if !yield() {
+				return
+			}
+		}
+	}
+}
+
 // serveDuties runs this node's own duties until ctx ends.
 func (n *Node) serveDuties(ctx context.Context) {
 	d := &duties{node: n}
-	tick := time.NewTicker(n.timing.Duties)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	for range ticks(ctx, n.timing.Duties) {
 		if n.failed() != nil {
 			return
 		}
@@ -53,14 +65,7 @@ func (n *Node) serveDuties(ctx context.Context) {
 // apart from the other duties, which wait for operations that only a whole node
 // hears the outcome of.
 func (n *Node) serveCopy(ctx context.Context) {
-	tick := time.NewTicker(n.timing.Duties)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	for range ticks(ctx, n.timing.Duties) {
 		if n.failed() != nil {
 			return
 		}
@@ -303,7 +308,13 @@ func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure,
 		}
 		effects = append(effects, e)
 	}
-	return together(len(effects), attestsAtOnce, func(i int) error { return n.attest(ctx, effects[i]) })
+	if err := together(len(effects), attestsAtOnce, func(i int) error { return n.attest(ctx, effects[i]) }); err != nil {
+		return err
+	}
+	if len(bundles) > 0 {
+		crashpoint.Reached("attest", true)
+	}
+	return nil
 }
 
 // attest signs and records that what e names is destroyed on this node.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime/pprof"
 	"slices"
 	"strconv"
 	"sync"
@@ -54,9 +55,16 @@ func TestExpiryRates(t *testing.T) {
 			time.Sleep(20 * time.Millisecond)
 		}
 	}()
+	if f := os.Getenv("PROFILE"); f != "" {
+		o, _ := os.Create(f)
+		pprof.StartCPUProfile(o)
+	}
 	cpu := cpuTime(t)
 	during := c.foreground(0, erased)
 	cpu = cpuTime(t) - cpu
+	if f := os.Getenv("PROFILE"); f != "" {
+		pprof.StopCPUProfile()
+	}
 	sizes := watched()
 	c.reportRates(first, sizes)
 	t.Logf("CPU from the first decision on: %.1f s, %d us for each expired bundle on three nodes, foreground included", cpu.Seconds(), cpu.Microseconds()/int64(count/2))

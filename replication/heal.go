@@ -84,14 +84,7 @@ func (h *healer) forget(w wound) {
 
 // run mends until ctx ends.
 func (h *healer) run(ctx context.Context) {
-	tick := time.NewTicker(h.node.timing.Duties)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	for range ticks(ctx, h.node.timing.Duties) {
 		if h.node.failed() != nil || !h.node.Ready() {
 			continue
 		}

@@ -52,7 +52,7 @@ func (n *Node) sayOverdue() error {
 		return err
 	}
 	for _, i := range numbers {
-		if time.Since(n.saidOverdue[i]) < sayOverdueEvery && !n.saidOverdue[i].IsZero() {
+		if time.Since(n.saidOverdue[i]) < sayOverdueEvery {
 			continue
 		}
 		row, err := n.store.Tenant(i)

@@ -67,14 +67,7 @@ func (k *keeper) runLead(ctx context.Context) {
 
 // every calls step while this node is whole.
 func (k *keeper) every(ctx context.Context, step func()) {
-	tick := time.NewTicker(k.node.timing.Keep)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	for range ticks(ctx, k.node.timing.Keep) {
 		n := k.node
 		if n.failed() != nil || n.fsm.copying.Load() || !n.store.Summary().Begun {
 			continue
@@ -225,7 +218,7 @@ func (k *keeper) ownFiles(ctx context.Context) error {
 		return err
 	}
 	if e, ok := n.store.StateRecord(); wants && ok && e.Mark.Size >= n.store.Pruned().Decision {
-		err := n.AtState(ctx, e.Mark.Entry, func(v *store.StateView, d store.StateDigest) error {
+		err := n.scrub.at(ctx, e.Mark.Entry, func(v *store.StateView, d store.StateDigest) error {
 			if d.Digest != e.Rows || d.Count != e.Count {
 				return errors.New("this node's rows are not the majority's")
 			}

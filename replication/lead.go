@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
 
+	"github.com/sago-worm/sago/internal/crashpoint"
 	nodev1 "github.com/sago-worm/sago/proto/sago/node/v1"
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
@@ -23,8 +25,8 @@ import (
 // rows are one Apply, behind which everything else waits. sweepsAtOnce is how many
 // are on their way together, so that their syncs are not waited for one by one.
 const (
-	sweepLimit   = 250
-	sweepsAtOnce = 2
+	sweepLimit   = 100
+	sweepsAtOnce = 4
 )
 
 // lead runs the leader's duties while this node leads, until ctx ends.
@@ -102,29 +104,31 @@ func (n *Node) leadOnce(ctx context.Context, last *time.Time) error {
 
 // duty proposes an operation of the cluster's own and waits for it.
 func (n *Node) duty(ctx context.Context, kind store.Kind, body []byte) (store.Result, error) {
+	step := "duty " + strconv.Itoa(int(kind))
+	crashpoint.Reached(step, false)
 	r, err := n.Submit(ctx, store.Op{Kind: kind, Body: body})
 	if err == nil && r.Outcome == store.Refused {
 		err = fmt.Errorf("refused: %s: %s", r.Reason, r.Why)
+	}
+	if err == nil {
+		crashpoint.Reached(step, true)
 	}
 	return r, err
 }
 
 func (n *Node) sweep(ctx context.Context) error {
-	for {
-		err := together(sweepsAtOnce, sweepsAtOnce, func(int) error {
+	return together(sweepsAtOnce, sweepsAtOnce, func(int) error {
+		for {
 			var w format.Writer
 			w.U32(sweepLimit)
-			_, err := n.duty(ctx, store.KindSweep, w.Bytes())
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("sweep: %w", err)
+			if _, err := n.duty(ctx, store.KindSweep, w.Bytes()); err != nil {
+				return fmt.Errorf("sweep: %w", err)
+			}
+			if due, _, err := n.store.Due(0); err != nil || !due {
+				return err
+			}
 		}
-		due, _, err := n.store.Due(0)
-		if err != nil || !due {
-			return err
-		}
-	}
+	})
 }
 
 // together runs n calls of f, so many at once, and answers their errors.

@@ -259,25 +259,25 @@ func (n *Node) run() {
 	spawn(k.runLead)
 }
 
-// flushEvery is how often what was applied goes to the index file.
-const flushEvery = 200 * time.Millisecond
+// flushEvery is how often what was applied goes to the index file; less often, down
+// to flushMost, where that takes more than a fifth of the time: a row that changes
+// several times is then written once.
+const (
+	flushEvery = 200 * time.Millisecond
+	flushMost  = 2 * time.Second
+)
 
 // flush writes what was applied to the index until ctx ends.
 func (n *Node) flush(ctx context.Context) {
-	tick := time.NewTicker(flushEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	for range ticks(ctx, flushEvery) {
 		if n.failed() != nil || !n.store.Unflushed() {
 			continue
 		}
+		begin := time.Now()
 		if err := n.store.Flush(); err != nil {
 			n.fail(err)
 		}
+		tick.Reset(min(max(4*time.Since(begin), flushEvery), flushMost))
 	}
 }
 

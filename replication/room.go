@@ -96,16 +96,9 @@ func (n *Node) roomToLead() error {
 
 // serveRoom keeps the reserve and the others informed until ctx ends.
 func (n *Node) serveRoom(ctx context.Context) {
-	tick := time.NewTicker(roomEvery)
-	defer tick.Stop()
 	var told, handed time.Time
 	full := false
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	for range ticks(ctx, roomEvery) {
 		if n.failed() != nil {
 			return
 		}

@@ -53,15 +53,8 @@ type scrubber struct {
 
 // run scrubs until ctx ends, and then closes the view.
 func (s *scrubber) run(ctx context.Context) {
-	tick := time.NewTicker(s.node.timing.Duties)
-	defer tick.Stop()
 	defer s.end()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	for range ticks(ctx, s.node.timing.Duties) {
 		if s.node.failed() != nil || s.node.fsm.copying.Load() {
 			s.drop(0)
 			continue
@@ -145,7 +138,9 @@ func (s *scrubber) drop(unused time.Duration) {
 	}
 }
 
-// at runs fn on this node's view of a MARK, with its digest. One at a time.
+// at runs fn on this node's view of the rows at a MARK that kept one, with its
+// digest: that of the newest STATE record, for some minutes after it. One at a time;
+// fn must not keep the view.
 func (s *scrubber) at(ctx context.Context, entry uint64, fn func(*store.StateView, store.StateDigest) error) error {
 	mark, err := s.node.awaitMark(ctx, entry)
 	if err != nil {
@@ -166,12 +161,6 @@ func (s *scrubber) at(ctx context.Context, entry uint64, fn func(*store.StateVie
 	err = fn(s.view, *s.digest)
 	s.used = time.Now()
 	return err
-}
-
-// AtState runs fn on this node's view of the rows at a MARK that kept one: that
-// of the newest STATE record, for some minutes after it. fn must not keep the view.
-func (n *Node) AtState(ctx context.Context, entry uint64, fn func(*store.StateView, store.StateDigest) error) error {
-	return n.scrub.at(ctx, entry, fn)
 }
 
 // state is this node's own digest at a MARK, signed.

@@ -148,7 +148,7 @@ func TestStateDigestAfterRebuildAndCopy(t *testing.T) {
 		}
 		return true
 	})
-	err = c.nodes[1].AtState(t.Context(), e.Mark.Entry, func(v *store.StateView, d store.StateDigest) error {
+	err = c.nodes[1].scrub.at(t.Context(), e.Mark.Entry, func(v *store.StateView, d store.StateDigest) error {
 		if d.Digest != e.Rows || v.Mark != e.Mark {
 			return fmt.Errorf("%+v at %+v", d, v.Mark)
 		}

@@ -41,8 +41,9 @@ func (h Hold) Check() error {
 }
 
 // PlaceHold is the retention with one more hold. From the tick on that passed
-// the deadline a hold comes too late (ErrExpired), even beside another one.
-// Errors: also ErrLocked, ErrHold, ErrHoldExists.
+// the deadline a hold comes too late (ErrExpired), unless another one keeps the
+// record still: its release must not take what a second order is about. Errors:
+// also ErrLocked, ErrHold, ErrHoldExists.
 func (r Retention) PlaceHold(h Hold, now Instant) (Retention, error) {
 	if err := r.Check(); err != nil {
 		return r, err
@@ -51,8 +52,8 @@ func (r Retention) PlaceHold(h Hold, now Instant) (Retention, error) {
 		return r, err
 	}
 	at, found := r.findHold(h.ID)
-	switch s := r.Status(now); {
-	case s == StateExpired || s == StateHeld:
+	switch {
+	case r.Status(now) == StateExpired:
 		return r, fmt.Errorf("%w: at %v", ErrExpired, r.End())
 	case found:
 		return r, fmt.Errorf("%w: %d", ErrHoldExists, h.ID)

@@ -4,16 +4,11 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"time"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
 )
-
-// actLife is how long an act waits for its signatures and its execution, beside
-// the cooling-off, before it lapses.
-const actLife = 30 * 24 * time.Hour
 
 // actServer answers ActService (결재 행위).
 type actServer struct {
@@ -37,13 +32,13 @@ type newAct struct {
 func (s *Server) proposeAct(ctx context.Context, a newAct) (*sagov1.Act, error) {
 	c, sum := callerOf(ctx), s.node.Store().Summary()
 	p := a.particulars
-	if !printable(p.Requester, maxField) || !printable(p.Basis, maxBasis) || !printable(p.Reason, maxPurpose) {
-		return nil, invalid(format.ReasonInvalid, "requester, basis and reason have at most %d, %d and %d bytes without control characters", maxField, maxBasis, maxPurpose)
+	if err := checkParticulars(p); err != nil {
+		return nil, err
 	}
 	p.Salt = s.node.NewID()
 	doc := format.Act{
 		Cluster: sum.Cluster, Kind: a.kind, Object: a.object.Encode(), Params: a.params(p.Digest()), Nonce: a.nonce,
-		Expires: sum.Clock.Now + sum.Policy.CoolingOff + actLife.Microseconds(),
+		Expires: sum.Clock.Now + sum.Policy.CoolingOff + store.ActTime,
 	}
 	if doc.Nonce == (format.ID{}) {
 		doc.Nonce = s.node.NewID()
@@ -58,6 +53,13 @@ func (s *Server) proposeAct(ctx context.Context, a newAct) (*sagov1.Act, error) 
 		return nil, err
 	}
 	return s.actNow(c, doc.Nonce)
+}
+
+func checkParticulars(p format.Particulars) error {
+	if !printable(p.Requester, maxField) || !printable(p.Basis, maxBasis) || !printable(p.Reason, maxPurpose) {
+		return invalid(format.ReasonInvalid, "requester, basis and reason have at most %d, %d and %d bytes without control characters", maxField, maxBasis, maxPurpose)
+	}
+	return nil
 }
 
 // actNow is an act as this node's state shows it.
@@ -104,10 +106,9 @@ func (s *Server) actOf(c *caller, v *store.ActView) (*sagov1.Act, error) {
 	return out, err
 }
 
-// particularsOf opens what a proposal says of people and reasons; none where its
-// key or record is erased.
-func (s *Server) particularsOf(proposed uint64) (*sagov1.ActParticulars, error) {
-	rec, _, err := s.node.Store().Record(proposed)
+// said opens the detail of a record; nil where its key or the record is erased.
+func (s *Server) said(sequence uint64) (*format.Detail, error) {
+	rec, _, err := s.node.Store().Record(sequence)
 	if errors.Is(err, store.ErrPruned) {
 		return nil, nil
 	}
@@ -118,7 +119,14 @@ func (s *Server) particularsOf(proposed uint64) (*sagov1.ActParticulars, error) 
 	if errors.Is(err, store.ErrKeyErased) {
 		return nil, nil
 	}
-	if err != nil {
+	return &d, err
+}
+
+// particularsOf opens what a proposal says of people and reasons; none where its
+// key or record is erased.
+func (s *Server) particularsOf(proposed uint64) (*sagov1.ActParticulars, error) {
+	d, err := s.said(proposed)
+	if err != nil || d == nil {
 		return nil, err
 	}
 	salt, err := hex.DecodeString(d.Salt)
@@ -135,15 +143,31 @@ func actID(text string) (id format.ID, err error) {
 	return id, nil
 }
 
+// actText is an act's id as text; "" for none.
+func actText(id format.ID) string {
+	if id == (format.ID{}) {
+		return ""
+	}
+	return hex.EncodeToString(id[:])
+}
+
+// actToken reads a page token of a list of acts: the id to go on from, zero for none.
+func actToken(token string) (format.ID, error) {
+	if token == "" {
+		return format.ID{}, nil
+	}
+	return actID(token)
+}
+
 // List implements sagov1.ActServiceServer.
 func (s *actServer) List(ctx context.Context, req *sagov1.ActServiceListRequest) (*sagov1.ActServiceListResponse, error) {
 	c := callerOf(ctx)
-	var from format.ID
-	var err error
-	if req.GetPageToken() != "" {
-		if from, err = actID(req.GetPageToken()); err != nil {
-			return nil, err
-		}
+	if req.GetKind() != "" && !format.ActKindNamed(req.GetKind()) {
+		return nil, invalid(format.ReasonInvalid, "no kind of act has that name")
+	}
+	from, err := actToken(req.GetPageToken())
+	if err != nil {
+		return nil, err
 	}
 	asked := query("acts", req.GetKind(), "open", req.GetOpen(), "limit", req.GetLimit(), "from", req.GetPageToken())
 	if _, err := s.recordQuery(ctx, format.ListActs, asked); err != nil {
@@ -153,10 +177,7 @@ func (s *actServer) List(ctx context.Context, req *sagov1.ActServiceListRequest)
 	if err != nil {
 		return nil, err
 	}
-	answer := &sagov1.ActServiceListResponse{}
-	if next != (format.ID{}) {
-		answer.NextPageToken = hex.EncodeToString(next[:])
-	}
+	answer := &sagov1.ActServiceListResponse{NextPageToken: actText(next)}
 	for i := range views {
 		if req.GetKind() != "" && views[i].Doc.Kind.String() != req.GetKind() {
 			continue

@@ -69,7 +69,7 @@ func (s *clusterServer) proposeBackup(ctx context.Context, e format.BackupEffect
 
 // BackupDone implements sagov1.ClusterServiceServer.
 func (s *clusterServer) BackupDone(ctx context.Context, req *sagov1.BackupDoneRequest) (*sagov1.BackupDoneResponse, error) {
-	e := format.BackupEffect{First: req.GetFirst(), End: req.GetEnd(), Size: req.GetSize()}
+	e := format.BackupEffect{First: req.GetFirst(), End: req.GetEnd(), Size: req.GetSize(), Begun: req.GetBegun()}
 	if copy(e.Digest[:], req.GetDigest()) != len(e.Digest) || len(req.GetDigest()) != len(e.Digest) || !e.Whole() {
 		return nil, invalid(format.ReasonInvalid, "the digest of a manifest is a SHA-256")
 	}

@@ -80,11 +80,6 @@ func (w *certifying) certificate(ctx context.Context) (*sagov1.Certificate, erro
 	return w.out, w.remains()
 }
 
-// note is a checkpoint as the API shows it.
-func (w *certifying) note(e format.CheckpointEffect) string {
-	return (&historyServer{Server: w.Server}).note(e)
-}
-
 // cover has a checkpoint over every record of the certificate.
 func (w *certifying) cover(ctx context.Context, holders []store.Holder) error {
 	newest := max(w.row.Expire, w.row.Erase)
@@ -148,7 +143,7 @@ func (w *certifying) certified(sequence uint64) (*sagov1.CertifiedRecord, error)
 	if err != nil {
 		return nil, err
 	}
-	proof, err := (&historyServer{Server: w.Server}).prove(sequence, w.checkpoint)
+	proof, err := w.prove(sequence, w.checkpoint)
 	if err != nil {
 		return nil, err
 	}

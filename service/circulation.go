@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"encoding/hex"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/store"
@@ -33,11 +32,9 @@ func orderOf(number string, digest []byte, requester, basis, reason string) (o o
 		return o, invalid(format.ReasonInvalid, "an order has a number of 1 to %d bytes without control characters", maxOrder)
 	case len(digest) != 0 && len(digest) != len(o.document):
 		return o, invalid(format.ReasonInvalid, "the digest of an order's document has 32 bytes")
-	case !printable(requester, maxField) || !printable(basis, maxBasis) || !printable(reason, maxPurpose):
-		return o, invalid(format.ReasonInvalid, "requester, basis and reason have at most %d, %d and %d bytes without control characters", maxField, maxBasis, maxPurpose)
 	}
 	copy(o.document[:], digest)
-	return o, nil
+	return o, checkParticulars(o.Particulars)
 }
 
 // register proposes the stop. act is the request that brings it; zero for none.
@@ -80,12 +77,9 @@ func (s *circulationServer) Stop(ctx context.Context, req *sagov1.CirculationSer
 }
 
 func stopOf(key format.BundleKey, row *format.StopRow) *sagov1.CirculationStop {
-	out := &sagov1.CirculationStop{Transaction: key.Transaction, Part: key.Part, Order: row.Order, At: instant(row.At), HistorySequence: row.Sequence}
+	out := &sagov1.CirculationStop{Transaction: key.Transaction, Part: key.Part, Order: row.Order, At: instant(row.At), HistorySequence: row.Sequence, RequestId: actText(row.Act)}
 	if row.Document != (format.Digest{}) {
 		out.DocumentDigest = row.Document[:]
-	}
-	if row.Act != (format.ID{}) {
-		out.RequestId = hex.EncodeToString(row.Act[:])
 	}
 	return out
 }

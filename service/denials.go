@@ -185,8 +185,8 @@ func (s *Server) denied(ctx context.Context, c *caller, m method, req any, why e
 	return why
 }
 
-// deniedWithout records that a read or use was refused for want of a reason or
-// of the acting person (R92), and answers what the caller is told.
+// deniedWithout records that a call was refused in its own code, as for want of a
+// reason or of the acting person (R92), and answers what the caller is told.
 func (s *Server) deniedWithout(ctx context.Context, c *caller, full string, req any, why error) error {
 	m, _ := methodOf(full)
 	return s.denied(ctx, c, m, req, why)

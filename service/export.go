@@ -8,7 +8,6 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/sago-worm/sago/access"
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
@@ -116,8 +115,7 @@ func (e *export) permit(ctx context.Context, req *sagov1.ExportRequest) error {
 		}
 	}
 	if !ok {
-		m := method{verb: access.VerbHistoryExport, action: format.ActExport}
-		return e.s.denied(ctx, e.caller, m, nil, refusal(format.ReasonNotPermitted, ""))
+		return e.s.deniedWithout(ctx, e.caller, sagov1.HistoryService_Export_FullMethodName, nil, refusal(format.ReasonNotPermitted, ""))
 	}
 	return nil
 }

@@ -68,12 +68,12 @@ func (s *bundleServer) Preview(ctx context.Context, req *sagov1.PreviewRequest) 
 	if e.Subject, err = s.subject(c, h.GetSubjectCi()); err != nil {
 		return nil, err
 	}
-	f, no, err := s.node.Store().Foresee(c.Institution, e)
+	f, reason, why, err := s.node.Store().Foresee(c.Institution, e)
 	if err != nil {
 		return nil, err
 	}
-	if no != nil {
-		return nil, refusedBy(*no)
+	if reason != format.ReasonOK {
+		return nil, refusal(reason, why)
 	}
 	answer := &sagov1.PreviewResponse{
 		Retain: rule.String(), UndeletableUntil: instant(f.Floor), RetentionState: "unset", Longest: instant(f.Longest), Held: f.Held,

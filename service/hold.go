@@ -213,18 +213,10 @@ func (s *Server) hold(row format.HeldRow) (*sagov1.Hold, error) {
 	if row.Released != 0 {
 		h.State = "releasing"
 	}
-	rec, _, err := s.node.Store().Record(row.Placed)
-	if errors.Is(err, store.ErrPruned) {
-		return h, nil
+	d, err := s.said(row.Placed)
+	if err == nil && d != nil {
+		h.Name, h.Basis = d.Name, d.Basis
 	}
-	if err != nil {
-		return nil, err
-	}
-	d, err := s.node.Store().OpenDetail(&rec)
-	if errors.Is(err, store.ErrKeyErased) {
-		return h, nil
-	}
-	h.Name, h.Basis = d.Name, d.Basis
 	return h, err
 }
 

@@ -120,7 +120,7 @@ func (s *institutionServer) handedOver(p *format.CloseParams, institution uint32
 	st := s.node.Store()
 	var e format.ExportEffect
 	if sequence == 0 {
-		_, newest, found, err := st.NewestExport(institution)
+		newest, found, err := st.NewestExport(institution)
 		if err != nil {
 			return err
 		}

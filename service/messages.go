@@ -14,9 +14,9 @@ func bothSentences(reason string) (ko, en string) {
 	case "NOT_FOUND":
 		return "해당 번호의 기록이 없습니다", "no record has this number"
 	case "EXPIRED":
-		return "보유기간이 지나 더 이상 읽을 수 없습니다", "its retention has ended; it can no longer be read"
+		return "보유기간이 끝났습니다", "its retention has ended"
 	case "CONFLICT":
-		return "같은 거래일련번호로 다른 내용이 이미 저장되어 있습니다", "other content is already stored under this transaction number"
+		return "같은 번호나 이름이 이미 쓰였습니다", "the number or name is taken"
 	case "NOT_PERMITTED":
 		return "이 작업을 할 권한이 없습니다", "you may not do this"
 	case "UNKNOWN_PRINCIPAL":

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"encoding/hex"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/store"
@@ -80,12 +79,4 @@ func (s *policyServer) Propose(ctx context.Context, req *sagov1.PolicyServicePro
 		},
 	})
 	return &sagov1.PolicyServiceProposeResponse{Act: a}, err
-}
-
-// actText is an act's id as text; "" for none.
-func actText(id format.ID) string {
-	if id == (format.ID{}) {
-		return ""
-	}
-	return hex.EncodeToString(id[:])
 }

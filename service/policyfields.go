@@ -42,7 +42,7 @@ func policyFields() []policyField {
 			set: func(p *format.Policy, v string) (err error) { p.ClosedNetwork, err = strconv.ParseBool(v); return err }},
 		numberField("min_sources", "only greater", func(p *format.Policy) *uint8 { return &p.MinSources }),
 		{key: "sources", stronger: "any change is weaker", get: sourcesText, set: setSources},
-		{key: "witnesses", stronger: "more of them", get: witnessesText, set: setWitnesses},
+		{key: "witnesses", stronger: "more of them, each one needed as well", get: witnessesText, set: setWitnesses},
 		numberField("witnesses_needed", "greater", func(p *format.Policy) *uint8 { return &p.WitnessesNeeded }),
 	}
 }
@@ -64,8 +64,8 @@ func numberField[T uint8 | uint32](key, stronger string, of func(*format.Policy)
 			var most T
 			most--
 			n, err := strconv.ParseUint(v, 10, 64)
-			if err == nil && n > uint64(most) {
-				err = fmt.Errorf("%s is more than %d", v, most)
+			if err != nil || n > uint64(most) {
+				err = fmt.Errorf("%q is no whole number from 0 to %d", v, most)
 			}
 			*of(p) = T(n)
 			return err

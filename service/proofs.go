@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/sago-worm/sago/access"
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
@@ -141,7 +142,8 @@ func (s *historyServer) ofSize(size uint64) (format.CheckpointEffect, error) {
 	return e, err
 }
 
-func (s *historyServer) prove(sequence uint64, e format.CheckpointEffect) (*sagov1.RecordProof, error) {
+// prove is a record's proof under a checkpoint.
+func (s *Server) prove(sequence uint64, e format.CheckpointEffect) (*sagov1.RecordProof, error) {
 	leaf, err := s.node.Store().LeafHash(sequence)
 	if err != nil {
 		return nil, err
@@ -155,7 +157,8 @@ func (s *historyServer) prove(sequence uint64, e format.CheckpointEffect) (*sago
 
 // Receipt implements sagov1.HistoryServiceServer. Another institution's record,
 // another leaf hash and a sequence that does not exist answer alike. It reads
-// index and tree alone, never a record.
+// index and tree alone, never a record, except for an access manager: who decides
+// over others gets receipts of what they did themselves.
 func (s *historyServer) Receipt(ctx context.Context, req *sagov1.ReceiptRequest) (*sagov1.ReceiptResponse, error) {
 	sequence, st := req.GetSequence(), s.node.Store()
 	if err := s.awaitRecord(ctx, sequence); err != nil {
@@ -171,6 +174,13 @@ func (s *historyServer) Receipt(ctx context.Context, req *sagov1.ReceiptRequest)
 	}
 	if string(leaf[:]) != string(req.GetLeafHash()) || len(own) == 0 || own[0] != sequence {
 		return nil, refusal(format.ReasonNotFound, "")
+	}
+	if c := callerOf(ctx); c.Role == access.RoleManager {
+		if rec, _, err := st.Record(sequence); err != nil {
+			return nil, err
+		} else if rec.Actor != c.ID {
+			return nil, refusal(format.ReasonNotFound, "")
+		}
 	}
 	e, err := s.covering(sequence)
 	if err != nil {

@@ -114,6 +114,25 @@ func TestReceiptIsTheCallersOwn(t *testing.T) {
 	}
 }
 
+// TestAManagersReceiptsAreOfTheirOwnDoing: of a hold or an extension they placed, and
+// of nothing that others did.
+func TestAManagersReceiptsAreOfTheirOwnDoing(t *testing.T) {
+	h := newHouse(t)
+	put := h.put("app", "T1", "P5Y", []byte("x"))
+	hold, err := h.client("manager").PlaceHold(limited(t), &sagov1.HoldServicePlaceRequest{Transaction: "T1", Name: "case", Basis: "law"})
+	must(t, err)
+	h.checkpoint()
+	manager := sagov1.NewHistoryServiceClient(h.as("manager"))
+	at := hold.GetHold().GetHistorySequence()
+	own, err := manager.Receipt(limited(t), &sagov1.ReceiptRequest{Sequence: at, LeafHash: hold.GetLeafHash()})
+	must(t, err)
+	if own.GetProof().GetSequence() != at {
+		t.Errorf("answered %v", own)
+	}
+	_, err = manager.Receipt(limited(t), &sagov1.ReceiptRequest{Sequence: put.GetHistorySequence(), LeafHash: put.GetLeafHash()})
+	expect(t, err, codes.NotFound, "NOT_FOUND")
+}
+
 func TestProveShowsWhatShowShows(t *testing.T) {
 	h := newHouse(t)
 	r := h.put("app", "T1", "P5Y", []byte("x"))

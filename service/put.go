@@ -192,7 +192,7 @@ func (s *bundleServer) answerExisting(ctx context.Context, b newBundle, row *for
 		if err != nil && !errors.Is(err, store.ErrKeyErased) {
 			return nil, err
 		}
-		why = ""
+		why = "other content is stored under this transaction number"
 	}
 	c := callerOf(ctx)
 	one := denial{

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
@@ -164,12 +163,9 @@ func (s *specialServer) Show(ctx context.Context, req *sagov1.SpecialDeleteServi
 
 // List implements sagov1.SpecialDeleteServiceServer.
 func (s *specialServer) List(ctx context.Context, req *sagov1.SpecialDeleteServiceListRequest) (*sagov1.SpecialDeleteServiceListResponse, error) {
-	var from format.ID
-	var err error
-	if req.GetPageToken() != "" {
-		if from, err = actID(req.GetPageToken()); err != nil {
-			return nil, err
-		}
+	from, err := actToken(req.GetPageToken())
+	if err != nil {
+		return nil, err
 	}
 	if _, err := s.recordQuery(ctx, format.ListSpecial, query("open", req.GetOpen(), "limit", req.GetLimit(), "from", req.GetPageToken())); err != nil {
 		return nil, err
@@ -178,10 +174,7 @@ func (s *specialServer) List(ctx context.Context, req *sagov1.SpecialDeleteServi
 	if err != nil {
 		return nil, err
 	}
-	answer := &sagov1.SpecialDeleteServiceListResponse{}
-	if next != (format.ID{}) {
-		answer.NextPageToken = hex.EncodeToString(next[:])
-	}
+	answer := &sagov1.SpecialDeleteServiceListResponse{NextPageToken: actText(next)}
 	for i := range views {
 		if views[i].Doc.Kind != format.ActKindSpecialDelete {
 			continue
@@ -239,6 +232,9 @@ func (s *specialServer) Opening(ctx context.Context, req *sagov1.SpecialDeleteSe
 	}
 	if err != nil {
 		return nil, err
+	}
+	if s.node.Store().Status(key, row) == retention.StateHeld { // no order removes it, and its content is for the hold's purpose only
+		return nil, refusal(format.ReasonHeld, "its retention has ended: it is kept for a hold's purpose only")
 	}
 	open, err := s.open(ctx, key, row)
 	if err != nil {

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -89,7 +91,7 @@ func TestSpecialDeleteFromRequestToCertificate(t *testing.T) {
 // backedUp records a backup of everything so far.
 func (h *house) backedUp() {
 	h.t.Helper()
-	_, err := sagov1.NewClusterServiceClient(h.as("admin0")).BackupDone(limited(h.t), &sagov1.BackupDoneRequest{End: h.st.Summary().Size, Size: 1, Digest: bytes.Repeat([]byte{1}, 32)})
+	_, err := h.client("admin0").Backup(limited(h.t), client.BackupOptions{Dir: filepath.Join(h.t.TempDir(), "b")})
 	must(h.t, err)
 }
 
@@ -129,6 +131,31 @@ func TestDisabledSpecialDeletion(t *testing.T) {
 	}
 	_, err = officer.RequestSpecialDelete(limited(t), requestOf("S1"))
 	expect(t, unwrap(err), codes.FailedPrecondition, "POLICY")
+}
+
+// TestNothingIsOpenedThatOnlyAHoldKeeps: past its deadline a request shows no more of
+// a bundle's content than of an expired one's.
+func TestNothingIsOpenedThatOnlyAHoldKeeps(t *testing.T) {
+	h := newHouse(t)
+	h.put("app", "S1", "PT1H", []byte("x"))
+	h.begin()
+	r, err := h.client("officer").RequestSpecialDelete(limited(t), requestOf("S1"))
+	must(t, err)
+	opening := func() (*sagov1.SpecialDeleteServiceOpeningResponse, error) {
+		return sagov1.NewSpecialDeleteServiceClient(h.as("approver")).Opening(limited(t), &sagov1.SpecialDeleteServiceOpeningRequest{Id: r.GetAct().GetId()})
+	}
+	open, err := opening()
+	if err != nil || len(open.GetDocuments()) == 0 {
+		t.Fatalf("%v: %v", open, err)
+	}
+	_, err = h.client("manager").PlaceHold(limited(t), &sagov1.HoldServicePlaceRequest{Transaction: "S1", Name: "case", Basis: "law"})
+	must(t, err)
+	h.advance(2 * time.Hour)
+	open, err = opening()
+	expect(t, err, codes.FailedPrecondition, "HELD")
+	if open != nil {
+		t.Errorf("shown: %v", open)
+	}
 }
 
 // unwrap is the gRPC status of a client's error.

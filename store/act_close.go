@@ -93,11 +93,8 @@ func (m *Machine) recordAt(sequence []byte) (format.Record, error) {
 	if err := r.Done(); err != nil {
 		return format.Record{}, err
 	}
-	encoded, err := m.log.Read(n)
-	if err != nil {
-		return format.Record{}, err
-	}
-	return format.DecodeRecord(encoded)
+	rec, _, err := m.Record(n)
+	return rec, err
 }
 
 // checkExportRoot insists that the tree which the persons saw is this history's,

@@ -3,6 +3,7 @@ package store
 import (
 	"slices"
 
+	"github.com/sago-worm/sago/access"
 	"github.com/sago-worm/sago/retention"
 	"github.com/sago-worm/sago/store/format"
 	"github.com/sago-worm/sago/store/index"
@@ -41,7 +42,11 @@ func (m *Machine) checkMember(a *openAct) error {
 			return refuse(format.ReasonMember, "the name or key is another node's")
 		}
 	}
-	if err := format.CheckNodes(nodes); err != nil {
+	err = format.CheckNodes(nodes)
+	if err == nil {
+		err = access.CheckKey(p.Node.PublicKey)
+	}
+	if err != nil {
 		return refuse(format.ReasonInvalid, err.Error())
 	}
 	return nil
@@ -162,7 +167,7 @@ func (m *Machine) checkMedium(a *openAct) error {
 	if !known || !slices.Contains(row.Gone, p.Incarnation) {
 		return refuse(format.ReasonNotFound, "no such incarnation of that node has left")
 	}
-	recorded, err := m.idx.Get(tMedium, mediumKey(p.Node, p.Incarnation))
+	recorded, err := m.idx.Get(tMedium, incarnationKey(p.Node, p.Incarnation))
 	if err == nil && recorded != nil {
 		err = refuse(format.ReasonState, "it is recorded already")
 	}
@@ -174,7 +179,5 @@ func (m *Machine) foldMedium(rec *format.Record, a *openAct) error {
 	if err != nil {
 		return err
 	}
-	return m.set(tMedium, mediumKey(p.Node, p.Incarnation), key64(rec.Sequence))
+	return m.set(tMedium, incarnationKey(p.Node, p.Incarnation), key64(rec.Sequence))
 }
-
-func mediumKey(node uint32, incarnation format.ID) []byte { return cat(key32(node), incarnation[:]) }

@@ -45,7 +45,11 @@ func (t *turn) holdBundle(e format.HoldEffect) error {
 	if err != nil {
 		return err
 	}
-	if _, err := retentionOf(b.Retention).PlaceHold(holdOf(e, t.op.Actor), t.now()); err != nil {
+	at, err := t.holdAt(t.key(), b)
+	if err != nil {
+		return err
+	}
+	if _, err := retentionOf(b.Retention).PlaceHold(holdOf(e, t.op.Actor), at); err != nil {
 		return refuseHold(err)
 	}
 	e.Store = b.Store
@@ -54,6 +58,16 @@ func (t *turn) holdBundle(e format.HoldEffect) error {
 	}
 	t.out.Bundle, err = t.bundle(t.key())
 	return err
+}
+
+// holdAt is the instant at which a hold is placed on a bundle: now, or when the wider
+// hold was placed that keeps the bundle and may not stand in its row yet.
+func (m *Machine) holdAt(key format.BundleKey, b *format.BundleRow) (retention.Instant, error) {
+	wider, err := m.heldByScope(key, b)
+	if err != nil || wider == nil {
+		return m.now(), err
+	}
+	return retention.Instant(wider.At), nil
 }
 
 // holdScope places a hold on a subject or a definition. What is stored under it
@@ -123,7 +137,11 @@ func (m *Machine) foldHold(rec *format.Record) error {
 	if e.Scope == format.HoldBundle {
 		row.Bundle = keyOf(rec)
 		err := m.changeBundle(row.Bundle, e.Store, func(b *format.BundleRow) error {
-			r, err := retentionOf(b.Retention).PlaceHold(holdOf(e, rec.Actor), m.now())
+			at, err := m.holdAt(row.Bundle, b)
+			if err != nil {
+				return err
+			}
+			r, err := retentionOf(b.Retention).PlaceHold(holdOf(e, rec.Actor), at)
 			b.Retention = retentionRow(r)
 			return err
 		})

@@ -59,6 +59,8 @@ func TestI10WhatNeverChanges(t *testing.T) {
 		"slack of two days":     func(p *format.Policy) { p.Slack = 48 * hour },
 		"no cooling-off":        func(p *format.Policy) { p.CoolingOff = 0 },
 		"a closed network":      func(p *format.Policy) { p.ClosedNetwork = true },
+		"history for good":      func(p *format.Policy) { p.HistoryYears = 31 },
+		"acts that all lapse":   func(p *format.Policy) { p.CoolingOff = maxActLife - ActTime + 1 },
 		"years without measure": func(p *format.Policy) { p.MaxYears = 5000 },
 	} {
 		doc := w.policyDoc(change)
@@ -174,6 +176,13 @@ func TestActsAboutNodesMediaAndClock(t *testing.T) {
 	node := format.CeremonyNode{Number: 4, Name: "n4", Incarnation: format.ID{0x44}, PublicKey: public(t, key)}
 	member := func(p format.MemberParams) format.Act {
 		return w.document(format.ActKindMember, format.ActObject{}, p.Encode())
+	}
+	for name, key := range map[string][]byte{"no key": nil, "no P-256 key": []byte("key"), "half a key": node.PublicKey[:60]} {
+		keyless := node
+		keyless.PublicKey = key
+		if r := w.commit(w.proposeOp(admin, member(format.MemberParams{Node: keyless}))); r.Outcome != Refused || r.Reason != format.ReasonInvalid {
+			t.Errorf("%s: %v %s", name, r.Outcome, r.Reason)
+		}
 	}
 	add := member(format.MemberParams{Node: node})
 	w.refuse(w.commit(w.proposeOp(manager, add)), format.ReasonNotPermitted)
@@ -312,4 +321,55 @@ func TestOperatorIsWhoCanSign(t *testing.T) {
 	if w.nodes[0].Summary().Policy.Slack != 2*hour {
 		t.Error("it was not executed")
 	}
+}
+
+// TestI10AWitnessMoreIsNeededAsWell: one person adds none that could take an honest
+// one's place.
+func TestI10AWitnessMoreIsNeededAsWell(t *testing.T) {
+	witness := func(name string) format.NoteKey {
+		return format.NoteKey{Name: name, Type: format.NoteCosignature, Key: make([]byte, 32)}
+	}
+	policy := func(needed uint8, names ...string) format.Policy {
+		p := format.Policy{Version: 2, WitnessesNeeded: needed}
+		for _, n := range names {
+			p.Witnesses = append(p.Witnesses, witness(n))
+		}
+		return p
+	}
+	for name, c := range map[string]struct {
+		old, new format.Policy
+		weaker   bool
+	}{
+		"one more":                {policy(1, "a", "b"), policy(1, "a", "b", "c"), true},
+		"one more, and needed":    {policy(1, "a", "b"), policy(2, "a", "b", "c"), false},
+		"two more, one needed":    {policy(1, "a", "b"), policy(2, "a", "b", "c", "d"), true},
+		"one more of none needed": {policy(0, "a"), policy(0, "a", "b"), false},
+		"the first":               {policy(0), policy(1, "a"), false},
+		"another in its place":    {policy(1, "a"), policy(1, "b"), true},
+		"more needed":             {policy(1, "a", "b"), policy(2, "a", "b"), false},
+	} {
+		if weaker, never := comparePolicy(c.old, c.new); weaker != c.weaker || never != nil {
+			t.Errorf("%s: weaker %v, never %v", name, weaker, never)
+		}
+	}
+}
+
+// TestTheLongestCoolingOffEnds: at the limit of the policy an act is still signed,
+// cools off and is executed before it lapses.
+func TestTheLongestCoolingOffEnds(t *testing.T) {
+	const longest = maxActLife - ActTime
+	w, keys := newActWorld(t, t, 1, func(c *format.Ceremony) { c.Policy.CoolingOff = longest })
+	w.must(CheckPolicy(w.nodes[0].Summary().Policy))
+	w.put("A", "P5Y")
+	w.began()
+	doc := w.specialDoc("A", "O")
+	doc.Expires = w.nodes[0].Summary().Clock.Now + longest + ActTime // as long as an act may live
+	w.accept(w.commit(w.stopOp("A", "O", doc.Nonce)))
+	w.propose(officer, doc)
+	w.tick(24 * hour)
+	w.agree(keys, doc)
+	w.began()
+	w.tick(longest)
+	w.tick(hour)
+	w.accept(w.commit(w.executeOp(doc.Nonce)))
 }

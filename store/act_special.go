@@ -180,6 +180,9 @@ func (m *Machine) checkSpecial(a *openAct) error {
 	if stop == nil || stop.Order != p.Order {
 		return refuse(format.ReasonState, "a special deletion needs a registered order of circulation stop")
 	}
+	if stop.Document != (format.Digest{}) && stop.Document != p.Document {
+		return refuse(format.ReasonState, "the order's document is not the one that was registered with the circulation stop")
+	}
 	return nil
 }
 

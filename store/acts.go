@@ -18,6 +18,10 @@ import (
 // maxActLife is how long at most an act waits, microseconds.
 const maxActLife = 366 * 24 * 3600 * 1e6
 
+// ActTime is how long an act has for its signatures and its execution beside its
+// cooling-off, microseconds, where nobody asks for less.
+const ActTime = 30 * 24 * 3600 * 1e6
+
 // maxSignatures bounds the signatures of an act, so that the record of its execution
 // holds them all beside the longest document.
 const maxSignatures = 64
@@ -111,6 +115,9 @@ func (t *turn) decidePropose() error {
 		return err
 	}
 	if err := t.checkAct(&a); err != nil {
+		return err
+	}
+	if err := t.checkOpen(&a); err != nil {
 		return err
 	}
 	d := t.about(format.ActPropose, e)

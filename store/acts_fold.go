@@ -77,28 +77,23 @@ func (m *Machine) foldPropose(rec *format.Record) error {
 	if err != nil {
 		return err
 	}
-	doc, err := format.DecodeAct(e.Document)
+	a, err := m.readAct(e.Document)
 	if err != nil {
 		return err
 	}
 	institution := rec.Institution
-	if a, err := m.readAct(e.Document); err != nil {
-		return err
-	} else if a.rule.Appliance {
+	if a.rule.Appliance {
 		if institution, err = m.operator(); err != nil {
 			return err
 		}
 	}
-	row := format.ActRow{Document: e.Document, Institution: institution, Proposer: rec.Actor, Proposed: rec.Sequence, At: rec.Clock}
-	if err := m.set(tAct, doc.Nonce[:], row.Encode()); err != nil {
-		return err
-	}
-	if doc.Kind == format.ActKindClose {
+	a.row = format.ActRow{Document: e.Document, Institution: institution, Proposer: rec.Actor, Proposed: rec.Sequence, At: rec.Clock}
+	if a.doc.Kind == format.ActKindClose {
 		if err := m.foldCloseProposed(rec); err != nil {
 			return err
 		}
 	}
-	return m.set(tActOpen, doc.Nonce[:], []byte{})
+	return m.putAct(&a, rec.Institution)
 }
 
 func (m *Machine) foldSign(rec *format.Record) error {
@@ -123,7 +118,7 @@ func (m *Machine) foldSign(rec *format.Record) error {
 	if complete {
 		a.row.Round, a.row.CoolingEnd = m.clock.Round, 0
 	}
-	return m.set(tAct, e.Act[:], a.row.Encode())
+	return m.changeAct(a)
 }
 
 // foldVeto ends an act. The circulation stop that a special deletion brought with
@@ -157,7 +152,7 @@ func (m *Machine) foldVeto(rec *format.Record) error {
 // coolActs begins the cooling-off of acts that were signed in an earlier round
 // than the one this clock entry answered, and lets go of what has lapsed.
 func (m *Machine) coolActs(tick retention.Tick) error {
-	open, err := m.openActs()
+	open, err := m.actsDue(m.clock.Now)
 	if err != nil {
 		return err
 	}
@@ -177,34 +172,10 @@ func (m *Machine) coolActs(tick retention.Tick) error {
 		}
 		if cooled := j.Cooled(tick.Start); cooled.CoolingEnd != j.CoolingEnd {
 			a.row.CoolingEnd = int64(cooled.CoolingEnd)
-			if err := m.set(tAct, a.doc.Nonce[:], a.row.Encode()); err != nil {
+			if err := m.changeAct(a); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
-}
-
-// openActs lists the acts that are not ended.
-func (m *Machine) openActs() ([]*openAct, error) {
-	var nonces []format.ID
-	err := m.idx.Ascend(tActOpen, nil, nil, func(k, _ []byte) (bool, error) {
-		nonces = append(nonces, format.ID(k))
-		return true, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	var out []*openAct
-	for _, nonce := range nonces {
-		a, err := m.act(nonce)
-		if err != nil {
-			return nil, err
-		}
-		if a == nil {
-			return nil, fmt.Errorf("an open act %x is not there", nonce)
-		}
-		out = append(out, a)
-	}
-	return out, nil
 }

@@ -13,7 +13,7 @@ import (
 func (m *Machine) ReadyActs(horizon int64) (ready []format.ID, wanted bool, err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	open, err := m.openActs()
+	open, err := m.actsDue(m.clock.Now + horizon)
 	if err != nil {
 		return nil, false, err
 	}

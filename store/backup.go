@@ -10,10 +10,10 @@ func (t *turn) decideBackup() error {
 	if err := t.permit(access.VerbBackup); err != nil {
 		return err
 	}
-	if ok, err := t.mayExportTree(t.op.Institution); err != nil {
+	if operator, err := t.operator(); err != nil {
 		return err
-	} else if !ok {
-		return refuse(format.ReasonNotPermitted, "the whole appliance is backed up by its own administrator")
+	} else if t.op.Institution != 0 && t.op.Institution != operator {
+		return refuse(format.ReasonNotPermitted, "the whole appliance is backed up by who acts for it (ADR 0027)")
 	}
 	e, err := format.DecodeBackupEffect(t.op.Body)
 	if err != nil {
@@ -22,7 +22,53 @@ func (t *turn) decideBackup() error {
 	if e.First > t.next || e.End > t.next || e.Whole() && e.First > e.End || !e.Whole() && (e.End != 0 || e.Size != 0) {
 		return refuse(format.ReasonInvalid, "a backup of records that are not there")
 	}
+	if done, err := t.checkRun(e); err != nil || done {
+		return err
+	}
 	return t.write(draft{action: format.ActBackup, effect: e, detail: true, institution: t.op.Institution})
+}
+
+// checkRun insists that the end of a run names its beginning, by the same person,
+// and that no other end does. Said twice in the same words it is done already: the
+// answer was lost.
+func (t *turn) checkRun(e format.BackupEffect) (done bool, err error) {
+	if !e.Whole() {
+		if e.Begun != 0 {
+			err = refuse(format.ReasonInvalid, "a run's beginning names no other")
+		}
+		return false, err
+	}
+	if e.Begun < t.pruned.Bound || e.Begun >= e.End {
+		return false, refuse(format.ReasonState, "no such run of a backup was begun")
+	}
+	begun, run, err := t.backupAt(e.Begun)
+	if err != nil {
+		return false, err
+	}
+	if begun.Action != format.ActBackup || begun.Actor != t.op.Actor || run.Whole() || run.First < e.First {
+		return false, refuse(format.ReasonState, "no such run of a backup was begun")
+	}
+	err = t.idx.Ascend(tBackup, key64(max(e.Begun, t.pruned.Bound)), nil, func(k, _ []byte) (bool, error) {
+		r := format.NewReader(k)
+		rec, other, err := t.backupAt(r.U64())
+		if err != nil || other.Begun != e.Begun {
+			return err == nil, err
+		}
+		if done = other == e; !done {
+			return false, refuse(format.ReasonState, "the end of this run is on record")
+		}
+		t.out.Sequence, t.out.Leaf, t.out.Recorded = rec.Sequence, format.LeafHash(rec.Encode()), true
+		return false, nil
+	})
+	return done, err
+}
+
+// backupAt reads the record of a sequence, and its effect if it is a BACKUP.
+func (m *Machine) backupAt(sequence uint64) (rec format.Record, e format.BackupEffect, err error) {
+	if rec, err = m.recordAt(key64(sequence)); err == nil && rec.Action == format.ActBackup {
+		e, err = format.DecodeBackupEffect(rec.Effect)
+	}
+	return rec, e, err
 }
 
 // foldBackup keeps what the newest backup holds. A backup is a copy that outlives

@@ -151,7 +151,7 @@ var errFound = errors.New("found")
 // through all bundles: it is for repairs.
 func (s *Store) BundleBySlot(slot format.Slot) (*format.BundleRow, error) {
 	var out *format.BundleRow
-	err := s.eachLive(context.Background(), func(_ format.BundleKey, row *format.BundleRow) error {
+	err := s.EachLive(context.Background(), func(row *format.BundleRow) error {
 		if row.Slot != slot {
 			return nil
 		}

@@ -120,9 +120,8 @@ func (t *turn) sweepAll(n uint32, row *format.TenantRow, limit int) (int, error)
 // endClosed writes the record by which each bundle goes.
 func (t *turn) endClosed(row *format.TenantRow, leave []dueBundle) error {
 	for _, d := range leave {
-		err := t.write(draft{action: format.ActClose, institution: d.key.Institution, transaction: d.key.Transaction, part: d.key.Part,
-			effect: format.CloseEffect{Store: d.row.Store, Act: row.Close - 1}})
-		if err != nil {
+		e := format.CloseEffect{Store: d.row.Store, Act: row.Close - 1}
+		if err := t.write(aboutBundle(format.ActClose, d.key, e)); err != nil {
 			return err
 		}
 	}

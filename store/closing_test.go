@@ -108,6 +108,8 @@ func TestARegisteredInstitutionHasNumbersOfItsOwn(t *testing.T) {
 			change(func(e *format.InstitutionEffect) { e.Number = 3 }),
 			change(func(e *format.InstitutionEffect) { e.Officers = e.Officers[1:]; e.Officers[0].ID = 1 }),
 			change(func(e *format.InstitutionEffect) { e.Officers[0].Role = 77 }),
+			change(func(e *format.InstitutionEffect) { e.Officers[1].PublicKey = nil }),
+			change(func(e *format.InstitutionEffect) { e.Officers[1].PublicKey = []byte("a key") }),
 			change(func(e *format.InstitutionEffect) { e.Officers[0].Institution = 1 }),
 			change(func(e *format.InstitutionEffect) { e.Definitions[0].Institution = 1 }),
 		},
@@ -191,6 +193,9 @@ func TestR26_NothingIsErasedWithoutTheReceipt(t *testing.T) {
 	v.accept(v.use("T1"))
 	v.refuse(v.signs(judgeOne, a), format.ReasonState) // a use came after the hand-over
 	v.accept(v.read("T1"))
+	_, r = v.proposed(v.handOver())
+	v.refuse(r, format.ReasonState) // one closing at a time
+	v.accept(v.vetoes(judgeOne, a))
 	v.close1()
 	if v.state(1).State != format.TenantClosing {
 		t.Fatalf("%+v", v.state(1))

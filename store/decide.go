@@ -245,7 +245,14 @@ func (t *turn) decideStore() error {
 
 // about is the draft of a record about the operation's own bundle.
 func (t *turn) about(a format.Action, e format.Effect) draft {
-	return draft{action: a, institution: t.op.Institution, transaction: t.op.Transaction, part: t.op.Part, effect: e, detail: true}
+	d := aboutBundle(a, t.key(), e)
+	d.detail = true
+	return d
+}
+
+// aboutBundle is the draft of a record about a bundle.
+func aboutBundle(a format.Action, k format.BundleKey, e format.Effect) draft {
+	return draft{action: a, institution: k.Institution, transaction: k.Transaction, part: k.Part, effect: e}
 }
 
 func (t *turn) checkDefinition(e format.StoreEffect) error {
@@ -263,17 +270,17 @@ func (t *turn) checkDefinition(e format.StoreEffect) error {
 	return nil
 }
 
-// checkRetention is the retention that the bundle would begin with.
-func (t *turn) checkRetention(e format.StoreEffect) (retention.Retention, error) {
+// checkRetention is the retention that a bundle begins with.
+func (m *Machine) checkRetention(e format.StoreEffect) (retention.Retention, error) {
 	rule, err := retention.ParseRule(e.Rule)
 	if err != nil {
 		return retention.Retention{}, refuse(format.ReasonBadRule, err.Error())
 	}
-	limits, err := bounds(t.policy)
+	limits, err := bounds(m.policy)
 	if err != nil {
 		return retention.Retention{}, err
 	}
-	r, err := retention.New(rule, retention.BasisKind(e.BasisKind), limits, t.atLeast())
+	r, err := retention.New(rule, retention.BasisKind(e.BasisKind), limits, m.atLeast())
 	if err != nil {
 		return r, refuse(format.ReasonBadRule, err.Error())
 	}

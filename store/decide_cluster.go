@@ -66,18 +66,30 @@ func CheckCeremony(signed format.SignedAct) (format.Ceremony, error) {
 	if err := c.Check(); err != nil {
 		return c, err
 	}
+	for _, n := range c.Nodes {
+		if err := access.CheckKey(n.PublicKey); err != nil {
+			return c, fmt.Errorf("ceremony: node %d: %w", n.Number, err)
+		}
+	}
 	listed := make([]access.Signatory, len(c.Persons))
 	for i, p := range c.Persons {
+		if err := access.CheckKey(p.PublicKey); err != nil {
+			return c, fmt.Errorf("ceremony: person %d: %w", p.ID, err)
+		}
 		listed[i] = access.Signatory{ID: p.ID, PublicKey: p.PublicKey, Identity: p.Identity}
 	}
-	signatures := make([]access.Signature, len(signed.Signatures))
-	for i, s := range signed.Signatures {
-		signatures[i] = access.Signature{Person: s.Person, Signature: s.Signature}
-	}
-	if err := access.CheckCeremonySignatures(signed.Document, c.Production, listed, signatures); err != nil {
+	if err := access.CheckCeremonySignatures(signed.Document, c.Production, listed, signaturesOf(signed)); err != nil {
 		return c, fmt.Errorf("ceremony: %w", err)
 	}
 	return c, nil
+}
+
+func signaturesOf(signed format.SignedAct) []access.Signature {
+	out := make([]access.Signature, len(signed.Signatures))
+	for i, s := range signed.Signatures {
+		out[i] = access.Signature{Person: s.Person, Signature: s.Signature}
+	}
+	return out
 }
 
 // verifyNode checks a node's signature over a message.
@@ -149,6 +161,9 @@ func (t *turn) decideSweep() error {
 	if r.Done() != nil {
 		return refuse(format.ReasonInvalid, "a sweep names how many bundles at most")
 	}
+	if err := t.passEnded(); err != nil {
+		return err
+	}
 	due, err := t.due(limit)
 	if err != nil {
 		return err
@@ -164,9 +179,7 @@ func (t *turn) decideSweep() error {
 		if err != nil || !permit.Covers(retention.RecordID(d.row.Store)) {
 			return fmt.Errorf("bundle of record %d is due and may not be expired", d.row.Store)
 		}
-		d := draft{action: format.ActExpire, institution: d.key.Institution, transaction: d.key.Transaction, part: d.key.Part,
-			effect: format.BundleRef{Store: d.row.Store}}
-		if err := t.write(d); err != nil {
+		if err := t.write(aboutBundle(format.ActExpire, d.key, format.BundleRef{Store: d.row.Store})); err != nil {
 			return err
 		}
 	}
@@ -266,12 +279,12 @@ func (m *Machine) verifyMajority(message []byte, signatures []format.NodeSignatu
 	for _, s := range signatures {
 		row, ok := m.members[s.Node]
 		if !ok || row.Current != s.Incarnation || seen[s.Node] || !verifyNode(row, message, s.Signature) {
-			return fmt.Errorf("signature of node %d over the checkpoint does not hold", s.Node)
+			return fmt.Errorf("signature of node %d does not hold", s.Node)
 		}
 		seen[s.Node] = true
 	}
 	if len(seen) < m.majority() {
-		return fmt.Errorf("checkpoint signed by %d of %d", len(seen), len(m.voters()))
+		return fmt.Errorf("signed by %d of %d", len(seen), len(m.voters()))
 	}
 	return nil
 }

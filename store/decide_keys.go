@@ -133,8 +133,7 @@ func (t *turn) decideAttest() error {
 		if b.Erase != 0 || len(b.Attested) < t.majority() {
 			continue
 		}
-		d := draft{action: format.ActErase, institution: key.Institution, transaction: key.Transaction, part: key.Part, effect: format.BundleRef{Store: b.Store}}
-		if err := t.write(d); err != nil {
+		if err := t.write(aboutBundle(format.ActErase, key, format.BundleRef{Store: b.Store})); err != nil {
 			return err
 		}
 	}

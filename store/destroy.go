@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/sago-worm/sago/internal/crashpoint"
 	"github.com/sago-worm/sago/store/custodian"
 	"github.com/sago-worm/sago/store/format"
 )
@@ -87,32 +88,11 @@ func (j warrantJudge) Judge(w custodian.Warrant, bundle uint64) error {
 	if err != nil {
 		return err
 	}
-	store, err := endedBy(&rec)
-	if err != nil || store != bundle {
+	store, ends, err := rec.Ends()
+	if err != nil || !ends || rec.Action == format.ActErase || store != bundle { // ERASE says that it was done
 		return fmt.Errorf("record %d does not decide that bundle %d ends", rec.Sequence, bundle)
 	}
 	return nil
-}
-
-// endedBy is the bundle (the sequence of its STORE record) that a record ends:
-// by its deadline, by special deletion, or by its institution's closing.
-func endedBy(rec *format.Record) (uint64, error) {
-	switch rec.Action {
-	case format.ActExpire:
-		e, err := format.DecodeBundleRef(rec.Effect)
-		return e.Store, err
-	case format.ActClose:
-		e, err := format.DecodeCloseEffect(rec.Effect)
-		return e.Store, err
-	case format.ActSpecialExecute:
-		_, act, err := signedAct(rec)
-		if err != nil {
-			return 0, err
-		}
-		p, err := format.DecodeSpecialParams(act.Params)
-		return p.Store, err
-	}
-	return 0, fmt.Errorf("record %d ends no bundle", rec.Sequence)
 }
 
 // JudgeUnused checks the decision to retire a block, and that the slots are of it
@@ -124,25 +104,30 @@ func (j warrantJudge) JudgeUnused(w custodian.Warrant, slots []format.Slot) erro
 		return err
 	}
 	e, err := format.DecodeKeyEffect(rec.Effect)
-	if err == nil && rec.Action == format.ActKey && e.Verb == format.KeyUseEnd {
+	if err != nil || rec.Action != format.ActKey {
+		return fmt.Errorf("record %d ends no keys", rec.Sequence)
+	}
+	switch e.Verb {
+	case format.KeyUseEnd:
 		return j.judgeUseEnd(e, slots)
-	}
-	if err == nil && rec.Action == format.ActKey && e.Verb == format.KeyEpochEnd {
+	case format.KeyEpochEnd:
 		return j.judgeEpochEnd(e, slots)
-	}
-	if err == nil && rec.Action == format.ActKey && e.Verb == format.KeySpent {
+	case format.KeySpent:
 		return j.judgeSpent(e, rec.Sequence, slots)
+	case format.KeyRetire:
+		return j.judgeRetire(e, rec.Sequence, slots)
 	}
-	if err != nil || rec.Action != format.ActKey || e.Verb != format.KeyRetire {
-		return fmt.Errorf("record %d retires no block", rec.Sequence)
-	}
+	return fmt.Errorf("record %d ends no keys", rec.Sequence)
+}
+
+func (j warrantJudge) judgeRetire(e format.KeyEffect, sequence uint64, slots []format.Slot) error {
 	row, err := j.store.Block(e.Block)
 	if err != nil {
 		return err
 	}
 	for _, s := range slots {
-		if row == nil || s.Block != e.Block || row.Retired != rec.Sequence+1 || row.IsUsed(s.Index) {
-			return fmt.Errorf("slot %v is not an unused one of a block that record %d retires", s, rec.Sequence)
+		if row == nil || s.Block != e.Block || row.Retired != sequence+1 || row.IsUsed(s.Index) {
+			return fmt.Errorf("slot %v is not an unused one of a block that record %d retires", s, sequence)
 		}
 	}
 	return nil
@@ -199,6 +184,7 @@ func (s *Store) Destroy(ctx context.Context, bundles []PendingErasure, blocks []
 	for _, c := range gone {
 		s.idx.Delete(tRange, rangeKey(c.ChunkHeader, c.Location))
 	}
+	crashpoint.Reached("forget ranges", true)
 	return nil
 }
 
@@ -219,18 +205,22 @@ func (s *Store) destroy(ctx context.Context, orders []custodian.Order, gone []he
 	if len(orders) == 0 {
 		return nil
 	}
+	crashpoint.Reached("sync history", false)
 	if err := s.SyncHistory(); err != nil { // a custodian apart reads the decisions in the file
 		return err
 	}
+	crashpoint.Reached("sync history", true)
 	// A file may be sealed and the next one not begun, for want of room: the
 	// custodian would zero in it, and a start take the zeros for a torn tail.
 	if slices.ContainsFunc(gone, func(c heldChunk) bool { return !s.segments.Sealed(c.File) }) {
 		if _, err := s.custodian.DestroyAll(ctx, keysOf(orders)); err != nil {
 			return err
 		}
+		crashpoint.Reached("roll", false)
 		if err := s.roll(); err != nil {
 			return err
 		}
+		crashpoint.Reached("roll", true)
 	}
 	_, err := s.custodian.DestroyAll(ctx, orders)
 	if errors.Is(err, custodian.ErrRange) && errors.Is(err, custodian.ErrWarrant) {

@@ -193,23 +193,15 @@ func (m *Machine) epochState(institution, epoch, passed uint32) (epochState, err
 	if err != nil || later < 2 {
 		return epochInUse, err
 	}
-	state := epochFree
-	prefix := epochKey(institution, epoch)
-	err = m.idx.Ascend(tSealedBy, prefix, after(prefix), func(_, _ []byte) (bool, error) {
-		state = epochCarried
-		return false, nil
-	})
-	if err != nil || state == epochCarried {
-		return state, err
+	carried, err := m.anyRow(tSealedBy, epochKey(institution, epoch))
+	if err != nil || carried {
+		return epochCarried, err
 	}
-	err = m.idx.Ascend(tEpochEnd, nil, nil, func(_, v []byte) (bool, error) {
-		row, err := format.DecodeEpochEndRow(v)
-		if row.Institution == institution && row.Epoch == epoch {
-			state = epochEnding
-		}
-		return state == epochFree, err
-	})
-	return state, err
+	ending, err := m.epochEnds(institution, epoch)
+	if err != nil || ending {
+		return epochEnding, err
+	}
+	return epochFree, nil
 }
 
 func (m *Machine) foldEpochEnd(e format.KeyEffect, sequence uint64) error {
@@ -238,10 +230,10 @@ func (m *Machine) foldAttest(rec *format.Record) error {
 			}
 			continue
 		}
-		if err := m.set(tAttested, cat(key64(seq), key32(e.Node), e.Incarnation[:]), key64(rec.Sequence)); err != nil {
-			return err
-		}
 		err = m.changeBundle(pending.Bundle, seq, func(row *format.BundleRow) error {
+			if err := m.noteAttested(row, e, rec.Sequence); err != nil {
+				return err
+			}
 			row.Attested = withNode(row.Attested, e.Node)
 			return m.settle(row)
 		})
@@ -257,13 +249,18 @@ func (m *Machine) foldAttest(rec *format.Record) error {
 	return nil
 }
 
-// attestEpoch notes that a node destroyed an epoch's keys; with the last voter the
-// epoch is no more, or has no use-record key.
-func (m *Machine) attestEpoch(seq uint64, row *format.EpochEndRow, node uint32) error {
-	row.Attested = withNode(row.Attested, node)
-	return m.settleEpoch(seq, row)
+// noteAttested notes which record says that an incarnation destroyed a bundle.
+func (m *Machine) noteAttested(row *format.BundleRow, e format.AttestEffect, sequence uint64) error {
+	key := cat(key64(row.Store), key32(e.Node), e.Incarnation[:])
+	if contains(row.Attested, e.Node) { // by an earlier incarnation, or again
+		return m.set(tAttested, key, key64(sequence))
+	}
+	m.add(tAttested, key, key64(sequence))
+	return nil
 }
 
+// settleEpoch keeps what is attested of an epoch's end; with the last voter the epoch
+// is no more, or has no use-record key.
 func (m *Machine) settleEpoch(seq uint64, row *format.EpochEndRow) error {
 	if !containsAll(row.Attested, m.voters()) {
 		return m.set(tEpochEnd, key64(seq), row.Encode())

@@ -61,6 +61,13 @@ func (t *turn) checkUseEnd(e format.KeyEffect) error {
 	if err != nil {
 		return err
 	}
+	stopped, err := t.expiryStopped()
+	if err != nil {
+		return err
+	}
+	if stopped {
+		return refuse(format.ReasonRestored, "holds that a restore lost have still to be placed again")
+	}
 	kept, err := t.anyRow(tKept, key32(e.Institution))
 	if err != nil {
 		return err

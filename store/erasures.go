@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-
 	"fmt"
 
 	"github.com/sago-worm/sago/retention"
@@ -19,14 +18,26 @@ type PendingErasure struct {
 	Decision uint64
 }
 
-// erasuresAtOnce bounds how many rows one call of PendingErasures looks at: Apply
-// waits meanwhile.
-const erasuresAtOnce = 8192
+// erasuresAtOnce bounds how many rows PendingErasures looks at while Apply waits.
+const erasuresAtOnce = 64
 
 // PendingErasures lists what node has not attested and what a checkpoint covers:
 // decisions below size, of bundles whose STORE record is from or a later one,
 // ascending, at most limit. next is where to go on, 0 when there is no more.
 func (m *Machine) PendingErasures(node uint32, size, from uint64, limit int) (out []PendingErasure, next uint64, err error) {
+	for next = from; len(out) < limit; {
+		var some []PendingErasure
+		some, next, err = m.someErasures(node, size, next, limit-len(out))
+		out = append(out, some...)
+		if err != nil || next == 0 {
+			return out, next, err
+		}
+	}
+	return out, next, nil
+}
+
+// someErasures is PendingErasures of a few rows.
+func (m *Machine) someErasures(node uint32, size, from uint64, limit int) (out []PendingErasure, next uint64, err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	seen := 0
@@ -40,24 +51,33 @@ func (m *Machine) PendingErasures(node uint32, size, from uint64, limit int) (ou
 		if err != nil || row.Decision >= size {
 			return true, err
 		}
-		b, err := m.bundle(row.Bundle)
-		if err != nil {
-			return false, err
+		p, err := m.pendingErasure(node, row)
+		if p != nil {
+			out = append(out, *p)
 		}
-		if b == nil {
-			return false, fmt.Errorf("an erasure waits for %v, which is not there", row.Bundle)
-		}
-		if contains(b.Attested, node) {
-			return true, nil
-		}
-		permit, allowed, err := m.permitOf(row.Bundle, b)
-		if err != nil || !allowed {
-			return true, err // the decision function says no: it stays
-		}
-		out = append(out, PendingErasure{Store: b.Store, Slot: row.Slot, Permit: permit, Decision: row.Decision})
-		return true, nil
+		return true, err
 	})
 	return out, next, err
+}
+
+// pendingErasure is what a row of an erasure asks of a node, nil for nothing: it has
+// attested it, or the decision function says no and it stays.
+func (m *Machine) pendingErasure(node uint32, row format.ErasureRow) (*PendingErasure, error) {
+	b, err := m.bundle(row.Bundle)
+	if err != nil {
+		return nil, err
+	}
+	if b == nil {
+		return nil, fmt.Errorf("an erasure waits for %v, which is not there", row.Bundle)
+	}
+	if contains(b.Attested, node) {
+		return nil, nil
+	}
+	permit, allowed, err := m.permitOf(row.Bundle, b)
+	if err != nil || !allowed {
+		return nil, err
+	}
+	return &PendingErasure{Store: b.Store, Slot: row.Slot, Permit: permit, Decision: row.Decision}, nil
 }
 
 // permitOf asks the decision function again for a bundle whose end was decided:

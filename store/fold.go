@@ -1,14 +1,13 @@
 package store
 
 import (
-	"crypto/sha256"
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/sago-worm/sago/retention"
 	"github.com/sago-worm/sago/store/format"
-	"github.com/sago-worm/sago/store/index"
 )
 
 // fold takes the effect of one record into the state. It decides nothing: what
@@ -16,6 +15,10 @@ import (
 // followed. An error means that history and state do not belong together.
 func (m *Machine) fold(rec *format.Record, leaf format.Digest) error {
 	if err := m.foldEffect(rec); err != nil {
+		var no *refusal
+		if errors.As(err, &no) { // the record stands: it is too late to refuse, and this halts
+			err = errors.New(no.Error())
+		}
 		return fmt.Errorf("%s: %w", rec.Action, err)
 	}
 	if err := errors.Join(m.noteStep(rec), m.count(rec)); err != nil {
@@ -104,52 +107,25 @@ func (m *Machine) foldEffect(rec *format.Record) error {
 	return fmt.Errorf("no such effect in this version")
 }
 
-// set changes one row of the state and takes the change into the running hash:
-// H' = SHA-256(H || table || key || old row hash || new row hash). A nil value
-// removes the row.
-func (m *Machine) set(t index.Table, key, value []byte) error {
-	old, err := m.idx.Get(t, key)
-	if err != nil {
-		return err
-	}
-	var w format.Writer
-	w.Raw(m.state[:])
-	w.U8(uint8(t))
-	w.Blob(key)
-	for _, row := range [][]byte{old, value} {
-		var h format.Digest
-		if row != nil {
-			h = sha256.Sum256(row)
-		}
-		w.Raw(h[:])
-	}
-	m.state = sha256.Sum256(w.Bytes())
-	if value == nil {
-		m.idx.Delete(t, key)
-	} else {
-		m.idx.Put(t, key, value)
-	}
-	return nil
-}
-
 // count gives the record its place in its institution's own sequence and among
 // its transaction's records.
 func (m *Machine) count(rec *format.Record) error {
-	inst, err := m.institution(rec.Institution)
+	number := key32(rec.Institution)
+	old, err := m.idx.Get(tInstitution, number)
 	if err != nil {
 		return err
 	}
-	if err := m.set(tOwnHistory, cat(key32(rec.Institution), key64(inst.Records)), key64(rec.Sequence)); err != nil {
-		return err
+	inst, err := format.DecodeInstitutionRow(old)
+	if err != nil {
+		return fmt.Errorf("institution %d: %w", rec.Institution, err)
 	}
+	m.add(tOwnHistory, cat(number, key64(inst.Records)), key64(rec.Sequence))
 	if rec.Transaction != "" {
-		key := cat(transactionKey(rec.Institution, rec.Transaction), key64(rec.Sequence))
-		if err := m.set(tTransaction, key, []byte{}); err != nil {
-			return err
-		}
+		m.add(tTransaction, cat(transactionKey(rec.Institution, rec.Transaction), key64(rec.Sequence)), []byte{})
 	}
 	inst.Records++
-	return m.set(tInstitution, key32(inst.Number), inst.Encode())
+	m.replace(tInstitution, number, old, inst.Encode())
+	return nil
 }
 
 func keyOf(rec *format.Record) format.BundleKey {
@@ -161,15 +137,7 @@ func (m *Machine) foldStore(rec *format.Record) error {
 	if err != nil {
 		return err
 	}
-	rule, err := retention.ParseRule(e.Rule)
-	if err != nil {
-		return err
-	}
-	limits, err := bounds(m.policy)
-	if err != nil {
-		return err
-	}
-	r, err := retention.New(rule, retention.BasisKind(e.BasisKind), limits, m.atLeast())
+	r, err := m.checkRetention(e)
 	if err != nil {
 		return err
 	}
@@ -181,19 +149,17 @@ func (m *Machine) foldStore(rec *format.Record) error {
 	if err := m.useSlots(e.Slot); err != nil {
 		return err
 	}
-	subject := cat(subjectKey(key.Institution, e.Subject), key64(row.Store))
-	if err := m.set(tSubject, subject, key.Encode()); err != nil {
-		return err
-	}
+	m.add(tSubject, cat(subjectKey(key.Institution, e.Subject), key64(row.Store)), key.Encode())
 	if err := m.countUsed(key.Institution, row.Sealed, 0); err != nil {
 		return err
 	}
-	return m.putBundle(key, nil, row)
+	return m.putBundle(key, nil, nil, row)
 }
 
-// putBundle writes a bundle's row and keeps the rows that follow from it: under
-// its end in the expiry table, and among what waits for a clock entry.
-func (m *Machine) putBundle(key format.BundleKey, old *format.BundleRow, row format.BundleRow) error {
+// putBundle writes a bundle's row in place of the one that was read (old and its
+// encoding; nil for none) and keeps the rows that follow from it: under its end
+// in the expiry table, and among what waits for a clock entry.
+func (m *Machine) putBundle(key format.BundleKey, old *format.BundleRow, encoded []byte, row format.BundleRow) error {
 	var before, now retention.Retention
 	if old != nil {
 		before = retentionOf(old.Retention)
@@ -206,7 +172,11 @@ func (m *Machine) putBundle(key format.BundleKey, old *format.BundleRow, row for
 		}
 	}
 	if was != end && end != 0 {
-		if err := m.set(tExpiry, expiryKey(int64(end), row.Store), key.Encode()); err != nil {
+		k := expiryKey(int64(end), row.Store)
+		if bytes.Compare(k, m.ends) < 0 {
+			m.ends = k
+		}
+		if err := m.set(tExpiry, k, key.Encode()); err != nil {
 			return err
 		}
 	}
@@ -221,7 +191,8 @@ func (m *Machine) putBundle(key format.BundleKey, old *format.BundleRow, row for
 			return err
 		}
 	}
-	return m.set(tBundle, key.Encode(), row.Encode())
+	m.replace(tBundle, key.Encode(), encoded, row.Encode())
+	return nil
 }
 
 // expiresAt is where a bundle stands in the expiry table; 0 when it does not: it
@@ -235,18 +206,25 @@ func expiresAt(row *format.BundleRow, r retention.Retention) retention.Instant {
 
 // changeBundle reads a record's bundle, changes it and writes it back.
 func (m *Machine) changeBundle(key format.BundleKey, store uint64, change func(*format.BundleRow) error) error {
-	old, err := m.bundle(key)
+	encoded, err := m.idx.Get(tBundle, key.Encode())
 	if err != nil {
 		return err
 	}
-	if old == nil || old.Store != store {
+	if encoded == nil {
 		return fmt.Errorf("no bundle stored by record %d", store)
 	}
-	row := *old
+	old, err := format.DecodeBundleRow(encoded)
+	if err != nil {
+		return fmt.Errorf("table %d: %w", tBundle, err)
+	}
+	if old.Store != store {
+		return fmt.Errorf("no bundle stored by record %d", store)
+	}
+	row := old
 	if err := change(&row); err != nil {
 		return err
 	}
-	return m.putBundle(key, old, row)
+	return m.putBundle(key, &old, encoded, row)
 }
 
 func (m *Machine) foldRead(rec *format.Record) error {
@@ -334,74 +312,6 @@ func withNode(nodes []uint32, n uint32) []uint32 {
 		slices.Sort(out)
 	}
 	return out
-}
-
-func (m *Machine) foldClock(rec *format.Record) error {
-	e, err := format.DecodeClockEffect(rec.Effect)
-	if err != nil {
-		return err
-	}
-	next, tick, err := m.quorumClock().Advance(m.voters(), votesOf(e.Votes), clockPolicy(m.policy))
-	if err != nil {
-		return err
-	}
-	if int64(next.Now) != e.Now || int64(tick.Start) != e.Start || int64(next.Floor) != e.Floor {
-		return fmt.Errorf("the record says %d, the ratchet %d", e.Now, next.Now)
-	}
-	for _, v := range e.Votes {
-		row := m.members[v.Voter]
-		row.Commit, row.Size, row.Room = max(row.Commit, v.Commit), max(row.Size, v.Size), v.Room
-		if err := m.putMember(row); err != nil {
-			return err
-		}
-	}
-	m.clock = clockRow(next, tick.Start)
-	if err := m.set(tMeta, []byte(metaClock), m.clock.Encode()); err != nil {
-		return err
-	}
-	if err := m.coolActs(tick); err != nil {
-		return err
-	}
-	return m.startWaiting(tick)
-}
-
-// startWaiting starts every period (and grace) that was committed in an earlier
-// round than the one this clock entry answered.
-func (m *Machine) startWaiting(tick retention.Tick) error {
-	type waiting struct {
-		store uint64
-		key   format.BundleKey
-	}
-	var ready []waiting
-	err := m.idx.Ascend(tWaiting, nil, nil, func(key, value []byte) (bool, error) {
-		r, v := format.NewReader(key), format.NewReader(value[:min(8, len(value))])
-		w := waiting{store: r.U64()}
-		if open := v.U64(); !tick.Starts(open) {
-			return true, nil
-		}
-		var err error
-		w.key, err = format.DecodeBundleKey(value[8:])
-		ready = append(ready, w)
-		return true, err
-	})
-	if err != nil {
-		return err
-	}
-	for _, w := range ready {
-		err := m.changeBundle(w.key, w.store, func(row *format.BundleRow) error {
-			r, err := retentionOf(row.Retention).Started(tick.Start)
-			if err != nil {
-				// A deadline beyond the calendar, or damaged metadata: it stays, locked.
-				return nil
-			}
-			row.Retention = retentionRow(r)
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (m *Machine) foldCheckpoint(rec *format.Record) error {

@@ -186,3 +186,20 @@ func TestADirectoryIsMadeOnce(t *testing.T) {
 		}
 	}
 }
+
+// A fold that cannot go on meets the code that refuses, and must not refuse: the
+// record stands in the history already.
+func TestAFoldNeverRefuses(t *testing.T) {
+	w := newWorld(t, t, 1)
+	m := w.nodes[0].Machine
+	rec := format.Record{Sequence: m.next, Action: format.ActHoldRelease, Institution: 1, Transaction: "T1", Part: 1}
+	act := format.Act{Kind: format.ActKindHoldRelease, Object: format.ActObject{Institution: 1, Transaction: "T1", Part: 1}.Encode(),
+		Params: format.HoldReleaseParams{Hold: 7, Placed: 3}.Encode(), Nonce: format.ID{1}}
+	w.must(m.set(tAct, act.Nonce[:], format.ActRow{Document: act.Encode(), Institution: 1}.Encode()))
+	rec.Effect = format.EncodeEffect(format.ActEffect{Signed: format.SignedAct{Document: act.Encode()}.Encode()})
+	err := m.fold(&rec, format.Digest{})
+	var no *refusal
+	if err == nil || errors.As(err, &no) {
+		t.Fatalf("the release of a hold that is not there was folded as a refusal, or at all: %v", err)
+	}
+}

@@ -94,7 +94,7 @@ func (l *holdLaws) placeOne(r *rapid.T) {
 	for name, k := range l.known {
 		end := l.nodes[0].row(name).Retention
 		e := int64(retentionOf(end).End())
-		if h.covers(name, k) && !k.ended && (e == 0 || now < e) {
+		if h.covers(name, k) && !k.ended && (e == 0 || now < e || h.scope == format.HoldBundle) {
 			h.over = append(h.over, name)
 		}
 	}

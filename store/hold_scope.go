@@ -125,8 +125,7 @@ func (m *Machine) stateOf(key format.BundleKey, b *format.BundleRow) (retention.
 
 // reachedBy is the draft of the record by which a wider hold reaches one bundle.
 func reachedBy(key format.BundleKey, b *format.BundleRow, h *format.HeldRow) draft {
-	return draft{action: format.ActHoldPlace, institution: key.Institution, transaction: key.Transaction, part: key.Part,
-		effect: format.HoldEffect{Scope: format.HoldBundle, Store: b.Store, ID: h.ID, Basis: h.Basis, Review: h.Review, From: h.Placed + 1}}
+	return aboutBundle(format.ActHoldPlace, key, format.HoldEffect{Scope: format.HoldBundle, Store: b.Store, ID: h.ID, Basis: h.Basis, Review: h.Review, From: h.Placed + 1})
 }
 
 // foldReached writes a wider hold into the row of a bundle whose deadline has
@@ -217,9 +216,8 @@ func (t *turn) decideHoldSweep() error {
 		}
 		left -= len(bundles)
 		for _, b := range bundles {
-			d := draft{action: format.ActHoldRelease, institution: b.key.Institution, transaction: b.key.Transaction, part: b.key.Part,
-				effect: format.HoldEndEffect{Store: b.store, Hold: h.ID, Placed: h.Placed, Release: h.Released - 1}}
-			if err := t.write(d); err != nil {
+			e := format.HoldEndEffect{Store: b.store, Hold: h.ID, Placed: h.Placed, Release: h.Released - 1}
+			if err := t.write(aboutBundle(format.ActHoldRelease, b.key, e)); err != nil {
 				return err
 			}
 		}

@@ -1,8 +1,6 @@
 package store
 
 import (
-	"errors"
-
 	"github.com/sago-worm/sago/retention"
 	"github.com/sago-worm/sago/store/format"
 )
@@ -61,26 +59,32 @@ type Foreseen struct {
 }
 
 // Foresee judges what a put brings as Apply would, and stores nothing. What Apply
-// would refuse is a Result that says so.
-func (m *Machine) Foresee(institution uint32, e format.StoreEffect) (f Foreseen, refused *Result, err error) {
+// would refuse has its reason and a sentence; else it is ReasonOK.
+func (m *Machine) Foresee(institution uint32, e format.StoreEffect) (Foreseen, format.Reason, string, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
+	f, err := m.foresee(institution, e)
+	reason, why, err := refusedFor(err)
+	return f, reason, why, err
+}
+
+func (m *Machine) foresee(institution uint32, e format.StoreEffect) (f Foreseen, err error) {
 	t := turn{Machine: m, op: &Op{Institution: institution}}
 	if err := t.serves(institution); err != nil {
-		return refusedForesight(err)
+		return f, err
 	}
 	if err := t.checkDefinition(e); err != nil {
-		return refusedForesight(err)
+		return f, err
 	}
 	r, err := t.checkRetention(e)
 	if err != nil {
-		return refusedForesight(err)
+		return f, err
 	}
 	floor, _ := r.Rule.Floor(m.atLeast())
 	f = Foreseen{Floor: int64(max(floor, r.End())), Waits: r.Waiting()}
 	limits, err := bounds(m.policy)
 	if err != nil {
-		return f, nil, err
+		return f, err
 	}
 	if most, err := limits.Max.Deadline(m.atLeast()); err == nil {
 		f.Longest = int64(most)
@@ -88,15 +92,7 @@ func (m *Machine) Foresee(institution uint32, e format.StoreEffect) (f Foreseen,
 	b := format.BundleRow{Store: m.next, Subject: e.Subject, Definition: e.Definition, Retention: retentionRow(r)}
 	held, err := m.heldByScope(format.BundleKey{Institution: institution}, &b)
 	f.Held = held != nil
-	return f, nil, err
-}
-
-func refusedForesight(err error) (Foreseen, *Result, error) {
-	var no *refusal
-	if errors.As(err, &no) {
-		return Foreseen{}, &Result{Outcome: Refused, Reason: no.reason, Why: no.why}, nil
-	}
-	return Foreseen{}, nil, err
+	return f, err
 }
 
 // HoldNamed finds among holds in force on a bundle the one of a name; 0 for none.

@@ -171,8 +171,11 @@ func (t *turn) checkOfficers(e *format.InstitutionEffect) error {
 	e.Officers = slices.Clone(e.Officers)
 	for i := range e.Officers {
 		p := &e.Officers[i]
-		if p.ID != uint64(i+1) || p.Institution != 0 || !slices.Contains(access.Roles(), access.Role(p.Role)) || len(p.PublicKey) == 0 {
-			return refuse(format.ReasonInvalid, "officers are counted from 1 and have a role and a key")
+		if p.ID != uint64(i+1) || p.Institution != 0 || !slices.Contains(access.Roles(), access.Role(p.Role)) {
+			return refuse(format.ReasonInvalid, "officers are counted from 1 and have a role")
+		}
+		if err := access.CheckKey(p.PublicKey); err != nil {
+			return refuse(format.ReasonInvalid, fmt.Sprintf("officer %d: %v", i+1, err))
 		}
 		for _, other := range persons {
 			if other.Identity == p.Identity || bytes.Equal(other.PublicKey, p.PublicKey) {

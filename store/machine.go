@@ -33,8 +33,8 @@ var ErrHalted = errors.New("machine halted")
 // ErrDiverged means that this node's history or state is not the majority's.
 var ErrDiverged = errors.New("this node's roots differ from the majority's")
 
-// Machine is the replicated state machine. Apply is its only way in; readers use
-// View. It must be given every committed entry in order.
+// Machine is the replicated state machine. Apply is its only way in; its exported
+// methods answer readers. It must be given every committed entry in order.
 type Machine struct {
 	mu     sync.RWMutex
 	own    identity
@@ -49,7 +49,10 @@ type Machine struct {
 	// a start, everything there is.
 	covering uint64
 	changed  uint64 // the same of a STATE record
-	expired  uint64 // sequence of the newest EXPIRE record, plus one; after a start, the history's size
+	expired  uint64 // sequence of the newest record that ends a bundle, plus one; after a start, the history's size
+	// ends is a key of the expiry table below which there is no row: what a sweep has
+	// just taken away need not be passed over by the next.
+	ends []byte
 
 	// Caches of single rows, always equal to the index's.
 	ceremony   *ceremonyRow

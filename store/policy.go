@@ -10,6 +10,11 @@ import (
 	"github.com/sago-worm/sago/store/format"
 )
 
+// maxHistoryYears is the longest limited term of public records (공공기록물법 시행령
+// 제26조: 30년). One person raises history_years and nobody ever lowers it, so
+// without a bound one person could keep what it says of people for good.
+const maxHistoryYears = 30
+
 // CheckPolicy names every value of a policy that lies outside its limits, one
 // joined error each: what no ceremony may begin with and no act may set.
 func CheckPolicy(p format.Policy) error {
@@ -22,7 +27,7 @@ func CheckPolicy(p format.Policy) error {
 		{"slack", p.Slack, 0, 24 * time.Hour},
 		{"agreement", p.Agreement, time.Second, time.Minute},
 		{"sweep_within", p.SweepWithin, time.Second, time.Hour},
-		{"cooling_off", p.CoolingOff, time.Second, 365 * 24 * time.Hour},
+		{"cooling_off", p.CoolingOff, time.Second, micros(maxActLife - ActTime)}, // longer, and every act lapses while it cools off
 		{"checkpoint_every", p.CheckpointEvery, time.Second, time.Hour},
 	} {
 		if is := micros(b.is); is < b.least || is > b.most {
@@ -32,8 +37,8 @@ func CheckPolicy(p format.Policy) error {
 	if p.Approvals < 2 {
 		wrong = append(wrong, fmt.Errorf("policy.approvals: %d: two different people always", p.Approvals))
 	}
-	if p.HistoryYears < 3 || p.MaxYears < 1 || p.MaxYears > 1000 {
-		wrong = append(wrong, errors.New("policy: history_years is at least 3, max_years between 1 and 1000"))
+	if p.HistoryYears < 3 || p.HistoryYears > maxHistoryYears || p.MaxYears < 1 || p.MaxYears > 1000 {
+		wrong = append(wrong, fmt.Errorf("policy: history_years is between 3 and %d, max_years between 1 and 1000", maxHistoryYears))
 	}
 	return errors.Join(wrong...)
 }
@@ -41,7 +46,7 @@ func CheckPolicy(p format.Policy) error {
 // comparePolicy says of a change of policy whether some value becomes weaker, and
 // what may not change at all. Each value has an order (I10): a smaller slack,
 // agreement, sweep and checkpoint interval, a greater number of approvals, of
-// years, of sources and witnesses, and a longer cooling-off are the stronger ones.
+// years, of sources and cosignatures needed, and a longer cooling-off are the stronger ones.
 func comparePolicy(old, new format.Policy) (weaker bool, never error) {
 	switch {
 	case new.HistoryYears < old.HistoryYears:
@@ -59,7 +64,9 @@ func comparePolicy(old, new format.Policy) (weaker bool, never error) {
 	return weaker, nil
 }
 
-// keepsWitnesses reports whether every witness of the old policy is one of the new.
+// keepsWitnesses reports whether every witness of the old policy is one of the new,
+// and as many of them as were needed still are when the added ones cosign whatever
+// they are shown.
 func keepsWitnesses(old, new format.Policy) bool {
 	have := map[string]bool{}
 	for _, w := range new.Witnesses {
@@ -70,7 +77,8 @@ func keepsWitnesses(old, new format.Policy) bool {
 			return false
 		}
 	}
-	return true
+	added := len(new.Witnesses) - len(old.Witnesses)
+	return old.WitnessesNeeded == 0 || int(new.WitnessesNeeded) >= int(old.WitnessesNeeded)+added
 }
 
 // checkSourcesOf refuses a list of time sources in which one operator alone could

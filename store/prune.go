@@ -168,11 +168,7 @@ func (m *Machine) planAgain(e format.PruneEffect, p *pruning) error {
 		if v.drop == nil {
 			continue
 		}
-		encoded, err := m.log.Read(v.sequence)
-		if err != nil {
-			return err
-		}
-		if *p.verdicts[i].drop, err = format.DecodeRecord(encoded); err != nil {
+		if *p.verdicts[i].drop, _, err = m.Record(v.sequence); err != nil {
 			return err
 		}
 	}
@@ -254,11 +250,7 @@ func (t *turn) checkPrune(e format.PruneEffect) (retention.Instant, error) {
 
 // cutAt reads the CLOCK record that a PRUNE names and what it set.
 func (m *Machine) cutAt(seq uint64) (format.Record, retention.Instant, error) {
-	encoded, err := m.log.Read(seq)
-	if err != nil {
-		return format.Record{}, 0, err
-	}
-	rec, err := format.DecodeRecord(encoded)
+	rec, _, err := m.Record(seq)
 	if err != nil {
 		return rec, 0, err
 	}

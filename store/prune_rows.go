@@ -82,11 +82,7 @@ func (m *Machine) dropRecord(rec *format.Record, row format.CarriedRow, again bo
 	if err := m.unset(tTransaction, cat(prefix, seq)); err != nil {
 		return err
 	}
-	left := false
-	err := m.idx.Ascend(tTransaction, prefix, after(prefix), func(_, _ []byte) (bool, error) {
-		left = true
-		return false, nil
-	})
+	left, err := m.anyRow(tTransaction, prefix)
 	if err != nil || left {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sago-worm/sago/access"
 	"github.com/sago-worm/sago/store/format"
 	"github.com/sago-worm/sago/store/index"
 )
@@ -232,6 +233,21 @@ func TestP25_ARowThatCannotBeReadHaltsAndIsNotTakenForMissing(t *testing.T) {
 		_, err := n.Apply(Entry{Index: w.next, Ops: []Op{w.about(KindRead, app, "T0", format.ReadEffect{Request: format.ID{1}})}})
 		if !errors.Is(err, ErrHalted) {
 			t.Fatalf("table %d: %v", table, err)
+		}
+	}
+}
+
+// TestACeremonyListsNobodyWithoutAKey: a key that signs nothing is found when nobody
+// can take it back any more.
+func TestACeremonyListsNobodyWithoutAKey(t *testing.T) {
+	for name, change := range map[string]func(*format.Ceremony){
+		"person": func(c *format.Ceremony) { c.Persons[officer-1].PublicKey = []byte("a key") },
+		"node":   func(c *format.Ceremony) { c.Nodes[1].PublicKey = c.Nodes[1].PublicKey[:60] },
+	} {
+		w := &world{tester: t}
+		w.makeCeremony(change)
+		if _, err := CheckCeremony(w.ceremony); !errors.Is(err, access.ErrKey) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

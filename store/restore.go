@@ -191,22 +191,8 @@ func (s *Store) writeRestored(signed []byte) (out Restored, err error) {
 // Unpaid are the live bundles that no chunk here makes whole: those stored after
 // the backup that a node was restored from.
 func (s *Store) Unpaid(ctx context.Context) (bundles uint64, err error) {
-	err = s.eachLive(ctx, func(_ format.BundleKey, row *format.BundleRow) error {
-		if _, err := s.BundleChunks(row); err != nil {
-			if !errors.Is(err, ErrMissing) {
-				return err
-			}
-			bundles++
-		}
-		return nil
-	})
+	err = s.eachUnpaid(ctx, func(*format.BundleRow) { bundles++ })
 	return bundles, err
-}
-
-// EachLive tells each of every bundle that has not expired, by the sequence of its
-// STORE record.
-func (s *Store) EachLive(ctx context.Context, each func(row *format.BundleRow) error) error {
-	return s.eachLive(ctx, func(_ format.BundleKey, row *format.BundleRow) error { return each(row) })
 }
 
 // CheckRestoreAct reads the act that declares a loss and checks its signatures: two
@@ -230,17 +216,11 @@ func CheckRestoreAct(signed format.SignedAct, cluster format.ID, c format.Ceremo
 		return p, fmt.Errorf("act: %w", err)
 	}
 	listed, managers := restoreSigners(c)
-	manager := false
-	signatures := make([]access.Signature, len(signed.Signatures))
-	for i, s := range signed.Signatures {
-		signatures[i] = access.Signature{Person: s.Person, Signature: s.Signature}
-		manager = manager || slices.Contains(managers, s.Person)
-	}
 	// Two always, as for a ceremony of production.
-	if err := access.CheckCeremonySignatures(signed.Document, true, listed, signatures); err != nil {
+	if err := access.CheckCeremonySignatures(signed.Document, true, listed, signaturesOf(signed)); err != nil {
 		return p, fmt.Errorf("act: %w", err)
 	}
-	if !manager {
+	if !slices.ContainsFunc(signed.Signatures, func(s format.ActSignature) bool { return slices.Contains(managers, s.Person) }) {
 		return p, errors.New("act: no access manager has signed")
 	}
 	return p, nil

@@ -13,6 +13,13 @@ func lost(t *testing.T) (*world, actors) {
 	w.put("GOES", "PT1H")
 	w.tick(1000)
 	w.tick(1000)
+	w.loses()
+	return w, keys
+}
+
+// loses restores every node with a declared loss.
+func (w *world) loses() {
+	w.Helper()
 	act := w.document(format.ActKindRestore, format.ActObject{}, format.RestoreParams{Size: w.nodes[0].Summary().Size}.Encode())
 	signed := format.SignedAct{Document: act.Encode()}.Encode()
 	for _, n := range w.nodes {
@@ -24,7 +31,6 @@ func lost(t *testing.T) (*world, actors) {
 		}
 	}
 	w.tick(1000)
-	return w, keys
 }
 
 // TestADeclaredLossStopsExpiryUntilItIsConfirmed by two persons, one of them an
@@ -52,17 +58,18 @@ func TestADeclaredLossStopsExpiryUntilItIsConfirmed(t *testing.T) {
 	more := confirm()
 	more.Params = append(more.Params, 0)
 	w.refuse(w.commit(w.proposeOp(admin, more)), format.ReasonInvalid)
+	unled := confirm()
+	w.propose(admin, unled)
+	w.accept(w.commit(w.signOp(keys, approver1, unled)))
+	w.accept(w.commit(w.signOp(keys, approver2, unled)))
+	kept("without an access manager")
+	w.accept(w.commit(w.vetoOp(keys, manager, unled)))
 	w.propose(admin, doc)
 	w.accept(w.commit(w.signOp(keys, manager, doc)))
 	kept("with one signature")
 	w.refuse(w.commit(w.signOp(keys, manager, doc)), format.ReasonSigner)
 	w.refuse(w.commit(w.executeOp(doc.Nonce)), format.ReasonState)
 	kept("with the same signature again")
-	unled := confirm()
-	w.propose(admin, unled)
-	w.accept(w.commit(w.signOp(keys, approver1, unled)))
-	w.accept(w.commit(w.signOp(keys, approver2, unled)))
-	kept("without an access manager")
 
 	w.accept(w.commit(w.signOp(keys, approver1, doc)))
 	w.sweep(10)
@@ -74,4 +81,31 @@ func TestADeclaredLossStopsExpiryUntilItIsConfirmed(t *testing.T) {
 	}
 	w.refuse(w.commit(w.proposeOp(admin, confirm())), format.ReasonState)
 	w.equal()
+}
+
+// TestP68_ADeclaredLossKeepsTheUseRecordKey of a closing institution, though whoever
+// leads proposes its end.
+func TestP68_ADeclaredLossKeepsTheUseRecordKey(t *testing.T) {
+	v := newTenancy(t, t, 2)
+	v.put("T1", "P1Y")
+	v.began()
+	v.close1()
+	for !v.state(1).Swept {
+		v.duty(3)
+	}
+	v.settle()
+	v.loses()
+	if v.duty(3) {
+		t.Error("a closing goes on")
+	}
+	end := v.op(KindKey, format.KeyEffect{Verb: format.KeyUseEnd, Institution: 1, Epoch: kitEpoch, Use: v.epochSlot()})
+	v.refuse(v.commit(end), format.ReasonRestored)
+	for _, n := range v.nodes {
+		v.must(n.foldRestoreConfirm())
+	}
+	if !v.duty(3) {
+		t.Error("confirmed, a closing waits")
+	}
+	end = v.op(KindKey, format.KeyEffect{Verb: format.KeyUseEnd, Institution: 1, Epoch: kitEpoch, Use: v.epochSlot()})
+	v.refuse(v.commit(end), format.ReasonState) // it was the duty
 }

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"slices"
 
 	"github.com/sago-worm/sago/retention"
 	"github.com/sago-worm/sago/store/format"
@@ -21,6 +23,43 @@ func lookup[T any](m *Machine, t index.Table, key []byte, decode func([]byte) (T
 		return nil, fmt.Errorf("table %d: %w", t, err)
 	}
 	return &row, nil
+}
+
+// set changes one row of the state and takes the change into the running hash. A
+// nil value removes the row.
+func (m *Machine) set(t index.Table, key, value []byte) error {
+	old, err := m.idx.Get(t, key)
+	if err == nil {
+		m.replace(t, key, old, value)
+	}
+	return err
+}
+
+// add is set of a row that cannot be there: a record's own number is in its key, or
+// another row says so.
+func (m *Machine) add(t index.Table, key, value []byte) { m.replace(t, key, nil, value) }
+
+// replace is set of a row that the caller has just read:
+// H' = SHA-256(H || table || key || old row hash || new row hash).
+func (m *Machine) replace(t index.Table, key, old, value []byte) {
+	var room [160]byte
+	w := format.WriterOn(room[:0])
+	w.Raw(m.state[:])
+	w.U8(uint8(t))
+	w.Blob(key)
+	for _, row := range [][]byte{old, value} {
+		var h format.Digest
+		if row != nil {
+			h = sha256.Sum256(row)
+		}
+		w.Raw(h[:])
+	}
+	m.state = sha256.Sum256(w.Bytes())
+	if value == nil {
+		m.idx.Delete(t, key)
+	} else {
+		m.idx.Put(t, key, value)
+	}
 }
 
 // allRows reads a whole table, of few rows.
@@ -99,7 +138,7 @@ func (m *Machine) due(limit int) ([]dueBundle, error) {
 		return nil, err
 	}
 	var out []dueBundle
-	err = m.idx.Ascend(tExpiry, nil, key64(uint64(m.clock.Now)+1), func(_, value []byte) (bool, error) {
+	err = m.idx.Ascend(tExpiry, m.ends, key64(uint64(m.clock.Now)+1), func(_, value []byte) (bool, error) {
 		k, err := format.DecodeBundleKey(value)
 		if err != nil {
 			return false, err
@@ -125,6 +164,14 @@ func (m *Machine) due(limit int) ([]dueBundle, error) {
 	return out, err
 }
 
+// passEnded notes where the expiry table begins.
+func (m *Machine) passEnded() error {
+	return m.idx.Ascend(tExpiry, m.ends, nil, func(k, _ []byte) (bool, error) {
+		m.ends = slices.Clone(k)
+		return false, nil
+	})
+}
+
 // stands reports whether a table has a row between two keys.
 func (m *Machine) stands(t index.Table, from, to []byte) (found bool, err error) {
 	err = m.idx.Ascend(t, from, to, func(_, _ []byte) (bool, error) {
@@ -134,9 +181,14 @@ func (m *Machine) stands(t index.Table, from, to []byte) (found bool, err error)
 	return found, err
 }
 
+// anyRow reports whether a table has a row whose key begins with prefix.
+func (m *Machine) anyRow(t index.Table, prefix []byte) (bool, error) {
+	return m.stands(t, prefix, after(prefix))
+}
+
 // load fills the caches from the index.
 func (m *Machine) load() error {
-	m.members, m.marks = map[uint32]format.MemberRow{}, map[uint64]format.Checkpoint{}
+	m.members, m.marks, m.ends = map[uint32]format.MemberRow{}, map[uint64]format.Checkpoint{}, nil
 	row := func(name string, decode func([]byte) error) error {
 		v, err := m.idx.Get(tMeta, []byte(name))
 		if err != nil || v == nil {

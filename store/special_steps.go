@@ -52,10 +52,7 @@ func (m *Machine) SpecialSteps(from, to uint64, limit int) ([]SpecialStep, error
 }
 
 func (m *Machine) step(sequence uint64) (s SpecialStep, err error) {
-	if s.Encoded, err = m.log.Read(sequence); err != nil {
-		return s, err
-	}
-	if s.Record, err = format.DecodeRecord(s.Encoded); err != nil {
+	if s.Record, s.Encoded, err = m.Record(sequence); err != nil {
 		return s, err
 	}
 	return s, m.about(&s)

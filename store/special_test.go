@@ -114,6 +114,30 @@ func TestP23RefusedSpecialDeletionChangesNothing(t *testing.T) {
 	w.readable("A")
 }
 
+// TestTheOrderOfASpecialDeletionIsTheRegisteredOne: its document as well, where the
+// stop names one.
+func TestTheOrderOfASpecialDeletionIsTheRegisteredOne(t *testing.T) {
+	w, _ := newActWorld(t, t, 1, nil)
+	w.put("A", "P5Y")
+	w.put("B", "P5Y")
+	w.began()
+	under := func(transaction string, document format.Digest) format.Act {
+		doc := w.specialDoc(transaction, "O")
+		p, err := format.DecodeSpecialParams(doc.Params)
+		w.must(err)
+		p.Document = document
+		doc.Params = p.Encode()
+		return doc
+	}
+	registered := format.Digest{0xD0}
+	w.accept(w.commit(w.about(KindStop, officer, "A", format.StopEffect{Order: "O", Document: registered})))
+	w.refuse(w.commit(w.proposeOp(officer, under("A", format.Digest{0xD1}))), format.ReasonState)
+	w.refuse(w.commit(w.proposeOp(officer, under("A", format.Digest{}))), format.ReasonState)
+	w.propose(officer, under("A", registered))
+	w.accept(w.commit(w.stopOp("B", "O", format.ID{}))) // the stop names none
+	w.propose(officer, under("B", registered))
+}
+
 func TestSpecialDeletionWaitsForItsCoolingOffAndItsVeto(t *testing.T) {
 	w, keys := newActWorld(t, t, 2, nil)
 	w.put("A", "P5Y")

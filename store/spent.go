@@ -87,7 +87,8 @@ func (m *Machine) attestKeys(seq uint64, node uint32) error {
 		return err
 	}
 	if ended != nil {
-		return m.attestEpoch(seq, ended, node)
+		ended.Attested = withNode(ended.Attested, node)
+		return m.settleEpoch(seq, ended)
 	}
 	row, err := m.spent(seq)
 	if err == nil && row == nil {

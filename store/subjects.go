@@ -72,22 +72,22 @@ func (m *Machine) subjectsFrom(institution uint32, from []byte, each func(format
 	return next, err
 }
 
-// NewestExport finds the newest EXPORT record of an institution's own records
-// among its last ones; false when there is none.
-func (m *Machine) NewestExport(institution uint32) (sequence uint64, e format.ExportEffect, found bool, err error) {
+// NewestExport is what the newest EXPORT record of an institution's own records
+// says, among its last ones; false when there is none.
+func (m *Machine) NewestExport(institution uint32) (e format.ExportEffect, found bool, err error) {
 	inst, err := m.Institution(institution)
 	if err != nil {
-		return 0, e, false, err
+		return e, false, err
 	}
 	for end := inst.Records; end > 0 && inst.Records-end < maxUnhanded && !found && err == nil; {
 		start := end - min(end, 512)
-		sequence, e, found, err = m.exportIn(institution, start, end)
+		e, found, err = m.exportIn(institution, start, end)
 		end = start
 	}
-	return sequence, e, found, err
+	return e, found, err
 }
 
-func (m *Machine) exportIn(institution uint32, start, end uint64) (sequence uint64, e format.ExportEffect, found bool, err error) {
+func (m *Machine) exportIn(institution uint32, start, end uint64) (e format.ExportEffect, found bool, err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	prefix := key32(institution)
@@ -98,9 +98,9 @@ func (m *Machine) exportIn(institution uint32, start, end uint64) (sequence uint
 		}
 		one, err := format.DecodeExportEffect(rec.Effect)
 		if err == nil && one.Scope == format.ExportInstitution {
-			sequence, e, found = rec.Sequence, one, true
+			e, found = one, true
 		}
 		return true, err
 	})
-	return sequence, e, found, err
+	return e, found, err
 }

@@ -37,7 +37,7 @@ const (
 	tEpochEnd      index.Table = 24 // sequence of the KEY record -> EpochEndRow
 	tCheckpoint    index.Table = 25 // tree size -> sequence of its CHECKPOINT record
 	tAct           index.Table = 26 // nonce -> ActRow
-	tActOpen       index.Table = 27 // nonce of an act that is not ended -> nothing
+	tActOpen       index.Table = 27 // nonce of an act that is not ended -> OpenActRow
 	tStop          index.Table = 28 // BundleKey -> StopRow
 	tExit          index.Table = 29 // BundleKey -> ExitRow
 	tHold          index.Table = 30 // institution || sequence of HOLD_PLACE -> HeldRow
@@ -53,7 +53,8 @@ const (
 	tAnnounced     index.Table = 41 // block id -> sequence of the KEY record that announced it
 	tSpecialStep   index.Table = 42 // sequence of a record of a circulation stop or special deletion -> nothing
 	tSpent         index.Table = 43 // sequence of the KEY record -> SpentRow
-	lastLogical                = tSpent
+	tArchive       index.Table = 44 // period -> ArchiveRow
+	lastLogical                = tArchive
 	tRange         index.Table = 50 // slot || chunk || file || offset -> length || digest
 	metaCeremony               = "ceremony"
 	metaPolicy                 = "policy"

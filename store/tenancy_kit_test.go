@@ -103,6 +103,12 @@ func (v *tenancy) signs(person uint64, a format.Act) Result {
 	return v.commit(v.by(person, v.op(KindSign, e)))
 }
 
+func (v *tenancy) vetoes(person uint64, a format.Act) Result {
+	v.Helper()
+	e := format.VetoEffect{Act: a.Nonce, Person: person, Signature: sign(v, v.signers[person], format.VetoMessage(a.Encode()))}
+	return v.commit(v.by(person, v.op(KindVeto, e)))
+}
+
 // close closes institution 1.
 func (v *tenancy) close1() format.Act {
 	v.Helper()

@@ -1,9 +1,6 @@
 package store
 
-import (
-	"github.com/sago-worm/sago/store/format"
-	"github.com/sago-worm/sago/store/index"
-)
+import "github.com/sago-worm/sago/store/format"
 
 // The life of an institution: registration, suspension (휴지), closing (폐지).
 
@@ -65,15 +62,6 @@ func (m *Machine) countUsed(n uint32, stored, erased uint64) error {
 		return err
 	}
 	return m.changeTenant(n, func(r *format.TenantRow) { r.Used += stored - min(erased, r.Used) })
-}
-
-// anyRow reports whether a table has a row whose key begins with prefix.
-func (m *Machine) anyRow(t index.Table, prefix []byte) (found bool, err error) {
-	err = m.idx.Ascend(t, prefix, after(prefix), func(_, _ []byte) (bool, error) {
-		found = true
-		return false, nil
-	})
-	return found, err
 }
 
 // Tenant answers an institution's life.

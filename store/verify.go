@@ -140,7 +140,7 @@ func (s *Store) verifyPayload(ctx context.Context, v *Verification, found finder
 			return err
 		}
 	}
-	return s.eachLive(ctx, func(key format.BundleKey, row *format.BundleRow) error {
+	return s.EachLive(ctx, func(row *format.BundleRow) error {
 		v.Rows++
 		if _, err := s.BundleChunks(row); err != nil {
 			if lives, lerr := s.SlotLives(row.Slot); lerr != nil || !lives {
@@ -175,8 +175,8 @@ func (s *Store) verifyRange(c heldChunk, found finder) error {
 	return found(err, format.DamagePayload, c.Slot)
 }
 
-// eachLive tells each of every bundle that has not expired.
-func (s *Store) eachLive(ctx context.Context, each func(format.BundleKey, *format.BundleRow) error) error {
+// EachLive tells each of every bundle that has not ended.
+func (s *Store) EachLive(ctx context.Context, each func(*format.BundleRow) error) error {
 	var keys [][]byte
 	if err := s.idx.Ascend(tBundle, nil, nil, func(k, _ []byte) (bool, error) {
 		keys = append(keys, bytes.Clone(k))
@@ -196,7 +196,7 @@ func (s *Store) eachLive(ctx context.Context, each func(format.BundleKey, *forma
 		if row == nil || row.Expire != 0 {
 			continue
 		}
-		if err := each(key, row); err != nil {
+		if err := each(row); err != nil {
 			return err
 		}
 	}
@@ -215,16 +215,20 @@ func (s *Store) Wanting(ctx context.Context) (blocks []format.ID, bundles []form
 			blocks = append(blocks, id)
 		}
 	}
-	err = s.eachLive(ctx, func(_ format.BundleKey, row *format.BundleRow) error {
-		if _, err := s.BundleChunks(row); err != nil {
-			if !errors.Is(err, ErrMissing) {
-				return err
-			}
-			bundles = append(bundles, *row)
-		}
-		return nil
-	})
+	err = s.eachUnpaid(ctx, func(row *format.BundleRow) { bundles = append(bundles, *row) })
 	return blocks, bundles, err
+}
+
+// eachUnpaid tells each of every live bundle whose chunks are not all here.
+func (s *Store) eachUnpaid(ctx context.Context, each func(*format.BundleRow)) error {
+	return s.EachLive(ctx, func(row *format.BundleRow) error {
+		_, err := s.BundleChunks(row)
+		if errors.Is(err, ErrMissing) {
+			each(row)
+			return nil
+		}
+		return err
+	})
 }
 
 // Frontier is what roots are computed from anew, out of the records themselves.

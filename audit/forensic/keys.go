@@ -63,22 +63,28 @@ const (
 // keys are the data keys that were opened, by slot.
 type keys map[format.Slot]map[[32]byte]bool
 
-// tryOpen tries a sealed key under every root key and answers the root's name.
-func (s *search) tryOpen(slot format.Slot, b []byte) (root string, ok bool) {
+// opens tries a sealed key under every root key and answers the root's name.
+func (s *search) opens(slot format.Slot, b []byte) (key [32]byte, root string, ok bool) {
 	for cluster := range s.known.clusters {
 		for _, r := range s.in.Roots {
-			key, err := keyring.OpenSlot(r.Key, cluster, slot, b)
-			if err != nil {
-				continue
+			if key, err := keyring.OpenSlot(r.Key, cluster, slot, b); err == nil {
+				return key, r.Name, true
 			}
-			if s.keys[slot] == nil {
-				s.keys[slot] = map[[32]byte]bool{}
-			}
-			s.keys[slot][key] = true
-			return r.Name, true
 		}
 	}
-	return "", false
+	return key, "", false
+}
+
+// tryOpen is opens, and keeps the key.
+func (s *search) tryOpen(slot format.Slot, b []byte) (root string, ok bool) {
+	key, root, ok := s.opens(slot, b)
+	if ok && s.keys[slot] == nil {
+		s.keys[slot] = map[[32]byte]bool{}
+	}
+	if ok {
+		s.keys[slot][key] = true
+	}
+	return root, ok
 }
 
 // wantedSlots are those of the bundle, and those of its records' details.
@@ -179,12 +185,8 @@ func (s *search) fits(c blockCopy) (live, fits bool) {
 			continue
 		}
 		live = true
-		for cluster := range s.known.clusters {
-			for _, r := range s.in.Roots {
-				if _, err := keyring.OpenSlot(r.Key, cluster, format.Slot{Block: c.id, Index: uint32(i)}, sealed); err == nil {
-					return true, true
-				}
-			}
+		if _, _, ok := s.opens(format.Slot{Block: c.id, Index: uint32(i)}, sealed); ok {
+			return true, true
 		}
 	}
 	return live, false

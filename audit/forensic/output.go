@@ -160,8 +160,7 @@ func (o *output) finish() (documents []Document, fingerprint format.Digest, err 
 		documents = append(documents, Document{o.described.Documents[i].Size, hex.EncodeToString(d[:])})
 	}
 	if len(o.digests) < len(o.described.Documents) {
-		err = errors.Join(o.file.Close())
-		return nil, fingerprint, err
+		return nil, fingerprint, o.file.Close()
 	}
 	return documents, format.Fingerprint(o.digests), nil
 }

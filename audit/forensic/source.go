@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 )
@@ -148,7 +149,7 @@ func (s *search) collect() {
 			s.problem("%v", err)
 		}
 	}
-	slices.SortFunc(s.sources, func(a, b *source) int { return bytes.Compare([]byte(a.path), []byte(b.path)) })
+	slices.SortFunc(s.sources, func(a, b *source) int { return strings.Compare(a.path, b.path) })
 }
 
 // add takes a file in: a regular one, or a block device that was named itself.

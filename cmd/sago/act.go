@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/service/client"
+	"github.com/sago-worm/sago/store/format"
 )
 
 type actGroup struct {
@@ -34,6 +37,8 @@ type actJSON struct {
 	Reason          string            `json:"reason,omitempty"`
 	Document        map[string]string `json:"document"`
 	HistorySequence uint64            `json:"history_sequence"`
+	ExecutedBy      *uint64           `json:"executed_sequence"`
+	VetoedBy        *uint64           `json:"vetoed_sequence"`
 }
 
 type actSignedJSON struct {
@@ -50,11 +55,22 @@ func toAct(a *sagov1.Act) (actJSON, error) {
 		ProposedAt: utc(a.GetProposedAt()), ExpiresAt: utc(a.GetExpiresAt()), Signatures: toSigned(a), Needed: a.GetNeeded(),
 		CoolingOffUntil: utc(a.GetCoolingOffUntil()), BlockedBy: a.GetBlockedBy(), Requester: p.GetRequester(), Basis: p.GetBasis(), Reason: p.GetReason(),
 		Document: map[string]string{}, HistorySequence: a.GetHistorySequence(),
+		ExecutedBy: sequenceOf(a.GetExecuted()), VetoedBy: sequenceOf(a.GetVetoed()),
 	}
 	for _, f := range said {
 		out.Document[f.name] = f.value
 	}
 	return out, err
+}
+
+// sequenceOf is the record of what happened, nil where nothing did: the API adds
+// one to it.
+func sequenceOf(plusOne uint64) *uint64 {
+	if plusOne == 0 {
+		return nil
+	}
+	plusOne--
+	return &plusOne
 }
 
 func toSigned(a *sagov1.Act) []actSignedJSON {
@@ -95,6 +111,12 @@ func actPage(p *page, a *sagov1.Act) {
 	}
 	p.pair("막고 있는 것", "blocked by", a.GetBlockedBy())
 	p.pair("숙려 기간 끝", "cooling-off until", local(a.GetCoolingOffUntil()))
+	if n := sequenceOf(a.GetExecuted()); n != nil {
+		p.pair("실행 이력", "executed by record", *n)
+	}
+	if n := sequenceOf(a.GetVetoed()); n != nil {
+		p.pair("거부 이력", "vetoed by record", *n)
+	}
 	p.pair("만료", "lapses at", local(a.GetExpiresAt()))
 }
 
@@ -148,20 +170,35 @@ func (c *actShowCmd) Run(s *session) error {
 
 type actSignCmd struct{ actRef }
 
-// Run signs the act's document with the key of the context.
+// Run signs the act's document with the key of the context; a special deletion as
+// its approve does, whose document alone does not show what is deleted.
 func (c *actSignCmd) Run(s *session) error {
 	return s.with(func(cl *client.Client) error {
 		a, err := cl.SignAct(s.ctx, c.ID, s.agree)
+		if errors.Is(err, client.ErrOpening) {
+			if err = s.approve(cl, c.ID); err == nil {
+				a, err = cl.ShowAct(s.ctx, c.ID)
+			}
+		}
 		if err != nil {
 			return err
 		}
+		s.waits(a)
 		return s.answerAct(a)
 	})
 }
 
-// agree shows what is about to be signed, as the document itself says it, and
-// refuses a document that this program cannot read.
+// agree shows what is about to be signed, and asks whether it shall be.
 func (s *session) agree(a *sagov1.Act) error {
+	if err := s.show(a); err != nil {
+		return err
+	}
+	return s.confirm()
+}
+
+// show prints an act to standard error as its document itself says it, and refuses
+// a document that this program cannot read.
+func (s *session) show(a *sagov1.Act) error {
 	if _, err := documentOf(a); err != nil {
 		return err
 	}
@@ -199,8 +236,26 @@ func (s *session) opened(cl *client.Client, a *sagov1.Act) error {
 		}
 		a = signed
 	}
-	if left := int(a.GetNeeded()) - len(a.GetSignatures()); a.GetState() == "pending" && left > 0 {
-		s.say(fmt.Sprintf("%d명의 서명을 더 기다립니다: sago act sign --id %s", left, a.GetId()), fmt.Sprintf("waits for %d more to sign: sago act sign --id %s", left, a.GetId()))
-	}
+	s.waits(a)
 	return s.answerAct(a)
 }
+
+// waits says whose signatures a pending act still needs: so many persons, and an
+// access manager among all who sign.
+func (s *session) waits(a *sagov1.Act) {
+	if a.GetState() != "pending" {
+		return
+	}
+	command := "sago act sign --id " + a.GetId()
+	if a.GetKind() == format.ActKindSpecialDelete.String() {
+		command = "sago special-delete approve --request " + a.GetId()
+	}
+	left := max(1, int(a.GetNeeded())-len(a.GetSignatures()))
+	ko, en := fmt.Sprintf("%d명의 서명을 더 기다립니다", left), fmt.Sprintf("waits for %d more to sign", left)
+	if !slices.ContainsFunc(a.GetSignatures(), byManager) {
+		ko, en = ko+" (권한관리책임자의 서명이 있어야 합니다)", en+", an access manager among them"
+	}
+	s.say(ko+": "+command, en+": "+command)
+}
+
+func byManager(g *sagov1.ActSignature) bool { return strings.HasPrefix(g.GetActor(), "manager/") }

@@ -70,6 +70,7 @@ func (a *appliance) start(env *testscript.Env) error {
 	sagov1.RegisterBundleServiceServer(s, a)
 	sagov1.RegisterHoldServiceServer(s, holdAppliance{})
 	sagov1.RegisterActServiceServer(s, holdActs{})
+	sagov1.RegisterSpecialDeleteServiceServer(s, specialAppliance{})
 	sagov1.RegisterUsageServiceServer(s, usageServer{})
 	sagov1.RegisterHistoryServiceServer(s, historyServer{pki: a.pki})
 	sagov1.RegisterClockServiceServer(s, clockServer{})

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/sago-worm/sago/audit"
 	"github.com/sago-worm/sago/service/client"
 )
@@ -84,16 +86,16 @@ type backupVerifyCmd struct {
 
 // backupVerifyJSON is the answer of a backup's verification.
 type backupVerifyJSON struct {
-	Intact  bool      `json:"intact"`
-	Records uint64    `json:"records"`
-	Payload uint64    `json:"payload"`
-	Bundles uint64    `json:"bundles"`
-	Ended   uint64    `json:"ended"`
-	Missing []uint64  `json:"missing"`
-	Size    uint64    `json:"size"`
-	Root    string    `json:"root"`
-	Digest  string    `json:"digest"`
-	Clock   time.Time `json:"clock"`
+	Intact  bool     `json:"intact"`
+	Records uint64   `json:"records"`
+	Payload uint64   `json:"payload"`
+	Bundles uint64   `json:"bundles"`
+	Ended   uint64   `json:"ended"`
+	Missing []uint64 `json:"missing"`
+	Size    uint64   `json:"size"`
+	Root    string   `json:"root"`
+	Digest  string   `json:"digest"`
+	Clock   *string  `json:"clock"`
 }
 
 // Run reads a whole backup without asking anybody. Keys come from a file or the
@@ -124,7 +126,8 @@ func (c *backupVerifyCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	result := backupVerifyJSON{true, r.Records, r.Payload, r.Bundles, r.Ended, append([]uint64{}, r.Missing...), r.Size, hexOf(r.Root[:]), hexOf(r.Digest[:]), time.UnixMicro(r.Clock).UTC()}
+	clock := timestamppb.New(time.UnixMicro(r.Clock))
+	result := backupVerifyJSON{true, r.Records, r.Payload, r.Bundles, r.Ended, append([]uint64{}, r.Missing...), r.Size, hexOf(r.Root[:]), hexOf(r.Digest[:]), utc(clock)}
 	return s.answer(result, func(p *page) {
 		p.pair("온전함", "intact", p.yes(true))
 		p.pair("이력 건수", "records", r.Records)
@@ -135,6 +138,6 @@ func (c *backupVerifyCmd) Run(s *session) error {
 		p.pair("크기 (바이트)", "size (bytes)", r.Size)
 		p.pair("이력 루트", "history root", result.Root)
 		p.pair("목록의 지문", "manifest digest", result.Digest)
-		p.pair("신뢰 시각", "quorum clock", result.Clock.Format(time.RFC3339))
+		p.pair("신뢰 시각", "quorum clock", local(clock))
 	})
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/service/client"
 )
@@ -113,17 +115,17 @@ func receiptText(p *page, r *sagov1.Receipt) {
 	p.pair("지문", "fingerprint", r.GetFingerprint())
 	p.pair("크기(바이트)", "size (bytes)", r.GetSize())
 	p.pair("저장 시각", "stored at", local(r.GetStoredAt()))
-	p.pair("보유 기한(하한)", "retain until (floor)", untilText(p, r))
+	p.pair("보유 기한(하한)", "retain until (floor)", untilText(p, r.GetRetainUntil()))
 	p.pair("이력 일련번호", "history sequence", r.GetHistorySequence())
 	p.pair("잎 해시", "leaf hash", hexOf(r.GetLeafHash()))
 }
 
 // untilText says in words that there is no deadline yet.
-func untilText(p *page, r *sagov1.Receipt) string {
-	if r.GetRetainUntil() == nil {
+func untilText(p *page, until *timestamppb.Timestamp) string {
+	if until == nil {
 		return p.lang.pick("정해지지 않음 — 계속 보유", "not set, kept")
 	}
-	return local(r.GetRetainUntil())
+	return local(until)
 }
 
 type bundleShowCmd struct {

@@ -181,6 +181,9 @@ type certificateVerifyCmd struct {
 // Run verifies a kept certificate: its evidence, and that all it shows follows
 // from it.
 func (c *certificateVerifyCmd) Run(s *session) error {
+	if c.Keys == "" && s.context == "" {
+		return &inputError{"USAGE", "--keys FILE, or a context that pins the node keys: the certificate's own are never trusted"}
+	}
 	keys, err := audit.LoadKeys(c.Keys)
 	if c.Keys == "" {
 		keys, err = s.pinned()

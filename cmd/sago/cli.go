@@ -57,6 +57,7 @@ func execute(args []string, lang language, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	parser.Model.HelpFlag.Help = vars["help_help"]
 	parsed, err := parser.Parse(args)
 	if err != nil {
 		return &inputError{"USAGE", err.Error()}
@@ -72,7 +73,7 @@ func execute(args []string, lang language, stdout, stderr io.Writer) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	s := &session{ctx: ctx, context: g.Context, forget: g.NoMemory, json: g.Output == "json", lang: lang, stdout: stdout, stderr: stderr}
+	s := &session{ctx: ctx, context: g.Context, forget: g.NoMemory, json: g.Output == "json", lang: lang, ask: asked(stderr), stdout: stdout, stderr: stderr}
 	return parsed.Run(s)
 }
 

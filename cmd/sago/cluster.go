@@ -2,7 +2,6 @@ package main
 
 import (
 	"strings"
-	"time"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/service/client"
@@ -41,8 +40,8 @@ type clusterJSON struct {
 
 // backupStateJSON is the newest backup.
 type backupStateJSON struct {
-	Time time.Time `json:"time"`
-	End  uint64    `json:"end"`
+	Time *string `json:"time"`
+	End  uint64  `json:"end"`
 }
 
 type nodeJSON struct {
@@ -68,7 +67,7 @@ func toCluster(r *sagov1.ClusterServiceStatusResponse) clusterJSON {
 		Checkpoint: toWitnessed(r.GetCheckpoint()), BackupOverdue: r.GetBackupOverdue(), RestoreUnconfirmed: r.GetRestoreUnconfirmed(),
 	}
 	if b := r.GetLastBackup(); b != nil {
-		out.LastBackup = &backupStateJSON{b.GetClock().AsTime(), b.GetEnd()}
+		out.LastBackup = &backupStateJSON{utc(b.GetClock()), b.GetEnd()}
 	}
 	for _, n := range r.GetNodes() {
 		out.Nodes = append(out.Nodes, nodeJSON{
@@ -120,7 +119,7 @@ func clusterText(p *page, r *sagov1.ClusterServiceStatusResponse) {
 func backupStateText(p *page, r *sagov1.ClusterServiceStatusResponse) {
 	at := p.lang.pick("없음", "none")
 	if b := r.GetLastBackup(); b != nil {
-		at = b.GetClock().AsTime().Format(time.RFC3339)
+		at = local(b.GetClock())
 	}
 	if r.GetBackupOverdue() {
 		at += p.lang.pick(" (기한 지남)", " (overdue)")

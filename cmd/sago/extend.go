@@ -41,7 +41,7 @@ func (s *session) changed(b *sagov1.Bundle, sequence uint64, leaf []byte, said m
 		p.line(said.ko+no, said.en+no)
 		p.pair("보유 규칙", "retention rule", b.GetRetentionRule())
 		p.pair("근거", "basis", strings.TrimSpace(b.GetBasisKind()+" "+b.GetRetentionBasis()))
-		p.pair("보유 기한(하한)", "retain until (floor)", untilText(p, b.GetReceipt()))
+		p.pair("보유 기한(하한)", "retain until (floor)", untilText(p, b.GetReceipt().GetRetainUntil()))
 		p.pair("이력 일련번호", "history sequence", sequence)
 		p.pair("잎 해시", "leaf hash", hexOf(leaf))
 	})
@@ -59,6 +59,7 @@ func (c *bundleEventCmd) Run(s *session) error {
 		if err != nil {
 			return err
 		}
+		s.say("보유기간은 다음 신뢰 시각 기록부터, 또는 더 늦은 사건 시각부터 셉니다", "the period counts from the next clock entry, or from the event if that is later")
 		return s.changed(r.GetBundle(), r.GetHistorySequence(), r.GetLeafHash(), message{"사건을 기록했습니다: ", "event recorded: "})
 	})
 }
@@ -82,11 +83,7 @@ func (c *putCmd) preview(s *session) error {
 		}{c.Transaction, c.Part, r.GetRetain(), utc(r.GetUndeletableUntil()), r.GetRetentionState(), utc(r.GetLongest()), r.GetHeld(), false}
 		return s.answer(result, func(p *page) {
 			p.line("미리보기입니다. 아무것도 저장하지 않았습니다: "+c.Transaction, "preview; nothing was stored: "+c.Transaction)
-			until := p.lang.pick("정해지지 않음 — 계속 보유", "not set, kept")
-			if r.GetUndeletableUntil() != nil {
-				until = local(r.GetUndeletableUntil())
-			}
-			p.pair("지울 수 없는 기간(하한)", "undeletable until (floor)", until)
+			p.pair("지울 수 없는 기간(하한)", "undeletable until (floor)", untilText(p, r.GetUndeletableUntil()))
 			p.pair("보유 규칙", "retention rule", r.GetRetain())
 			p.pair("정책의 한도", "longest by policy", local(r.GetLongest()))
 			p.pair("보존조치", "held", p.yes(r.GetHeld()))

@@ -13,12 +13,13 @@ func helpTexts(lang language) kong.Vars {
 }
 
 var helps = map[string]message{
+	"help":      {"도움말을 보여 줍니다.", "Show help."},
 	"sago":      {"사고(史庫) 보안저장소의 명령줄입니다.", "The command line of a Sago WORM storage appliance."},
 	"context":   {"어느 클러스터를 누구로서 부를지 적은 파일.", "File that says which cluster to call, and as whom."},
 	"output":    {"결과의 형식: text 또는 json.", "Form of the result: text or json."},
 	"lang":      {"메시지의 언어: ko 또는 en (기본은 로캘).", "Language of messages: ko or en (default from the locale)."},
 	"no_memory": {"체크포인트를 기억하지도, 기억과 대조하지도 않습니다.", "Neither remember checkpoints nor hold them against what is remembered."},
-	"timeout":   {"명령 전체의 시간 한도 (기본 2m, history export와 verify --offline은 12h, witness는 한도 없음).", "Time limit of the whole command (2m; 12h for history export and verify --offline; none for witness)."},
+	"timeout":   {"명령 전체의 시간 한도 (기본 2m, history export·verify --offline과 cluster backup은 12h, witness는 한도 없음).", "Time limit of the whole command (2m; 12h for history export and verify --offline, and cluster backup; none for witness)."},
 
 	"bundle":        {"묶음정보를 저장하고 열람합니다.", "Store and read bundles."},
 	"bundle_put":    {"문서를 하나의 묶음정보로 저장합니다.", "Store documents as one bundle."},

@@ -2,11 +2,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/pem"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
 
@@ -64,6 +67,9 @@ func readRegistration(path string) (*sagov1.RegisterRequest, error) {
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
 		return nil, &inputError{"FILE", fmt.Sprintf("%s: unknown key %s", path, unknown[0])}
 	}
+	if missing := f.missing(); len(missing) > 0 {
+		return nil, &inputError{"FILE", fmt.Sprintf("%s: it does not say %s", path, strings.Join(missing, ", "))}
+	}
 	req := &sagov1.RegisterRequest{
 		Code: f.Code, Quota: f.Quota, Name: f.Name, CorporateNumber: f.CorporateNumber, ServiceField: f.ServiceField, Storage: f.Storage,
 		Telephone: f.Telephone, Email: f.Email, Description: f.Description, Url: f.URL, Regulations: f.Regulations, Necessity: f.Necessity, CommonName: f.CommonName,
@@ -82,6 +88,30 @@ func readRegistration(path string) (*sagov1.RegisterRequest, error) {
 		req.Definitions = append(req.Definitions, &sagov1.RegisteredDefinition{BundleId: d.BundleID, Version: d.Version, Grade: d.Grade, RetentionRule: d.RetentionRule})
 	}
 	return req, nil
+}
+
+// missing names every key that a registration must have and that the file has not,
+// so that nobody finds them one by one.
+func (f *registerFile) missing() (out []string) {
+	need := func(prefix, key, value string) {
+		if strings.TrimSpace(value) == "" {
+			out = append(out, prefix+key)
+		}
+	}
+	for _, k := range [][2]string{{"code", f.Code}, {"name", f.Name}, {"service_field", f.ServiceField}, {"storage", f.Storage},
+		{"telephone", f.Telephone}, {"email", f.Email}, {"description", f.Description}, {"common_name", f.CommonName}} {
+		need("", k[0], k[1])
+	}
+	if len(f.Officers) == 0 {
+		out = append(out, "[[officer]]")
+	}
+	for i, o := range f.Officers {
+		for _, k := range [][2]string{{"certificate", o.Certificate}, {"role", o.Role}, {"department", o.Department}, {"position", o.Position},
+			{"name", o.Name}, {"telephone", o.Telephone}, {"email", o.Email}, {"duties", o.Duties}} {
+			need(fmt.Sprintf("officer %d ", i+1), k[0], k[1])
+		}
+	}
+	return out
 }
 
 func readOfficerCertificate(dir, name string) ([]byte, error) {
@@ -187,7 +217,8 @@ func subjectsPage(p *page, out subjectsJSON) {
 	p.pair("삭제 기한", "at the latest", out.EraseLatest)
 }
 
-// readLines reads a file of one CI a line; empty lines do not count.
+// readLines reads a file of one CI a line; empty lines do not count. What is no text
+// is no list.
 func readLines(path string) (lines []string, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -195,7 +226,10 @@ func readLines(path string) (lines []string, err error) {
 	}
 	defer f.Close()
 	in := bufio.NewScanner(f)
-	for in.Scan() {
+	for n := 1; in.Scan(); n++ {
+		if !utf8.Valid(in.Bytes()) || bytes.ContainsFunc(bytes.TrimSpace(in.Bytes()), unicode.IsControl) {
+			return nil, fmt.Errorf("%s: line %d is no text", path, n)
+		}
 		if line := strings.TrimSpace(in.Text()); line != "" {
 			lines = append(lines, line)
 		}

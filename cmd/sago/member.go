@@ -79,8 +79,8 @@ type clusterMediumCmd struct {
 // Run opens the act that records a medium's destruction (매체 파기).
 func (c *clusterMediumCmd) Run(s *session) error {
 	incarnation, err := hex.DecodeString(c.Incarnation)
-	if err != nil {
-		return &inputError{"INVALID", "--incarnation: " + err.Error()}
+	if err != nil || len(incarnation) != 16 {
+		return &inputError{"INVALID", "--incarnation has 32 hexadecimal digits (special-delete certificate names it)"}
 	}
 	return s.with(func(cl *client.Client) error {
 		a, err := cl.RecordMedium(s.ctx, &sagov1.MemberServiceMediumRequest{Name: c.Node, Incarnation: incarnation, Basis: c.Basis, Reason: c.Reason})

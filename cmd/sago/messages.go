@@ -15,8 +15,8 @@ var messages = map[string]message{
 	"TOO_LARGE":        {"너무 큽니다. 나누어 저장하십시오", "it is too large; store it in parts"},
 
 	// Refused by a rule.
-	"CONFLICT":        {"이 거래일련번호에는 다른 내용이 이미 저장되어 있습니다. 저장된 묶음정보는 바뀌지 않습니다. 번호를 확인하십시오", "this transaction number already holds other content; what is stored never changes; check the number"},
-	"RETENTION_RULE":  {"보유기간 규칙이 없거나 잘못되었거나 허용 범위를 벗어났습니다. --retain을 고치십시오", "the retention rule is missing, malformed or out of bounds; correct --retain"},
+	"CONFLICT":        {"같은 번호나 이름으로 이미 다른 것이 있습니다. 기록된 것은 바뀌지 않습니다. 번호나 이름을 확인하십시오", "something else has this number or name already; what is recorded never changes; check the number or name"},
+	"RETENTION_RULE":  {"보유기간 규칙이 없거나 잘못되었거나 맞지 않습니다. --retain을, 이미 저장된 것이면 `sago bundle show`를 확인하십시오", "the retention rule is missing, malformed or does not allow it; check --retain, or what `sago bundle show` says"},
 	"RETENTION_BASIS": {"보유기간이 그 근거와 맞지 않습니다. --basis와 --basis-kind를 확인하십시오", "the retention rule contradicts its basis; check --basis and --basis-kind"},
 	"DEFINITION":      {"등록되지 않았거나 종료된 묶음정보입니다. --bundle-id를 확인하십시오", "the bundle definition is unknown or ended; check --bundle-id"},
 	"ONE_TIME_USED":   {"1회성 열람이 이미 이루어졌습니다. 다시 읽을 수 없습니다", "the one-time view was used; it cannot be read again"},
@@ -45,7 +45,7 @@ var messages = map[string]message{
 	// Not there.
 	"NOT_FOUND":       {"없습니다. 번호와 소속 기관을 확인하십시오", "there is no such thing; check the number and the institution"},
 	"SPECIAL_DELETED": {"특수삭제되어 읽을 수 없습니다", "it was specially deleted and can no longer be read"},
-	"EXPIRED":         {"보유기간이 끝나 읽을 수 없습니다. 묶음정보는 파기되었거나 곧 파기됩니다", "its retention has ended and it can no longer be read; it is erased or about to be"},
+	"EXPIRED":         {"보유기간이 끝났습니다. 읽을 수도, 연장하거나 보존조치할 수도 없으며, 파기되었거나 곧 파기됩니다", "its retention has ended: it can be neither read nor kept longer, and is erased or about to be"},
 
 	// Try again.
 	"UNAVAILABLE":     {"노드에, 또는 노드 과반수에 닿을 수 없습니다. 기록할 수 없는 일은 하지 않습니다. 잠시 뒤 다시 하십시오", "no node, or no majority of them, can be reached; what cannot be recorded is not done; try again later"},

@@ -38,7 +38,7 @@ type keysJSON struct {
 // pinned are the node keys of the context.
 func (s *session) pinned() (audit.Keys, error) {
 	if s.context == "" {
-		return audit.Keys{}, &inputError{"CONTEXT", "--context FILE or SAGO_CONTEXT"}
+		return audit.Keys{}, &inputError{"CONTEXT", s.lang.pick("--context FILE이나 SAGO_CONTEXT가 없습니다", "neither --context FILE nor SAGO_CONTEXT is given")}
 	}
 	known, err := client.LoadContext(s.context)
 	if err != nil {

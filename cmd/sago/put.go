@@ -56,6 +56,10 @@ func (c *putCmd) Run(s *session) error {
 		if err != nil {
 			return err
 		}
+		if receipt.GetAlreadyStored() {
+			s.say("새로 저장하지 않았습니다. 처음 저장할 때의 보유기간이 그대로 적용됩니다 (늘리려면 `sago bundle extend`)",
+				"nothing new was stored: the retention of the first put stands (`sago bundle extend` makes it longer)")
+		}
 		return s.answer(toReceipt(receipt), func(p *page) {
 			if receipt.GetAlreadyStored() {
 				p.line("이미 저장되어 있습니다: "+receipt.GetTransaction(), "already stored: "+receipt.GetTransaction())

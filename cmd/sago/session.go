@@ -20,6 +20,7 @@ type session struct {
 	forget  bool   // remember no checkpoint
 	json    bool
 	lang    language
+	ask     io.Reader // a person at a terminal; nil: nobody is asked
 	stdout  io.Writer
 	stderr  io.Writer
 }
@@ -27,7 +28,7 @@ type session struct {
 // with opens the client of the context file, hands it to do and closes it.
 func (s *session) with(do func(*client.Client) error) (err error) {
 	if s.context == "" {
-		return &inputError{"CONTEXT", "--context FILE or SAGO_CONTEXT"}
+		return &inputError{"CONTEXT", s.lang.pick("--context FILE이나 SAGO_CONTEXT가 없습니다", "neither --context FILE nor SAGO_CONTEXT is given")}
 	}
 	known, err := client.LoadContext(s.context)
 	if err != nil {

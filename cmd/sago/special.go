@@ -1,9 +1,7 @@
 package main
 
 import (
-	"crypto/sha256"
 	"fmt"
-	"os"
 	"strings"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
@@ -37,12 +35,7 @@ func (o orderDocument) digest() ([]byte, error) {
 	if o.Document == "" {
 		return nil, nil
 	}
-	b, err := os.ReadFile(o.Document)
-	if err != nil {
-		return nil, &inputError{"FILE", err.Error()}
-	}
-	sum := sha256.Sum256(b)
-	return sum[:], nil
+	return fileDigest(o.Document)
 }
 
 // specialJSON is a request of special deletion, with the field names that scripts
@@ -66,6 +59,8 @@ type specialJSON struct {
 	Reason          string            `json:"reason,omitempty"`
 	Document        map[string]string `json:"document"`
 	HistorySequence uint64            `json:"history_sequence"`
+	ExecutedBy      *uint64           `json:"executed_sequence"`
+	VetoedBy        *uint64           `json:"vetoed_sequence"`
 }
 
 func toSpecial(r *sagov1.SpecialDelete) (specialJSON, error) {
@@ -74,7 +69,7 @@ func toSpecial(r *sagov1.SpecialDelete) (specialJSON, error) {
 		RequestID: a.ID, State: r.GetState(), Approvals: a.Signatures, Needed: a.Needed, CoolingOffUntil: a.CoolingOffUntil,
 		Transaction: a.Transaction, Part: a.Part, BundleState: r.GetBundleState(), Order: r.GetOrder(), RequestedBy: a.Proposer,
 		RequestedAt: a.ProposedAt, ExpiresAt: a.ExpiresAt, Requester: a.Requester, Basis: a.Basis, Reason: a.Reason, Document: a.Document,
-		HistorySequence: a.HistorySequence,
+		HistorySequence: a.HistorySequence, ExecutedBy: a.ExecutedBy, VetoedBy: a.VetoedBy,
 	}
 	if b := r.GetBlockedBy(); b != "" {
 		out.BlockedBy = &b
@@ -146,20 +141,31 @@ type specialApproveCmd struct{ requestRef }
 // Run checks what the request is about, and signs it.
 func (c *specialApproveCmd) Run(s *session) error {
 	return s.with(func(cl *client.Client) error {
-		err := cl.ApproveSpecialDelete(s.ctx, c.Request, func(r *sagov1.SpecialDelete, open *sagov1.SpecialDeleteServiceOpeningResponse) error {
-			if err := s.agree(r.GetAct()); err != nil || s.json {
-				return err
-			}
-			p := &page{lang: s.lang}
-			p.pair("지문 (약정값과 대조함)", "fingerprint (opens the commitment)", open.GetFingerprint())
-			p.pair("문서", "documents", strings.Join(open.GetDocuments(), ", "))
-			fmt.Fprint(s.stderr, p.String())
-			return nil
-		})
+		if err := s.approve(cl, c.Request); err != nil {
+			return err
+		}
+		r, err := cl.ShowSpecialDelete(s.ctx, c.Request)
 		if err != nil {
 			return err
 		}
-		return c.shown(s, cl)
+		s.waits(r.GetAct())
+		return s.answerSpecial(r)
+	})
+}
+
+// approve checks what a request is about, shows it, and signs it.
+func (s *session) approve(cl *client.Client, id string) error {
+	return cl.ApproveSpecialDelete(s.ctx, id, func(r *sagov1.SpecialDelete, open *sagov1.SpecialDeleteServiceOpeningResponse) error {
+		if err := s.show(r.GetAct()); err != nil {
+			return err
+		}
+		if !s.json {
+			p := &page{lang: s.lang}
+			p.pair("지문 (저장 이력의 확인값과 일치)", "fingerprint (opens the commitment)", open.GetFingerprint())
+			p.pair("문서", "documents", strings.Join(open.GetDocuments(), ", "))
+			fmt.Fprint(s.stderr, p.String())
+		}
+		return s.confirm()
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -157,8 +158,8 @@ func (c *nodeConfig) checkAddresses(wrong *faults) {
 	if c.ListenClient != "" && c.ListenClient == c.ListenNode {
 		wrong.add("config: listen_node: is listen_client's address")
 	}
-	for name, address := range sorted(c.Peers) {
-		if err := checkAddress(address); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(c.Peers)) {
+		if err := checkAddress(c.Peers[name]); err != nil {
 			wrong.add("config: peers.%s: %v", name, err)
 		}
 	}
@@ -227,7 +228,7 @@ func (c *nodeConfig) checkAgainst(ceremony format.Ceremony, wrong *faults) {
 	if c.Name != "" && !names[c.Name] {
 		wrong.add("config: name: the ceremony lists no node %q", c.Name)
 	}
-	for name := range sorted(c.Peers) {
+	for _, name := range slices.Sorted(maps.Keys(c.Peers)) {
 		if !names[name] || name == c.Name {
 			wrong.add("config: peers.%s: is no other node of the ceremony, nor one in admitted", name)
 		}
@@ -270,20 +271,4 @@ func (c *nodeConfig) level() (level slog.Level, err error) {
 		return level, fmt.Errorf("%q is none of debug, info, warn, error", c.LogLevel)
 	}
 	return level, level.UnmarshalText([]byte(c.LogLevel))
-}
-
-// sorted walks a map by its keys' order.
-func sorted[V any](m map[string]V) func(yield func(string, V) bool) {
-	return func(yield func(string, V) bool) {
-		keys := make([]string, 0, len(m))
-		for k := range m {
-			keys = append(keys, k)
-		}
-		slices.Sort(keys)
-		for _, k := range keys {
-			if !yield(k, m[k]) {
-				return
-			}
-		}
-	}
 }

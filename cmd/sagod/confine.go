@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"syscall"
 	"unsafe"
@@ -63,12 +64,21 @@ func keepOneCapability() error {
 // deniedCalls are refused to the custodian with EPERM.
 func deniedCalls() []uint32 {
 	return []uint32{
-		unix.SYS_EXECVE, unix.SYS_EXECVEAT, unix.SYS_PTRACE, unix.SYS_PROCESS_VM_READV, unix.SYS_PROCESS_VM_WRITEV,
+		unix.SYS_EXECVE, unix.SYS_EXECVEAT,
+		// other processes: their memory, descriptors and signals; those to itself are allowed apart
+		unix.SYS_PTRACE, unix.SYS_PROCESS_VM_READV, unix.SYS_PROCESS_VM_WRITEV, unix.SYS_PROCESS_MADVISE, unix.SYS_PROCESS_MRELEASE,
+		unix.SYS_PIDFD_OPEN, unix.SYS_PIDFD_SEND_SIGNAL, unix.SYS_PIDFD_GETFD, unix.SYS_KCMP,
+		unix.SYS_TKILL, unix.SYS_RT_SIGQUEUEINFO, unix.SYS_RT_TGSIGQUEUEINFO,
+		// the clock
 		unix.SYS_CLOCK_SETTIME, unix.SYS_SETTIMEOFDAY, unix.SYS_ADJTIMEX, unix.SYS_CLOCK_ADJTIME,
-		unix.SYS_MOUNT, unix.SYS_UMOUNT2, unix.SYS_PIVOT_ROOT, unix.SYS_CHROOT, unix.SYS_MOVE_MOUNT, unix.SYS_OPEN_TREE, unix.SYS_FSOPEN,
-		unix.SYS_MOUNT_SETATTR, unix.SYS_SETNS, unix.SYS_UNSHARE, unix.SYS_INIT_MODULE, unix.SYS_FINIT_MODULE, unix.SYS_DELETE_MODULE,
-		unix.SYS_KEXEC_LOAD, unix.SYS_REBOOT, unix.SYS_SWAPON, unix.SYS_BPF, unix.SYS_PERF_EVENT_OPEN, unix.SYS_USERFAULTFD,
-		unix.SYS_IO_URING_SETUP, unix.SYS_OPEN_BY_HANDLE_AT, unix.SYS_ADD_KEY, unix.SYS_KEYCTL,
+		// mounts and namespaces
+		unix.SYS_MOUNT, unix.SYS_UMOUNT2, unix.SYS_PIVOT_ROOT, unix.SYS_CHROOT, unix.SYS_MOVE_MOUNT, unix.SYS_OPEN_TREE, unix.SYS_OPEN_TREE_ATTR,
+		unix.SYS_FSOPEN, unix.SYS_FSCONFIG, unix.SYS_FSMOUNT, unix.SYS_FSPICK, unix.SYS_MOUNT_SETATTR, unix.SYS_SETNS, unix.SYS_UNSHARE,
+		unix.SYS_SWAPON, unix.SYS_SWAPOFF, unix.SYS_QUOTACTL, unix.SYS_QUOTACTL_FD, unix.SYS_ACCT,
+		// the kernel
+		unix.SYS_INIT_MODULE, unix.SYS_FINIT_MODULE, unix.SYS_DELETE_MODULE, unix.SYS_KEXEC_LOAD, unix.SYS_KEXEC_FILE_LOAD, unix.SYS_REBOOT,
+		unix.SYS_BPF, unix.SYS_PERF_EVENT_OPEN, unix.SYS_USERFAULTFD, unix.SYS_FANOTIFY_INIT,
+		unix.SYS_IO_URING_SETUP, unix.SYS_OPEN_BY_HANDLE_AT, unix.SYS_ADD_KEY, unix.SYS_REQUEST_KEY, unix.SYS_KEYCTL,
 	}
 }
 
@@ -87,8 +97,10 @@ const (
 	dataNumber, dataArch, dataFirst = 0, 4, 16
 )
 
-// callFilter is the filter as instructions, for one architecture.
-func callFilter(arch uint32, amd64 bool) []unix.SockFilter {
+// callFilter is the filter as instructions, for one architecture and the process of
+// this number: Go's scheduler interrupts its own threads by tgkill, so signals to
+// oneself stay. The kernel, too, reads only the low half of a process's number.
+func callFilter(arch uint32, amd64 bool, self uint32) []unix.SockFilter {
 	f := []unix.SockFilter{
 		{Code: bpfLoad, K: dataArch}, {Code: bpfEqual, Jt: 1, K: arch}, {Code: bpfRet, K: retKill},
 		{Code: bpfLoad, K: dataNumber},
@@ -99,12 +111,15 @@ func callFilter(arch uint32, amd64 bool) []unix.SockFilter {
 	for _, n := range deniedCalls() {
 		f = append(f, unix.SockFilter{Code: bpfEqual, Jf: 1, K: n}, unix.SockFilter{Code: bpfRet, K: retEPERM})
 	}
-	return append(f,
-		unix.SockFilter{Code: bpfEqual, Jf: 3, K: unix.SYS_SOCKET},
-		unix.SockFilter{Code: bpfLoad, K: dataFirst},
-		unix.SockFilter{Code: bpfEqual, Jt: 1, K: unix.AF_UNIX},
-		unix.SockFilter{Code: bpfRet, K: retEPERM},
-		unix.SockFilter{Code: bpfRet, K: retAllow})
+	only := func(call, first uint32) { // only with this first argument
+		f = append(f,
+			unix.SockFilter{Code: bpfEqual, Jf: 4, K: call}, unix.SockFilter{Code: bpfLoad, K: dataFirst},
+			unix.SockFilter{Code: bpfEqual, Jt: 1, K: first}, unix.SockFilter{Code: bpfRet, K: retEPERM}, unix.SockFilter{Code: bpfRet, K: retAllow})
+	}
+	only(unix.SYS_KILL, self)
+	only(unix.SYS_TGKILL, self)
+	only(unix.SYS_SOCKET, unix.AF_UNIX)
+	return append(f, unix.SockFilter{Code: bpfRet, K: retAllow})
 }
 
 // filterCalls puts the filter before every thread.
@@ -113,7 +128,7 @@ func filterCalls() error {
 	if arch == 0 {
 		return fmt.Errorf("no filter of system calls for %s", runtime.GOARCH)
 	}
-	f := callFilter(arch, runtime.GOARCH == "amd64")
+	f := callFilter(arch, runtime.GOARCH == "amd64", uint32(os.Getpid()))
 	prog := unix.SockFprog{Len: uint16(len(f)), Filter: &f[0]}
 	const setModeFilter, allThreadsToo = 1, 1 // SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC
 	if r, _, errno := unix.Syscall(unix.SYS_SECCOMP, setModeFilter, allThreadsToo, uintptr(unsafe.Pointer(&prog))); errno != 0 || r != 0 {

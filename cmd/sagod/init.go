@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/sha256"
@@ -14,7 +15,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sago-worm/sago/internal/durable"
 	"github.com/sago-worm/sago/replication"
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
@@ -129,41 +129,42 @@ func (c *initSignCmd) Run(s *shell) error {
 	if err != nil {
 		return &inputError{err.Error()}
 	}
-	key, err := readKey(c.Key)
-	if err != nil {
-		return &inputError{err.Error()}
-	}
-	i := slices.IndexFunc(ceremony.Persons, func(p format.Person) bool { return p.ID == c.Person })
-	if i < 0 {
-		return inputf("the document lists no person %d", c.Person)
-	}
-	public, err := x509.MarshalPKIXPublicKey(key.Public())
+	key, err := personKey(ceremony, c.Person, c.Key)
 	if err != nil {
 		return err
-	}
-	if string(public) != string(ceremony.Persons[i].PublicKey) {
-		return inputf("%s is not the key of person %d", c.Key, c.Person)
 	}
 	if err := addSignature(&signed, c.Person, key); err != nil {
 		return err
 	}
-	if err := durable.WriteFile(c.Doc, actText(signed), 0o600); err != nil {
+	if err := replaceAct(c.Doc, signed); err != nil {
 		return err
 	}
 	return s.say("person %d signed sha256 %x", c.Person, digestOf(signed))
 }
 
+// personKey reads a person's key and holds it against the ceremony.
+func personKey(ceremony format.Ceremony, person uint64, path string) (*ecdsa.PrivateKey, error) {
+	key, err := readKey(path)
+	if err != nil {
+		return nil, &inputError{err.Error()}
+	}
+	i := slices.IndexFunc(ceremony.Persons, func(p format.Person) bool { return p.ID == person })
+	if i < 0 {
+		return nil, inputf("the ceremony lists no person %d", person)
+	}
+	public, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return nil, err
+	}
+	if string(public) != string(ceremony.Persons[i].PublicKey) {
+		return nil, inputf("%s is not the key of person %d", path, person)
+	}
+	return key, nil
+}
+
 // addSignature signs the document in its place among the signatures.
 func addSignature(signed *format.SignedAct, person uint64, key *ecdsa.PrivateKey) error {
-	at, twice := slices.BinarySearchFunc(signed.Signatures, person, func(g format.ActSignature, id uint64) int {
-		switch {
-		case g.Person < id:
-			return -1
-		case g.Person > id:
-			return 1
-		}
-		return 0
-	})
+	at, twice := slices.BinarySearchFunc(signed.Signatures, person, func(g format.ActSignature, id uint64) int { return cmp.Compare(g.Person, id) })
 	if twice {
 		return inputf("person %d has signed before", person)
 	}

@@ -1,15 +1,12 @@
 package main
 
 import (
-	"crypto/ecdsa"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -236,7 +233,7 @@ func (c *signCmd) Run(s *shell) error {
 	if founded.Cluster != act.Cluster {
 		return inputf("the act is of another cluster than the ceremony")
 	}
-	key, err := c.key(ceremony)
+	key, err := personKey(ceremony, c.Person, c.Key)
 	if err != nil {
 		return err
 	}
@@ -248,24 +245,4 @@ func (c *signCmd) Run(s *shell) error {
 	}
 	return s.say("person %d signed sha256 %x: the log goes on behind %d records with root %x; lost: %s; ledger: %s; new node keys: %s",
 		c.Person, digestOf(signed), p.Size, p.Root[:], lostText(p), ledgerText(p), keysText(p))
-}
-
-// key reads the person's key and holds it against the ceremony.
-func (c *signCmd) key(ceremony format.Ceremony) (*ecdsa.PrivateKey, error) {
-	key, err := readKey(c.Key)
-	if err != nil {
-		return nil, &inputError{err.Error()}
-	}
-	i := slices.IndexFunc(ceremony.Persons, func(p format.Person) bool { return p.ID == c.Person })
-	if i < 0 {
-		return nil, inputf("the ceremony lists no person %d", c.Person)
-	}
-	public, err := x509.MarshalPKIXPublicKey(key.Public())
-	if err != nil {
-		return nil, err
-	}
-	if string(public) != string(ceremony.Persons[i].PublicKey) {
-		return nil, inputf("%s is not the key of person %d", c.Key, c.Person)
-	}
-	return key, nil
 }

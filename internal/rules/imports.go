@@ -22,12 +22,12 @@ var mayKnow = map[string][]string{
 
 	"service/client/cosign": {"store/format"},
 	"service/witnesses":     {"service/client/cosign", "store", "store/format", "internal/durable"}, // store: its Reader
-	"replication":           {"store", "store/backup", "store/format", "retention", "proto/...", "internal/durable"},
+	"replication":           {"store", "store/backup", "store/format", "retention", "proto/...", "internal/durable", "internal/crashpoint"},
 	"service/ledger":        {"store", "store/format", "internal/durable"}, // store: its Reader
 	"service/sink":          {"store", "store/format", "internal/durable"}, // store: its Reader
 	"store": {
 		"store/format", "store/segment", "store/keyring", "store/history", "store/index", "store/custodian",
-		"retention", "access", "internal/durable",
+		"retention", "access", "internal/durable", "internal/crashpoint",
 	},
 	"store/segment":        {"store/segment/series", "store/format", "internal/durable"},
 	"store/segment/series": {"store/format", "internal/durable"}, // what payload and history files have in common
@@ -35,7 +35,7 @@ var mayKnow = map[string][]string{
 	"store/history":        {"store/segment/series", "store/format", "internal/durable"},
 	"store/index":          {"store/format", "internal/durable"},
 	"store/backup":         {"store/format", "internal/durable"},
-	"store/custodian":      {"store/format", "store/keyring", "internal/durable", "retention", "access"},
+	"store/custodian":      {"store/format", "store/keyring", "internal/durable", "internal/crashpoint", "retention", "access"},
 	"store/custodian/gate": {"store/custodian", "store/format", "retention", "access"}, // its own reader of the history, on purpose
 	"audit":                {"store/format", "service/client"},
 	"audit/forensic":       {"store/format", "store/keyring", "proto/..."}, // reads bytes alone: no room that walks, opens or writes files
@@ -43,11 +43,12 @@ var mayKnow = map[string][]string{
 	"mydata":               {"proto/...", "service/client"},
 	"proto/...":            {"proto/..."},
 
-	"timesource":       nil,
-	"retention":        nil,
-	"access":           nil,
-	"store/format":     nil,
-	"internal/durable": nil,
+	"timesource":          nil,
+	"retention":           nil,
+	"access":              nil,
+	"store/format":        nil,
+	"internal/durable":    nil,
+	"internal/crashpoint": nil,
 
 	"internal/demo":        {"proto/...", "service/client", "internal/testcluster"},
 	"internal/mutate":      {},

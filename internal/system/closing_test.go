@@ -85,8 +85,10 @@ func TestR25_R26_R60_AnInstitutionsLife(t *testing.T) {
 	s.suspended(ctx, who)
 	s.notified(ctx)
 	s.neverSpecial(ctx)
-	old := t.TempDir() // as a backup, it has no keys
-	copyLive(t, filepath.Join(s.DataDir(0), "segments"), old)
+	backup := filepath.Join(t.TempDir(), "backup")
+	s.sago(ctx, 4, 0, "admin", "cluster", "backup", "-o", backup) // of one institution of two
+	s.sago(ctx, 0, 0, "keeper", "cluster", "backup", "-o", backup)
+	old, _ := s.copied()
 	s.closed(ctx, who, chunks)
 
 	if _, data, err := read(ctx, s.client(ctx, 0, "officer"), "KEEP"); err != nil || string(data) != string(contentOf("KEEP")) {
@@ -96,7 +98,7 @@ func TestR25_R26_R60_AnInstitutionsLife(t *testing.T) {
 	s.sago(ctx, 0, 1, "auditor", "history", "verify")
 	s.intact(ctx)
 	s.stopAll(ctx)
-	s.onlyCiphertext(ctx, old, "S1", "KEEP")
+	s.onlyCiphertext(ctx, append(old, backup), "S1", "KEEP")
 }
 
 // neverSpecial ends special deletion for the second institution.

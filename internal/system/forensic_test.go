@@ -35,10 +35,7 @@ func TestP34_P36_P39_ForensicsRecoverNothing(t *testing.T) {
 	const killed = 2
 	neighbour, _ := s.putLarge(ctx, "STAYS", "P5Y")
 	_, guesses := s.putLarge(ctx, "GOES", "PT8S")
-	copies := t.TempDir()
-	for i := range s.Size() {
-		copyLive(t, s.DataDir(i), filepath.Join(copies, s.Name(i)))
-	}
+	old, keys := s.copied()
 	if s.find(ctx, "GOES", nil).Verdict != forensic.Recovered {
 		t.Fatal("the bundle is not found before it expires: the copies prove nothing")
 	}
@@ -52,14 +49,6 @@ func TestP34_P36_P39_ForensicsRecoverNothing(t *testing.T) {
 	s.awaitState(ctx, 0, "erased", map[string]bool{s.Name(0): true, s.Name(1): true, s.Name(killed): true})
 	s.stopAll(ctx)
 
-	var old, keys []string
-	for i := range s.Size() {
-		dir := filepath.Join(copies, s.Name(i))
-		for _, part := range []string{"segments", "history", "raft.db", "index.db"} {
-			old = append(old, filepath.Join(dir, part))
-		}
-		keys = append(keys, filepath.Join(dir, "keys"))
-	}
 	r := s.find(ctx, "GOES", nil)
 	recovers(t, r, forensic.Nothing)
 	if b := r.Bundles[0]; b.Payload.Whole != 0 || b.Payload.Zeros != s.Size()*int(b.Chunks) || len(b.Keys) != s.Size() {
@@ -86,7 +75,7 @@ func TestP34_P36_P39_ForensicsRecoverNothing(t *testing.T) {
 	r = s.find(ctx, "GOES", slices.Concat(old, keys))
 	recovers(t, r, forensic.Recovered)
 	for _, k := range r.Bundles[0].Keys {
-		if (k.Root != "") != strings.HasPrefix(k.File, copies) {
+		if (k.Root != "") != strings.HasPrefix(k.File, filepath.Dir(filepath.Dir(keys[0]))) {
 			t.Errorf("a key block opened that should not, or the other way: %+v", k)
 		}
 	}
@@ -138,6 +127,36 @@ func copyLive(t *testing.T, from, to string) {
 	}))
 }
 
+// copied copies the data directories of all nodes as they are now. It answers what
+// there is but key blocks (payload, history, raft logs, snapshots, indexes), and the
+// key blocks.
+func (s *site) copied() (old, keys []string) {
+	s.t.Helper()
+	copies := s.t.TempDir()
+	for i := range s.Size() {
+		dir := filepath.Join(copies, s.Name(i))
+		copyLive(s.t, s.DataDir(i), dir)
+		parts, err := os.ReadDir(dir)
+		must(s.t, err)
+		for _, part := range parts {
+			path := filepath.Join(dir, part.Name())
+			switch part.Name() {
+			case "keys":
+				keys = append(keys, path)
+			case "reserve": // empty space
+			default:
+				old = append(old, path)
+			}
+		}
+	}
+	for _, part := range []string{"segments", "history", "raft.db", "index.db"} {
+		if !slices.Contains(old, filepath.Join(copies, s.Name(0), part)) {
+			s.t.Fatalf("the copies have no %s: %v", part, old)
+		}
+	}
+	return old, keys
+}
+
 // find searches the data directories of all nodes, and more, with every root key.
 func (s *site) find(ctx context.Context, number string, more []string) forensic.Report {
 	s.t.Helper()
@@ -180,8 +199,8 @@ func (s *site) areNowhere(guesses [][]byte) {
 	}))
 }
 
-// command runs the program as an inspector does.
-func (s *site) command(ctx context.Context, exit int, number string, more []string) {
+// command runs the program as an inspector does, and answers its report.
+func (s *site) command(ctx context.Context, exit int, number string, more []string) forensic.Report {
 	s.t.Helper()
 	args := []string{"forensic", "--transaction", number, "--slide", "64", "--output", "json"}
 	paths := slices.Clone(more)
@@ -199,4 +218,5 @@ func (s *site) command(ctx context.Context, exit int, number string, more []stri
 	if err := json.Unmarshal(out, &r); err != nil || c.ProcessState.ExitCode() != exit || r.Transaction != number {
 		s.t.Fatalf("sagod forensic: exit %d, want %d; %v: %s", c.ProcessState.ExitCode(), exit, err, out)
 	}
+	return r
 }

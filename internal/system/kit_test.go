@@ -52,7 +52,10 @@ func newSite(t *testing.T, opts testcluster.Options) *site {
 	if opts.Sources == nil {
 		opts.Sources = testcluster.DefaultSources()
 	}
-	opts.Bin, opts.Dir = bin, filepath.Join(t.TempDir(), "cluster")
+	if opts.Bin == "" {
+		opts.Bin = bin
+	}
+	opts.Dir = filepath.Join(t.TempDir(), "cluster")
 	// The life of the cluster is the test's with its cleanup.
 	c, err := testcluster.New(context.WithoutCancel(t.Context()), opts)
 	must(t, err)

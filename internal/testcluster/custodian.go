@@ -129,6 +129,18 @@ func (c *Cluster) CustodianPid(i int) (pid int, ok bool) {
 	return n.keeper.pid, true
 }
 
+// CustodianEnded is closed when the last run of node i's custodian has ended; nil
+// where none was started.
+func (c *Cluster) CustodianEnded(i int) <-chan struct{} {
+	n := c.nodes[i]
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.keeper == nil {
+		return nil
+	}
+	return n.keeper.done
+}
+
 // KillCustodian ends the custodian of node i at once (SIGKILL), if one runs. The
 // next start of the node starts it again, as does StartCustodian.
 func (c *Cluster) KillCustodian(i int) error {

@@ -38,6 +38,9 @@ type Options struct {
 	// NodeDirs are the nodes' folders, such as file systems of their own; they exist
 	// and hold nothing but lost+found, and are not removed. None means folders in Dir.
 	NodeDirs []string
+	// Env are further variables of the nodes' and custodians' environment. Both run in
+	// the folder of their configuration file.
+	Env []string
 	// Keep leaves the directory behind at Close, without inode flags.
 	Keep bool
 }
@@ -85,6 +88,7 @@ func persons() []person {
 		{"auditor", "auditor", "감사실", 1},
 		{"contractor", "contractor", "외주", 1},
 		{"inspector", "auditor", "현장실사", 0},
+		{"keeper", "admin", "운영실", 0},
 	}
 }
 

@@ -74,7 +74,7 @@ func (c *Cluster) spawn(logPath, dir string, user uint32, flags bool, args ...st
 		return nil, err
 	}
 	cmd := exec.Command(filepath.Join(c.opts.Bin, "sagod"), args...)
-	cmd.Stdout, cmd.Stderr, cmd.Dir, cmd.Env = log, log, dir, environment()
+	cmd.Stdout, cmd.Stderr, cmd.Dir, cmd.Env = log, log, dir, append(environment(), c.opts.Env...)
 	cmd.SysProcAttr = ownGroup()
 	if user != 0 {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: user, Gid: c.opts.User}

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
@@ -37,6 +38,9 @@ func (c *Client) SignAct(ctx context.Context, id string, agree func(*sagov1.Act)
 	if err != nil {
 		return nil, err
 	}
+	if act.GetKind() == format.ActKindSpecialDelete.String() {
+		return nil, ErrOpening
+	}
 	if agree != nil {
 		if err := agree(act); err != nil {
 			return nil, err
@@ -45,7 +49,14 @@ func (c *Client) SignAct(ctx context.Context, id string, agree func(*sagov1.Act)
 	return c.signShown(ctx, act)
 }
 
+// ErrOpening is the answer to signing a special deletion as any act:
+// [Client.ApproveSpecialDelete] is its one way, which checks what is deleted.
+var ErrOpening = errors.New("a special deletion is approved, once its fingerprint opened the commitment")
+
 func (c *Client) signShown(ctx context.Context, act *sagov1.Act) (*sagov1.Act, error) {
+	if act.GetParticulars() == nil {
+		return nil, integrity("act %s: its requester, basis and reason were not shown", act.GetId())
+	}
 	signature, err := c.sign(act.GetDocument())
 	if err != nil {
 		return nil, err

@@ -79,7 +79,7 @@ func (c *Client) Backup(ctx context.Context, o BackupOptions) (*BackupResult, er
 		return nil, mismatch(err)
 	}
 	out.End, out.Payload, out.Bundles, out.Size, out.Digest, out.Checkpoint = report.Records, report.Payload, r.bundles, report.Size, report.Digest, r.checkpoint
-	done := &sagov1.BackupDoneRequest{First: out.First, End: out.End, Size: out.Size, Digest: out.Digest[:]}
+	done := &sagov1.BackupDoneRequest{First: out.First, End: out.End, Size: out.Size, Digest: out.Digest[:], Begun: r.begun}
 	resp, err := unary(ctx, c, repeatable, sagov1.NewClusterServiceClient, sagov1.ClusterServiceClient.BackupDone, done)
 	out.Sequence = resp.GetSequence()
 	out.Missing, out.NewMissing = report.Missing, report.NewMissing
@@ -105,7 +105,9 @@ type backupRun struct {
 	opts       BackupOptions
 	dir        *backup.Dir
 	checkpoint *SignedCheckpoint
+	from       *SignedCheckpoint // what the node proves its next checkpoint from
 	bundles    uint64
+	begun      uint64 // sequence of the BACKUP record of the last attempt's beginning
 
 	beginning *backup.BeginningWriter
 	records   *backup.HistoryWriter
@@ -121,15 +123,14 @@ const packSize = 64 << 20
 
 // attempt has one node send what is missing.
 func (r *backupRun) attempt(ctx context.Context, conn *grpc.ClientConn, opts []grpc.CallOption) (err error) {
-	had, err := r.client.remembered()
-	if err != nil {
+	if r.from, err = r.client.remembered(); err != nil {
 		return err
 	}
 	r.checkpoint, r.beginning, r.records, r.payload, r.stores, r.covered, r.store = nil, nil, nil, nil, nil, 0, 0
 	defer func() { err = errors.Join(err, r.drop()) }()
 	req := &sagov1.BackupRequest{Records: r.dir.Records(), Payload: r.dir.Payload()}
-	if had != nil {
-		req.Known = had.Checkpoint.Size
+	if r.from != nil {
+		req.Known = r.from.Checkpoint.Size
 	}
 	stream, err := sagov1.NewClusterServiceClient(conn).Backup(ctx, req, opts...)
 	if err != nil {
@@ -186,19 +187,18 @@ func (r *backupRun) takeCheckpoint(ctx context.Context, m *sagov1.BackupCheckpoi
 	if err != nil {
 		return err
 	}
-	had, err := r.client.remembered()
-	if err != nil {
+	// The node proves each checkpoint from the one before it, the first from what was
+	// remembered when the run was asked for: another process may have remembered a newer one since.
+	if err := r.client.hold(ctx, s, r.from, m.GetConsistency()); err != nil {
 		return err
 	}
-	if err := r.client.hold(ctx, s, had, m.GetConsistency()); err != nil {
-		return err
-	}
+	r.from = s
 	size := s.Checkpoint.Size
 	switch {
 	case m.GetSequence() == 0 || size < m.GetSequence():
 		return integrity("the checkpoint does not cover the record of this backup")
 	case r.checkpoint == nil:
-		r.covered = size
+		r.covered, r.begun = size, m.GetSequence()-1
 	case r.checkpoint.Checkpoint.Size != r.dir.Records() || size < r.dir.Records():
 		return integrity("another checkpoint comes at record %d of %d", r.dir.Records(), r.checkpoint.Checkpoint.Size)
 	default:

@@ -147,7 +147,7 @@ func (l *backupLog) beginning(size uint64) (out []*sagov1.BackupResponse) {
 // client serves the log.
 func (l *backupLog) client(memory client.Memory) *client.Client {
 	ca := newAuthority(l.t, always)
-	n := &node{cluster: cluster{
+	n := &node{history: history{log: l.fakeLog}, cluster: cluster{
 		backup: func(r *sagov1.BackupRequest, s grpc.ServerStreamingServer[sagov1.BackupResponse]) error {
 			l.serving.Lock()
 			defer l.serving.Unlock()
@@ -256,6 +256,31 @@ func TestBackupAddsOnlyWhatIsNew(t *testing.T) {
 	files, _ := filepath.Glob(filepath.Join(dir, "payload", "*"))
 	if info, err := os.Stat(files[0]); err != nil || info.Size() != format.FileHeaderSize {
 		t.Errorf("a file of which everything has ended is %d bytes: %v", info.Size(), err)
+	}
+}
+
+// TestAnotherProcessRemembersMeanwhile: what one process of a person proves is held
+// against what it asked with, not against what another one has remembered since.
+func TestAnotherProcessRemembersMeanwhile(t *testing.T) {
+	l, m := newBackupLog(t, 4), newMemory(t)
+	cl := l.client(m)
+	l.taken = []uint64{l.next()}
+	if _, err := cl.Checkpoint(t.Context(), client.CheckpointQuery{}); err != nil {
+		t.Fatal(err)
+	}
+	before := loaded(t, m)
+	l.store()
+	newer := l.note(l.next())
+	l.spoil = func(_ *sagov1.BackupResponse, i int) {
+		if i > 0 {
+			return
+		}
+		if done, err := m.Swap(before, newer); err != nil || !done {
+			t.Error(done, err)
+		}
+	}
+	if _, err := l.run(cl, filepath.Join(t.TempDir(), "b")); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"iter"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -134,8 +135,9 @@ func CheckOpening(document []byte, open *sagov1.SpecialDeleteServiceOpeningRespo
 	case rec.Sequence != p.Store || format.LeafHash(open.GetStoreRecord()) != p.Leaf || about != object:
 		return integrity("the document is not about the bundle that is shown")
 	}
-	fingerprint, err := hex.DecodeString(trimSHA256(open.GetFingerprint()))
-	if err != nil || len(fingerprint) != sha256.Size || len(open.GetCommitmentKey()) != sha256.Size {
+	text, ok := strings.CutPrefix(open.GetFingerprint(), "sha256:")
+	fingerprint, err := hex.DecodeString(text)
+	if !ok || err != nil || len(fingerprint) != sha256.Size || len(open.GetCommitmentKey()) != sha256.Size {
 		return integrity("no fingerprint, or no key to check it by")
 	}
 	mac := hmac.New(sha256.New, open.GetCommitmentKey())
@@ -144,15 +146,6 @@ func CheckOpening(document []byte, open *sagov1.SpecialDeleteServiceOpeningRespo
 		return integrity("the fingerprint shown is not the stored bundle's")
 	}
 	return nil
-}
-
-// trimSHA256 is a fingerprint's hex; empty for text of another form.
-func trimSHA256(s string) string {
-	const prefix = "sha256:"
-	if len(s) < len(prefix) || s[:len(prefix)] != prefix {
-		return ""
-	}
-	return s[len(prefix):]
 }
 
 // SpecialLedger answers one page of the answering node's special-deletion ledger,

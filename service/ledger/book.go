@@ -20,10 +20,7 @@ import (
 const appendOnly = 0x20
 
 // book is one file of lines. It is only ever appended to.
-type book struct {
-	path string
-	mode fs.FileMode
-}
+type book struct{ path string }
 
 // content is what a book holds.
 type content struct {
@@ -69,7 +66,7 @@ func (b *book) open() (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(b.path), 0o750); err != nil {
 		return nil, err
 	}
-	f, err := durable.CreateExclusive(b.path, os.O_WRONLY|os.O_APPEND, b.mode)
+	f, err := durable.CreateExclusive(b.path, os.O_WRONLY|os.O_APPEND, fileMode)
 	if errors.Is(err, fs.ErrExist) {
 		f, err = os.OpenFile(b.path, os.O_WRONLY|os.O_APPEND, 0)
 	}

@@ -89,18 +89,15 @@ func (l *Ledger) run(ctx context.Context) {
 	wait := pollEvery
 	for {
 		err := l.write()
-		switch before := l.Err(); {
-		case err == nil:
-			wait = pollEvery
-		default:
-			wait = min(2*wait, mostBackoff)
-			if before == nil {
-				l.opts.Log.Error("the special-deletion ledger cannot be written", "error", err)
-			}
-		}
 		l.mu.Lock()
+		before := l.err
 		l.err = err
 		l.mu.Unlock()
+		if wait = min(2*wait, mostBackoff); err == nil {
+			wait = pollEvery
+		} else if before == nil {
+			l.opts.Log.Error("the special-deletion ledger cannot be written", "error", err)
+		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
@@ -111,8 +108,8 @@ func (l *Ledger) run(ctx context.Context) {
 	}
 }
 
-func (l *Ledger) ledger() *book { return &book{l.opts.File, fileMode} }
-func (l *Ledger) system() *book { return &book{l.opts.OSFile, fileMode} }
+func (l *Ledger) ledger() *book { return &book{l.opts.File} }
+func (l *Ledger) system() *book { return &book{l.opts.OSFile} }
 
 // size is how many records are committed, applied and on disk.
 func (l *Ledger) size() uint64 {

@@ -247,7 +247,7 @@ func TestDamagedFileIsAskedForAgain(t *testing.T) {
 	s.cosigned(0, n.newest.Checkpoint)
 }
 
-// TestWitnessOfNobodyIsNamed: one that no configuration reaches is not left out.
+// One that no configuration reaches is not left out.
 func TestP53_WitnessThatIsNotAskedIsNamed(t *testing.T) {
 	n := newNode(t, 5)
 	o := newOutside(t, "w", n.log)

@@ -52,7 +52,7 @@ func (d *Dir) NewBeginning(b Beginning) (*BeginningWriter, error) {
 
 // Base takes in a frame of the base.
 func (w *BeginningWriter) Base(frame []byte) error {
-	return w.add(appendFrame(nil, append([]byte{frameBase}, frame...)))
+	return w.add(framed([]byte{frameBase}, frame))
 }
 
 // Leaves takes in leaf hashes, one behind the other.
@@ -76,14 +76,14 @@ func (w *BeginningWriter) flush() error {
 	if len(w.leaves) == 0 {
 		return nil
 	}
-	err := w.add(appendFrame(nil, append([]byte{frameLeaves}, w.leaves...)))
+	err := w.add(framed([]byte{frameLeaves}, w.leaves))
 	w.leaves = w.leaves[:0]
 	return err
 }
 
 // Record takes in a carried record.
 func (w *BeginningWriter) Record(encoded []byte) error {
-	return errors.Join(w.flush(), w.add(appendFrame(nil, append([]byte{frameRecord}, encoded...))))
+	return errors.Join(w.flush(), w.add(framed([]byte{frameRecord}, encoded)))
 }
 
 // Size is how many records the beginning stands for so far.

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,15 +85,7 @@ func Choose(ctx context.Context, sources []*Source, known []Known) (*Choice, err
 	for _, s := range sources {
 		points = append(points, Known{s.Checkpoint, s.Name})
 	}
-	slices.SortStableFunc(points, func(a, b Known) int {
-		switch {
-		case a.Size < b.Size:
-			return -1
-		case a.Size > b.Size:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(points, func(a, b Known) int { return cmp.Compare(a.Size, b.Size) })
 	if err := c.hash(ctx, points); err != nil {
 		return c, err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/sago-worm/sago/store/format"
 )
@@ -17,11 +18,12 @@ import (
 // maxFrame bounds one frame, bytes: a row of a base and its kind.
 const maxFrame = 1<<20 + 1
 
-func appendFrame(b, payload []byte) []byte {
-	framed := append(binary.BigEndian.AppendUint32(nil, uint32(len(payload))), payload...)
-	b = append(b, framed[:4]...)
-	b = binary.BigEndian.AppendUint32(b, format.Checksum(framed))
-	return append(b, payload...)
+// framed is the frame of a payload that comes in parts.
+func framed(parts ...[]byte) []byte {
+	payload := slices.Concat(parts...)
+	head := binary.BigEndian.AppendUint32(nil, uint32(len(payload)))
+	sum := format.Checksum(slices.Concat(head, payload))
+	return append(binary.BigEndian.AppendUint32(head, sum), payload...)
 }
 
 // reader reads a file of a backup from behind its header.

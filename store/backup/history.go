@@ -30,7 +30,7 @@ func (d *Dir) NewHistory() (*HistoryWriter, error) {
 		return nil, err
 	}
 	w := &HistoryWriter{part: *p, frontier: f.Clone(), first: d.Records()}
-	return w, w.add(appendFrame(nil, f.Encode()))
+	return w, w.add(framed(f.Encode()))
 }
 
 // Add takes the next record in. The error wraps ErrMismatch for any other.
@@ -43,7 +43,7 @@ func (w *HistoryWriter) Add(encoded []byte) error {
 		return fmt.Errorf("%w: record %d where %d belongs", ErrMismatch, rec.Sequence, w.frontier.Size())
 	}
 	w.frontier.Add(format.LeafHash(encoded))
-	return w.add(appendFrame(nil, encoded))
+	return w.add(framed(encoded))
 }
 
 // Size and Root are those of all records up to here: the caller holds them against
@@ -69,33 +69,21 @@ func (w *HistoryWriter) Publish() error {
 
 // Frontier is that of all records that are here, as far as the newest file says
 // it of those before its own: its root is to be held against a signed one.
-func (d *Dir) Frontier() (format.Frontier, error) {
+func (d *Dir) Frontier() (f format.Frontier, err error) {
 	if d.ahead {
 		return d.frontier, nil
 	}
-	f, err := d.frontierAt(last(d.history, 0))
-	if err == nil {
-		d.frontier, d.ahead = f, true
-	}
-	return f, err
-}
-
-// frontierAt reads the file that ends with a record.
-func (d *Dir) frontierAt(end uint64) (f format.Frontier, err error) {
-	for _, s := range d.history {
-		if s.end != end {
-			continue
-		}
-		err := d.readFile(context.Background(), s, func(g format.Frontier) { f = g.Clone() }, func(_ uint64, encoded []byte) error {
+	if n := len(d.history); n > 0 {
+		err = d.readFile(context.Background(), d.history[n-1], func(g format.Frontier) { f = g.Clone() }, func(_ uint64, encoded []byte) error {
 			f.Add(format.LeafHash(encoded))
 			return nil
 		})
-		return f, err
+	} else if d.beginning != nil {
+		err = d.leaves(context.Background(), func(leaf format.Digest) error { f.Add(leaf); return nil })
 	}
-	if d.beginning == nil {
-		return f, nil
+	if err == nil {
+		d.frontier, d.ahead = f, true
 	}
-	err = d.leaves(context.Background(), func(leaf format.Digest) error { f.Add(leaf); return nil })
 	return f, err
 }
 

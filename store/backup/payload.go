@@ -69,11 +69,7 @@ func (w *PayloadWriter) Chunk(h format.ChunkHeader, sealed []byte) (whole bool, 
 
 // Abandon takes back what came of a bundle that does not come whole.
 func (w *PayloadWriter) Abandon() error {
-	start := w.size - format.BundleHeadSize
-	for range w.digests {
-		start -= format.ChunkHeaderSize
-	}
-	start -= int64(w.held)
+	start := w.size - format.BundleHeadSize - int64(len(w.digests))*format.ChunkHeaderSize - int64(w.held)
 	err := w.w.Flush()
 	if err == nil {
 		err = w.f.Truncate(start)
@@ -101,7 +97,6 @@ func (w *PayloadWriter) Publish(end uint64) error {
 // placed is a bundle in a payload file.
 type placed struct {
 	format.BundleHead
-	span   span
 	offset int64 // of its first chunk's header
 }
 
@@ -133,7 +128,7 @@ func (d *Dir) heads(ctx context.Context, s span, each func(p placed, r *reader) 
 		}
 		r.off += format.BundleHeadSize
 		next = h.Store + 1
-		at := placed{h, s, r.off}
+		at := placed{h, r.off}
 		if err := errors.Join(ctx.Err(), each(at, r)); err != nil {
 			return err
 		}

@@ -28,6 +28,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sago-worm/sago/internal/crashpoint"
 	"github.com/sago-worm/sago/internal/durable"
 	"github.com/sago-worm/sago/store/format"
 	"github.com/sago-worm/sago/store/keyring"
@@ -58,7 +59,7 @@ const newSuffix = ".new"
 const (
 	dirPerm  = 0o700
 	filePerm = 0o600
-	// groupRead is added where the daemon is another user: it reads, through its group.
+	// Both are added where the daemon is another user: it reads, through its group.
 	groupReadDir  = 0o050
 	groupReadFile = 0o040
 )
@@ -98,7 +99,7 @@ type Local struct {
 func NewLocal(dir string, opts Options) (*Local, error) {
 	l := &Local{
 		dir: dir, judge: opts.Judge, dirPerm: dirPerm, filePerm: filePerm, sealed: map[string]bool{},
-		hook: func(string, bool) error { return nil },
+		hook: func(step string, done bool) error { crashpoint.Reached(step, done); return nil },
 	}
 	if opts.Group {
 		l.dirPerm, l.filePerm = dirPerm|groupReadDir, filePerm|groupReadFile
@@ -174,7 +175,7 @@ func (l *Local) Place(name string, fill func(io.Writer) error) error {
 	}
 	l.work.Lock()
 	defer l.work.Unlock()
-	return l.reflag(name, p, flagImmutable)
+	return l.freeze(name, p)
 }
 
 // Append opens an existing file that is not sealed, for appending only.
@@ -207,16 +208,14 @@ func (l *Local) Seal(name string) error {
 	return l.seal(name, p)
 }
 
-func (l *Local) seal(name, p string) (err error) {
-	f, err := os.Open(p)
+func (l *Local) seal(name, p string) error {
+	err := onFile(p, func(f *os.File) error {
+		if err := l.proveNoWriter(f); err != nil {
+			return err
+		}
+		return l.protect(f, flagAppend|flagImmutable)
+	})
 	if err != nil {
-		return fmt.Errorf("custodian: %w", err)
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if err := l.proveNoWriter(f); err != nil {
-		return fmt.Errorf("custodian: sealing %s: %w", name, err)
-	}
-	if err := l.protect(f, flagAppend|flagImmutable); err != nil {
 		return fmt.Errorf("custodian: sealing %s: %w", name, err)
 	}
 	l.remember(name, true)
@@ -226,35 +225,20 @@ func (l *Local) seal(name, p string) (err error) {
 // Reassert tells the custodian of a file that exists, at start: it sets the flags
 // that belong on it, which a crash may have left cleared, and remembers whether it
 // is sealed. Key blocks are always sealed.
-func (l *Local) Reassert(name string, sealed bool) (err error) {
+func (l *Local) Reassert(name string, sealed bool) error {
 	p, err := l.locate(name, dirSegments, dirHistory, dirKeys)
 	if err != nil {
 		return err
 	}
 	l.work.Lock()
 	defer l.work.Unlock()
-	if sealed && path.Dir(name) != dirKeys {
+	switch {
+	case path.Dir(name) == dirKeys: // immutable between the custodian's own writes
+		return l.freeze(name, p)
+	case sealed:
 		return l.seal(name, p)
 	}
-	f, err := os.Open(p)
-	if err != nil {
-		return fmt.Errorf("custodian: %w", err)
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if err := l.protect(f, flagsOf(name)); err != nil {
-		return fmt.Errorf("custodian: flags of %s: %w", name, err)
-	}
-	l.remember(name, path.Dir(name) == dirKeys)
-	return nil
-}
-
-// flagsOf are the flags of a file while it is in use: key blocks are immutable
-// between the custodian's own writes, all others append-only.
-func flagsOf(name string) uint32 {
-	if path.Dir(name) == dirKeys {
-		return flagImmutable
-	}
-	return flagAppend
+	return l.flag(name, p, flagAppend)
 }
 
 func (l *Local) remember(name string, sealed bool) {
@@ -279,17 +263,14 @@ func (l *Local) CreateBlock(name string, content []byte) error {
 	}
 	l.work.Lock()
 	defer l.work.Unlock()
-	if err := l.createBlock(p, content); err != nil {
-		return fmt.Errorf("custodian: creating %s: %w", name, err)
-	}
-	return l.reflag(name, p, flagImmutable)
-}
-
-func (l *Local) createBlock(p string, content []byte) error {
-	return l.place(p, func(w io.Writer) error {
+	err = l.place(p, func(w io.Writer) error {
 		_, err := w.Write(content)
 		return err
 	})
+	if err != nil {
+		return fmt.Errorf("custodian: creating %s: %w", name, err)
+	}
+	return l.freeze(name, p)
 }
 
 // place writes a file beside its place and moves it there once it is on disk.
@@ -310,17 +291,15 @@ func (l *Local) place(p string, fill func(io.Writer) error) (err error) {
 	return durable.SyncDir(filepath.Dir(p))
 }
 
-// reflag sets flags by name.
-func (l *Local) reflag(name, p string, flags uint32) (err error) {
-	f, err := os.Open(p)
-	if err != nil {
-		return fmt.Errorf("custodian: %w", err)
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if err := l.protect(f, flags); err != nil {
+// freeze makes a whole file immutable.
+func (l *Local) freeze(name, p string) error { return l.flag(name, p, flagImmutable) }
+
+// flag sets a flag by name.
+func (l *Local) flag(name, p string, flag uint32) error {
+	if err := onFile(p, func(f *os.File) error { return l.protect(f, flag) }); err != nil {
 		return fmt.Errorf("custodian: flags of %s: %w", name, err)
 	}
-	l.remember(name, true)
+	l.remember(name, flag == flagImmutable)
 	return nil
 }
 

@@ -34,7 +34,6 @@ const zeroChunk = 1 << 20
 type Warrant struct {
 	Permit     retention.Permit
 	Decision   []byte // the encoded decision record (EXPIRE and its like)
-	Size       uint64 // of the history that the checkpoint covers
 	Checkpoint []byte // with the cosignatures of a majority
 }
 
@@ -98,14 +97,12 @@ func (l *Local) Destroy(ctx context.Context, w Warrant, work Work) (Done, error)
 // the caller seals the file and asks again. After any error or crash the same
 // orders may be given again, whole.
 func (l *Local) DestroyAll(ctx context.Context, orders []Order) (Done, error) {
-	works := make([]Work, len(orders))
-	for i, o := range orders {
+	for _, o := range orders {
 		if err := l.admit(o); err != nil {
 			return Done{}, fmt.Errorf("custodian: bundle %d: %w", o.Work.Bundle, err)
 		}
-		works[i] = o.Work
 	}
-	done, err := l.destroy(ctx, works)
+	done, err := l.destroy(ctx, orders)
 	if err != nil {
 		return done, fmt.Errorf("custodian: %w", err)
 	}
@@ -113,26 +110,31 @@ func (l *Local) DestroyAll(ctx context.Context, orders []Order) (Done, error) {
 }
 
 func (l *Local) admit(o Order) error {
-	if l.judge != nil && o.Work.Unused {
-		if err := l.judge.JudgeUnused(o.Warrant, o.Work.Slots); err != nil {
-			return fmt.Errorf("%w: %w", ErrWarrant, err)
-		}
-		return nil
-	}
-	if l.judge != nil && o.Work.History {
-		if err := l.judge.JudgeHistory(o.Warrant, o.Work.files()); err != nil {
-			return fmt.Errorf("%w: %w", ErrWarrant, err)
-		}
-		return nil
-	}
-	if !o.Warrant.Permit.Covers(retention.RecordID(o.Work.Bundle)) {
-		return fmt.Errorf("%w: the permit is not for it", ErrWarrant)
+	if err := o.permitted(); err != nil {
+		return err
 	}
 	if l.judge == nil {
 		return fmt.Errorf("%w: there is no judge", ErrWarrant)
 	}
-	if err := l.judge.Judge(o.Warrant, o.Work.Bundle); err != nil {
+	var err error
+	switch {
+	case o.Work.Unused:
+		err = l.judge.JudgeUnused(o.Warrant, o.Work.Slots)
+	case o.Work.History:
+		err = l.judge.JudgeHistory(o.Warrant, o.Work.files())
+	default:
+		err = l.judge.Judge(o.Warrant, o.Work.Bundle)
+	}
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrWarrant, err)
+	}
+	return nil
+}
+
+// permitted insists on the permit of a bundle; what holds no bundle's key has none.
+func (o Order) permitted() error {
+	if !o.Work.Unused && !o.Work.History && !o.Warrant.Permit.Covers(retention.RecordID(o.Work.Bundle)) {
+		return fmt.Errorf("%w: the permit is not for it", ErrWarrant)
 	}
 	return nil
 }
@@ -151,23 +153,23 @@ func (w Work) files() []string {
 
 // destroy is the one function that destroys: everything that overwrites slots,
 // zeroes, punches or unlinks is called from here.
-func (l *Local) destroy(ctx context.Context, works []Work) (Done, error) {
+func (l *Local) destroy(ctx context.Context, orders []Order) (Done, error) {
 	l.work.Lock()
 	defer l.work.Unlock()
 	var done Done
 	slots, ranges, removals := map[string][]uint32{}, map[string][]Range{}, map[string]bool{}
-	for _, w := range works {
-		for _, s := range w.Slots {
+	for _, o := range orders {
+		for _, s := range o.Work.Slots {
 			name := keyring.FileName(s.Block)
 			slots[name] = append(slots[name], s.Index)
 		}
-		for _, r := range w.Ranges {
+		for _, r := range o.Work.Ranges {
 			if err := l.inside(r); err != nil {
 				return done, err
 			}
 			ranges[r.File] = append(ranges[r.File], r)
 		}
-		for _, name := range w.Remove {
+		for _, name := range o.Work.Remove {
 			removals[name] = true
 		}
 	}

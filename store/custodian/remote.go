@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-
-	"github.com/sago-worm/sago/retention"
 )
 
 // Remote asks a custodian that is a process of its own. Its methods may be called
@@ -172,18 +170,11 @@ func (r *Remote) Destroy(ctx context.Context, w Warrant, work Work) (Done, error
 // its own files; the warrants' permits are looked at here, and stay here.
 func (r *Remote) DestroyAll(ctx context.Context, orders []Order) (Done, error) {
 	for _, o := range orders {
-		if !o.Work.Unused && !o.Work.History && !o.Warrant.Permit.Covers(retention.RecordID(o.Work.Bundle)) {
-			return Done{}, fmt.Errorf("custodian: bundle %d: %w: the permit is not for it", o.Work.Bundle, ErrWarrant)
+		if err := o.permitted(); err != nil {
+			return Done{}, fmt.Errorf("custodian: bundle %d: %w", o.Work.Bundle, err)
 		}
 	}
-	leaves, err := r.leaves()
-	if err != nil {
-		return Done{}, err
-	}
-	answer, _, err := r.ask(ctx, askDestroy, encodeOrders(orders), leaves, nil)
-	if leaves != nil {
-		err = errors.Join(err, leaves.Close())
-	}
+	answer, err := r.askByTree(ctx, askDestroy, encodeOrders(orders))
 	if err != nil {
 		return Done{}, err
 	}
@@ -194,12 +185,21 @@ func (r *Remote) DestroyAll(ctx context.Context, orders []Order) (Done, error) {
 // keeps; the custodian believes them only under a root that a majority signed.
 const treeName = "history.tree"
 
-func (r *Remote) leaves() (*os.File, error) {
-	f, err := os.Open(filepath.Join(r.dir, treeName))
+// askByTree is ask of something that these leaf hashes are passed with, where there
+// are any.
+func (r *Remote) askByTree(ctx context.Context, kind uint8, body []byte) (answer []byte, err error) {
+	leaves, err := os.Open(filepath.Join(r.dir, treeName))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		leaves, err = nil, nil
 	}
-	return f, err
+	if err != nil {
+		return nil, err
+	}
+	answer, _, err = r.ask(ctx, kind, body, leaves, nil)
+	if leaves != nil {
+		err = errors.Join(err, leaves.Close())
+	}
+	return answer, err
 }
 
 // RemoveIndex zeroes and removes the daemon's own index file, here.
@@ -222,16 +222,9 @@ func (r *Remote) DestroyAside(dir string) error {
 	if err := removeOwn(dir); err != nil {
 		return err
 	}
-	leaves, err := r.leaves()
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), askWithin)
 	defer cancel()
-	_, _, err = r.ask(ctx, askDestroyAside, nameBody(suffix), leaves, nil)
-	if leaves != nil {
-		err = errors.Join(err, leaves.Close())
-	}
+	_, err := r.askByTree(ctx, askDestroyAside, nameBody(suffix))
 	return err
 }
 

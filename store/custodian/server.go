@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -210,26 +211,6 @@ func (s *Server) known(c *net.UnixConn) error {
 	return nil
 }
 
-func nameBody(name string) []byte {
-	var w format.Writer
-	w.Str(name[:min(len(name), 256)])
-	return w.Bytes()
-}
-
-func blockBody(name string, offset int64, content []byte) []byte {
-	var w format.Writer
-	w.Str(name[:min(len(name), 256)])
-	w.I64(offset)
-	w.Blob(content)
-	return w.Bytes()
-}
-
-func decodeName(b []byte) (string, error) {
-	r := format.NewReader(b)
-	name := r.Str()
-	return name, r.Done()
-}
-
 // answer does what a request asks for.
 func (s *Server) answer(ctx context.Context, l *link, kind uint8, body []byte) (answer []byte, file *os.File, err error) {
 	switch kind {
@@ -348,15 +329,10 @@ func (s *Server) destroy(ctx context.Context, orders []Order, l *link) (Done, er
 	if err := s.o.Gate.Admit(ctx, orders, leaves); err != nil {
 		return Done{}, fmt.Errorf("custodian: %w: %w", ErrWarrant, err)
 	}
-	works := make([]Work, len(orders))
-	history := false
-	for i, o := range orders {
-		works[i], history = o.Work, history || o.Work.History
-	}
-	if history {
+	if slices.ContainsFunc(orders, func(o Order) bool { return o.Work.History }) {
 		return s.destroyHistory(ctx, orders)
 	}
-	done, err := s.local.destroy(ctx, works)
+	done, err := s.local.destroy(ctx, orders)
 	if err != nil {
 		return done, fmt.Errorf("custodian: %w", err)
 	}
@@ -377,12 +353,8 @@ func (s *Server) destroyHistory(ctx context.Context, orders []Order) (Done, erro
 }
 
 func (s *Server) finishHistory(ctx context.Context, orders []Order) (Done, error) {
-	works := make([]Work, len(orders))
-	for i, o := range orders {
-		works[i] = o.Work
-	}
 	s.o.Gate.Forget()
-	done, err := s.local.destroy(ctx, works)
+	done, err := s.local.destroy(ctx, orders)
 	if err == nil {
 		err = durable.Remove(filepath.Join(s.dir, pendingName))
 	}

@@ -196,6 +196,26 @@ func (l *link) close() error {
 	return err
 }
 
+func nameBody(name string) []byte {
+	var w format.Writer
+	w.Str(name[:min(len(name), 256)])
+	return w.Bytes()
+}
+
+func decodeName(b []byte) (string, error) {
+	r := format.NewReader(b)
+	name := r.Str()
+	return name, r.Done()
+}
+
+func blockBody(name string, offset int64, content []byte) []byte {
+	var w format.Writer
+	w.Str(name[:min(len(name), 256)])
+	w.I64(offset)
+	w.Blob(content)
+	return w.Bytes()
+}
+
 func encodeProtection(p Protection) []byte {
 	var w format.Writer
 	w.Bool(p.AppendOnly)

@@ -43,6 +43,16 @@ func (k ActKind) String() string {
 	return fmt.Sprintf("act-kind-%d", uint16(k))
 }
 
+// ActKindNamed reports whether a kind of act has this name.
+func ActKindNamed(name string) bool {
+	for _, n := range actKindNames {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}
+
 // Act is the canonical document of an act.
 type Act struct {
 	Cluster ID

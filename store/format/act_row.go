@@ -67,6 +67,35 @@ func (a ActRow) Signed() SignedAct {
 	return s
 }
 
+// OpenActRow is what is asked of an act that is not ended, without reading it.
+type OpenActRow struct {
+	// Aim is the SHA-256 of what its execution would do: two open acts never share it.
+	Aim Digest
+	// From is the institution of who proposed it.
+	From uint32
+	// Due is from when on the clock or the leader has something to do with it,
+	// microseconds; 0 for at every tick.
+	Due int64
+}
+
+// Encode returns the canonical bytes of o.
+func (o OpenActRow) Encode() []byte {
+	var w Writer
+	w.Raw(o.Aim[:])
+	w.U32(o.From)
+	w.I64(o.Due)
+	return w.Bytes()
+}
+
+// DecodeOpenActRow reads what Encode wrote.
+func DecodeOpenActRow(v []byte) (OpenActRow, error) {
+	return decodeEffect(v, func(r *Reader) (o OpenActRow) {
+		r.Raw(o.Aim[:])
+		o.From, o.Due = r.U32(), r.I64()
+		return o
+	})
+}
+
 // StopRow is a circulation stop (유통정지) in force on a bundle.
 type StopRow struct {
 	Sequence uint64 // of its CIRCULATION_STOP record

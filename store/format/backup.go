@@ -9,8 +9,8 @@ import (
 // (docs/formats/backup.md).
 
 // BackupEffect is what BACKUP records: that copies of ciphertext and history leave
-// the appliance. The record of a run's beginning has only First; the one of its
-// end says what the backup then held.
+// the appliance, and whether keys do. The record of a run's beginning has only
+// First and Period; the one of its end says what the backup then held.
 type BackupEffect struct {
 	// First and End are the sequences of the records that the run brought.
 	First, End uint64
@@ -18,6 +18,12 @@ type BackupEffect struct {
 	Size uint64
 	// Digest is the SHA-256 of the backup's manifest; zero at a run's beginning.
 	Digest Digest
+	// Period is the period to whose recovery keys the run seals the data keys that
+	// it takes out; zero: no key leaves. Set at a run's beginning only.
+	Period ID
+	// Begun is the sequence of the BACKUP record of the run's beginning; 0 in that
+	// record itself.
+	Begun uint64
 }
 
 // Whole reports whether the record is of a run's end.
@@ -28,6 +34,8 @@ func (e BackupEffect) encode(w *Writer) {
 	w.U64(e.End)
 	w.U64(e.Size)
 	w.Raw(e.Digest[:])
+	w.Raw(e.Period[:])
+	w.U64(e.Begun)
 }
 
 // DecodeBackupEffect reads a BACKUP record's effect.
@@ -35,6 +43,8 @@ func DecodeBackupEffect(b []byte) (BackupEffect, error) {
 	return decodeEffect(b, func(r *Reader) (e BackupEffect) {
 		e.First, e.End, e.Size = r.U64(), r.U64(), r.U64()
 		r.Raw(e.Digest[:])
+		e.Period = readID(r)
+		e.Begun = r.U64()
 		return e
 	})
 }

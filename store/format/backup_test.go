@@ -28,7 +28,8 @@ func backupCodecs() []codec {
 		encode: func(v any) []byte { return v.(format.Frontier).Encode() },
 		decode: func(b []byte) (any, error) { return format.DecodeFrontier(b) }}
 	return []codec{
-		effect("backup", format.BackupEffect{First: 3, End: 42, Size: 70000, Digest: digest(0x92)}, format.DecodeBackupEffect, nil),
+		effect("backup", format.BackupEffect{First: 3, End: 42, Size: 70000, Digest: digest(0x92), Begun: 41}, format.DecodeBackupEffect, nil),
+		effect("backup-keys", format.BackupEffect{First: 3, Period: id(0x70)}, format.DecodeBackupEffect, nil),
 		row("backup", format.BackupRow{Clock: exampleTime, End: 42}, format.BackupRow.Encode, format.DecodeBackupRow, nil),
 		codecOf("act", "restore", exampleRestore(), format.RestoreParams.Encode, format.DecodeRestoreParams, func(p *format.RestoreParams) {
 			for i := range p.Keys {

@@ -14,6 +14,9 @@ var ErrMalformed = errors.New("malformed encoding")
 // Writer appends canonical encodings to a byte slice. The zero Writer is ready.
 type Writer struct{ b []byte }
 
+// WriterOn appends to b, whose room it uses.
+func WriterOn(b []byte) Writer { return Writer{b} }
+
 // Bytes returns what has been written.
 func (w *Writer) Bytes() []byte { return w.b }
 

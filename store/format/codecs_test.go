@@ -214,7 +214,7 @@ func drawChunks(t *rapid.T) any {
 
 // codecs lists every encoding of the package.
 func codecs() []codec {
-	list := slices.Concat(fileCodecs(), actCodecs(), effectCodecs(), rowCodecs(), backupCodecs())
+	list := slices.Concat(fileCodecs(), actCodecs(), effectCodecs(), rowCodecs(), backupCodecs(), archiveCodecs())
 	for i, c := range list {
 		switch c.name {
 		case "detail":
@@ -364,6 +364,7 @@ func rowCodecs() []codec {
 			func(a *format.ActRow) {
 				asSet(&a.Signatures, func(x, y format.PlacedSignature) int { return byNumber(x.Person, y.Person) })
 			}),
+		row("open-act", format.OpenActRow{Aim: digest(0x62), From: 1, Due: exampleTime}, format.OpenActRow.Encode, format.DecodeOpenActRow, nil),
 		row("stop", format.StopRow{Sequence: 88, Order: "2026-001", Document: digest(0x61), Act: id(0x60), At: exampleTime}, format.StopRow.Encode, format.DecodeStopRow, nil),
 		row("tenant", exampleTenant(), format.TenantRow.Encode, format.DecodeTenantRow, nil),
 		row("exit", format.ExitRow{Exit: 1, Act: id(0x60), Decision: 99}, format.ExitRow.Encode, format.DecodeExitRow, nil),

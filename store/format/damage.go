@@ -12,7 +12,11 @@ type DamageError struct {
 }
 
 func (e *DamageError) Error() string {
-	s := fmt.Sprintf("damage in %s at %d: %s", e.File, e.Offset, e.What)
+	s := "damage in " + e.File
+	if e.Offset >= 0 { // below: no one place
+		s += fmt.Sprintf(" at %d", e.Offset)
+	}
+	s += ": " + e.What
 	if e.Err != nil {
 		s += ": " + e.Err.Error()
 	}

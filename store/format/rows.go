@@ -25,7 +25,7 @@ type BundleRow struct {
 
 // Encode returns the canonical bytes of b.
 func (b BundleRow) Encode() []byte {
-	var w Writer
+	w := WriterOn(make([]byte, 0, 320))
 	w.U64(b.Store)
 	w.I64(b.StoredAt)
 	w.Str(b.Definition)
@@ -88,7 +88,7 @@ type BundleKey struct {
 
 // Encode returns the key under which the bundle's row stands.
 func (k BundleKey) Encode() []byte {
-	var w Writer
+	w := WriterOn(make([]byte, 0, 12+len(k.Transaction)))
 	w.U32(k.Institution)
 	w.Str(k.Transaction)
 	w.U32(k.Part)

@@ -74,6 +74,7 @@ func TestVectorsAreWritten(t *testing.T) {
 	vector(t, vectorPath("history-record", "effect-state.message"), exampleState().Message())
 	leaf := format.LeafHash(exampleRecordBytes())
 	vector(t, vectorPath("history-record", "record.leaf.message"), leaf[:])
+	vector(t, vectorPath("act", "recovery-key.message"), format.RecoveryKeyMessage(exampleCluster, 5, exampleHolder(5).PublicKey))
 	act := exampleSignedAct()
 	vector(t, vectorPath("act", "signed-act.message"), act.Document)
 }

@@ -33,6 +33,8 @@ func (l *Log) Leaves(ctx context.Context, size uint64, each func(format.Digest) 
 // the next one, io.EOF behind the last. A source that fails leaves the history
 // empty; any other failure is the disk's, and final. It is the writer's.
 func (l *Log) Begin(ctx context.Context, first, decided uint64, leaf func() (format.Digest, error), record func() ([]byte, error)) error {
+	l.syncing.Lock()
+	defer l.syncing.Unlock()
 	if l.Size() != 0 || l.Whole() != 0 || first == 0 {
 		return fmt.Errorf("%w: a history that has records begins at record %d", ErrSequence, first)
 	}
@@ -56,7 +58,7 @@ func (l *Log) beginWith(ctx context.Context, first, decided uint64, leaf func() 
 			return 0, fmt.Errorf("leaf hash %d: %w", n, err)
 		}
 		if l.tree.add(tlog.Hash(h)); n%settleEvery == 0 || n+1 == first {
-			if err := errors.Join(ctx.Err(), l.tree.flush()); err != nil {
+			if err := errors.Join(ctx.Err(), l.tree.flush(l.tree.waiting())); err != nil {
 				return 0, err
 			}
 		}

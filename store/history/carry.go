@@ -16,10 +16,12 @@ import (
 // Roll syncs and begins a new file, so that the newest one can be carried from.
 // It is the writer's.
 func (l *Log) Roll() error {
-	if err := l.Sync(); err != nil {
+	l.syncing.Lock()
+	defer l.syncing.Unlock()
+	if err := l.sync(); err != nil {
 		return err
 	}
-	if err := l.files.Roll(l.size); err != nil {
+	if err := l.files.Roll(l.Durable()); err != nil {
 		return l.latch(err)
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -94,21 +95,24 @@ func (e *LostError) Error() string { return fmt.Sprintf("%d records are there: %
 // Unwrap is the damage.
 func (e *LostError) Unwrap() error { return e.Err }
 
-// Log is an open history. Append, Sync and Close are one writer's, one call at a
-// time; everything else is safe beside them.
+// Log is an open history. Append and Close are one writer's, one call at a time;
+// everything else is safe beside them, Sync too: what is appended meanwhile waits
+// for the next one.
 type Log struct {
 	o      Options
 	files  *series.Series
 	tree   *tree
 	places *places // of durable records: every 32nd, and each file's first
-	noted  uint64  // file of the newest place; the writer's
-	// follows is where the record behind the one read last begins: whoever reads one
-	// record after the other need not look for each.
-	follows atomic.Pointer[place]
-	failed  error  // latched; the writer's
-	entry   uint64 // of the last record that Open read
+	// last is what the last Read stands at: whoever reads one record after the other
+	// need not look for each. Who uses it takes it out.
+	last  atomic.Pointer[reader]
+	entry uint64 // of the last record that Open read
+
+	syncing sync.Mutex // held while files are written
+	noted   uint64     // file of the newest place; under syncing
 
 	mu      sync.RWMutex
+	failed  error // latched
 	size    uint64
 	durable uint64
 	root    format.Digest // of the durable records
@@ -196,8 +200,8 @@ func (l *Log) note(p place) {
 // Append adds the next record. It can be read at once, and is on disk after the
 // next Sync. It returns the record's sequence and its leaf hash in the tree.
 func (l *Log) Append(encoded []byte) (uint64, format.Digest, error) {
-	if l.failed != nil {
-		return 0, format.Digest{}, l.failed
+	if err := l.failure(); err != nil {
+		return 0, format.Digest{}, err
 	}
 	seq := l.Size()
 	if _, err := checkRecord(encoded, seq); err != nil {
@@ -243,34 +247,50 @@ func (l *Log) Compare(seq uint64, encoded []byte) error {
 	return nil
 }
 
-// Sync writes what waits, by one write and one fdatasync; then Durable is Size.
-// Any failure is latched.
+// Sync writes what waits, by one write and one fdatasync; then Durable is at least
+// what Size was. Any failure is latched.
 func (l *Log) Sync() error {
-	if l.failed != nil {
-		return l.failed
+	l.syncing.Lock()
+	defer l.syncing.Unlock()
+	return l.sync()
+}
+
+// sync is Sync for who holds syncing. Readers and Append go on beside it.
+func (l *Log) sync() error {
+	l.mu.RLock()
+	tail, waiting, failed := l.tail, l.waiting, l.failed
+	root, hashes := format.Digest(l.tree.root()), l.tree.waiting()
+	l.mu.RUnlock()
+	if failed != nil || len(tail) == 0 {
+		return failed
 	}
-	if len(l.tail) == 0 {
-		return nil
-	}
-	b := make([]byte, 0, l.waiting)
-	for _, encoded := range l.tail {
+	b := make([]byte, 0, waiting)
+	for _, encoded := range tail {
 		b = appendFrame(b, encoded)
 	}
-	file, off, err := l.files.Append(b, l.durable)
+	file, off, err := l.files.Append(b, l.Durable())
 	if err != nil {
 		return l.latch(err)
 	}
-	if err := l.tree.flush(); err != nil {
+	if err := l.tree.flush(hashes); err != nil {
 		return l.latch(err)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i, encoded := range l.tail {
+	for i, encoded := range tail {
 		l.note(place{l.durable + uint64(i), file, off})
 		off += int64(frameSize + len(encoded))
 	}
-	l.durable, l.root, l.tail, l.waiting = l.size, format.Digest(l.tree.root()), nil, 0
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.durable, l.root, l.waiting = l.durable+uint64(len(tail)), root, l.waiting-waiting
+	l.tail = slices.Clone(l.tail[len(tail):])
 	return nil
+}
+
+// failure is what was latched, nil for nothing.
+func (l *Log) failure() error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.failed
 }
 
 // latch makes err the answer to every later write.
@@ -278,6 +298,8 @@ func (l *Log) latch(err error) error {
 	if !errors.Is(err, ErrLatched) {
 		err = fmt.Errorf("%w: %w", ErrLatched, err)
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.failed = err
 	return err
 }
@@ -321,14 +343,18 @@ func (l *Log) HashReader() tlog.HashReader { return l.tree }
 
 // Close syncs what waits and ends the log. Only after nil is the stop clean.
 func (l *Log) Close() error {
-	err := l.Sync()
+	l.syncing.Lock()
+	defer l.syncing.Unlock()
+	err := l.sync()
 	if err == nil {
 		err = l.tree.f.Sync()
 	}
 	if err != nil {
 		return errors.Join(err, l.closeDerived(), l.files.Abandon())
 	}
-	err = errors.Join(l.closeDerived(), l.files.Close(l.size))
+	err = errors.Join(l.closeDerived(), l.files.Close(l.Size()))
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.failed = fmt.Errorf("history: %w", os.ErrClosed)
 	return err
 }

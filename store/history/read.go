@@ -50,6 +50,17 @@ func newFrames(files *series.Series, f series.File, off int64, ahead int) *frame
 		r: bufio.NewReaderSize(files.Section(f.Number, off, f.Good), ahead)}
 }
 
+// framesAt is newFrames for few records. It uses the memory of frames that are
+// given.
+func framesAt(r *frames, files *series.Series, f series.File, off int64) *frames {
+	if r == nil {
+		return newFrames(files, f, off, 16<<10)
+	}
+	r.name, r.number, r.good, r.off = files.Name(f.Number), f.Number, f.Good, off
+	r.r.Reset(files.Section(f.Number, off, f.Good))
+	return r
+}
+
 // length reads the head of the next frame: the length of its record and its sum.
 func (f *frames) length() (n int, sum uint32, err error) {
 	var head [frameSize]byte
@@ -185,14 +196,40 @@ func (l *Log) Read(seq uint64) ([]byte, error) {
 		}
 		c := l.carried
 		l.mu.RUnlock()
-		r, encoded, err := l.locate(c, seq)
-		if err == nil && (c == nil || seq >= c.first) {
-			l.follows.Store(&place{seq + 1, r.number, r.off})
+		r := l.last.Swap(nil)
+		if r == nil {
+			r = &reader{}
+		}
+		encoded, err := r.read(l, c, seq)
+		if err == nil {
+			encoded = bytes.Clone(encoded)
+			l.last.Store(r)
 		}
 		if err == nil || !l.replaced(c) {
-			return bytes.Clone(encoded), err
+			return encoded, err
 		}
 	}
+}
+
+// reader is frames that stand before a record.
+type reader struct {
+	*frames
+	c    *carried // the carried file at that time
+	next uint64   // the record that they stand before
+}
+
+// read reads a durable record, by going on where it is near ahead.
+func (r *reader) read(l *Log, c *carried, seq uint64) (encoded []byte, err error) {
+	if r.frames != nil && r.c == c && seq-r.next < placeEvery && r.off < r.good {
+		if encoded, err = l.skipTo(r.frames, r.next, seq); err == nil {
+			r.next = seq + 1
+			return encoded, nil
+		}
+	}
+	if r.frames, encoded, err = l.locate(c, seq, r.frames); err == nil {
+		r.c, r.next = c, seq+1
+	}
+	return encoded, err
 }
 
 // replaced reports whether the carried file was made anew since c was taken: what
@@ -203,14 +240,15 @@ func (l *Log) replaced(c *carried) bool {
 	return l.carried != c
 }
 
-// locate finds a durable record and the frames behind it.
-func (l *Log) locate(c *carried, seq uint64) (*frames, []byte, error) {
+// locate finds a durable record and the frames behind it, which may be those that
+// are given for it: nil, or ones that nobody uses.
+func (l *Log) locate(c *carried, seq uint64, r *frames) (*frames, []byte, error) {
 	if c != nil && seq < c.first {
 		return c.locate(l, seq)
 	}
-	if at, err := l.near(seq); err == nil {
+	if at, err := l.places.before(seq); err == nil {
 		if f, ok := l.files.File(at.file); ok && at.offset >= format.FileHeaderSize && at.offset < f.Good {
-			r := newFrames(l.files, f, at.offset, 16<<10)
+			r = framesAt(r, l.files, f, at.offset)
 			if encoded, err := l.skipTo(r, at.seq, seq); err == nil {
 				return r, encoded, nil
 			}
@@ -225,17 +263,9 @@ func (l *Log) locate(c *carried, seq uint64) (*frames, []byte, error) {
 	if i == 0 {
 		return nil, nil, &format.DamageError{File: folder, Offset: -1, What: recordName(seq), Err: io.ErrUnexpectedEOF}
 	}
-	r := newFrames(l.files, files[i-1], format.FileHeaderSize, readAhead)
+	r = newFrames(l.files, files[i-1], format.FileHeaderSize, readAhead)
 	encoded, err := l.skipTo(r, files[i-1].First, seq)
 	return r, encoded, err
-}
-
-// near is the known place that is nearest before a record.
-func (l *Log) near(seq uint64) (place, error) {
-	if next := l.follows.Load(); next != nil && next.seq == seq {
-		return *next, nil
-	}
-	return l.places.before(seq)
 }
 
 // skipTo reads the record seq from frames that stand before the record at.
@@ -345,7 +375,7 @@ func (l *Log) scan(ctx context.Context, from, to uint64, check, fn visitor) (uin
 // scanFiles is scan while the carried file is c.
 func (l *Log) scanFiles(ctx context.Context, c *carried, seq, to uint64, check, fn visitor) (uint64, error) {
 	for seq < to {
-		r, encoded, err := l.locate(c, seq)
+		r, encoded, err := l.locate(c, seq, nil)
 		if err != nil {
 			return seq, err
 		}

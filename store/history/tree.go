@@ -26,8 +26,8 @@ const treeName = "history.tree"
 // settleEvery is how many hashes are compared with the file at once.
 const settleEvery = 2048
 
-// tree is the Merkle tree over the records. add, flush and the settle methods are
-// the writer's; ReadHashes is safe beside them.
+// tree is the Merkle tree over the records. add and root are one writer's, flush and
+// what Open uses another's, at a time; ReadHashes is safe beside them.
 type tree struct {
 	f        *os.File
 	clean    bool
@@ -93,10 +93,17 @@ func encodeHashes(hashes []tlog.Hash) []byte {
 	return b
 }
 
-// flush writes what is pending. It is not synced: what a power cut takes is
-// computed again from the records.
-func (t *tree) flush() error {
-	b, at := encodeHashes(t.pending), t.base*tlog.HashSize
+// waiting is what is pending now.
+func (t *tree) waiting() []tlog.Hash {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.pending
+}
+
+// flush writes the first of what is pending: all that waiting answered. It is not
+// synced: what a power cut takes is computed again from the records.
+func (t *tree) flush(hashes []tlog.Hash) error {
+	b, at := encodeHashes(hashes), t.base*tlog.HashSize
 	if t.claim != nil {
 		if err := t.claim(t.f, at+int64(len(b))); err != nil {
 			return err
@@ -105,14 +112,15 @@ func (t *tree) flush() error {
 	if _, err := t.f.WriteAt(b, at); err != nil {
 		return err
 	}
-	t.flushed()
+	t.flushed(len(hashes))
 	return nil
 }
 
-func (t *tree) flushed() {
+// flushed says that the first n of what is pending are in the file.
+func (t *tree) flushed(n int) {
 	t.mu.Lock()
-	t.base += int64(len(t.pending))
-	t.pending = t.pending[:0]
+	t.base += int64(n)
+	t.pending = append(t.pending[:0], t.pending[n:]...)
 	t.mu.Unlock()
 }
 
@@ -135,7 +143,7 @@ func (t *tree) reset() error {
 // them; where one does not, one of the two is damaged, and nothing is rewritten.
 func (t *tree) adopt(n uint64) error {
 	err := t.follow(context.Background(), t.f, n)
-	t.flushed()
+	t.flushed(len(t.pending))
 	return err
 }
 
@@ -170,7 +178,7 @@ func (t *tree) follow(ctx context.Context, f *os.File, n uint64) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			t.flushed()
+			t.flushed(len(t.pending))
 		}
 	}
 	return nil
@@ -191,11 +199,11 @@ func (t *tree) settle() error {
 		n = 0 // cannot be read: written again
 	}
 	if string(have[:n]) == string(want) {
-		t.flushed()
+		t.flushed(len(t.pending))
 		return nil
 	}
 	t.report(want, have[:n])
-	return t.flush()
+	return t.flush(t.pending)
 }
 
 // report names the first hash that is in the file and not the one that belongs

@@ -54,12 +54,15 @@ func (d *DB) save(b *Batch) error {
 		return d.failed
 	}
 	next := maps.Clone(d.tallies)
+	if err := d.idle.drop(); err != nil { // they keep pages from being used again
+		return err
+	}
 	if err := d.update(func(tx *bolt.Tx) error { return d.write(tx, b, next) }); err != nil {
 		d.failed = fmt.Errorf("%w: %w", ErrLatched, err)
 		return d.failed
 	}
 	d.tallies = next
-	return nil
+	return d.idle.drop()
 }
 
 // update is bbolt's Update with panics made damage.
@@ -72,6 +75,11 @@ func (d *DB) update(fn func(*bolt.Tx) error) (err error) {
 // write puts b into tx and brings the tallies up to date. Rows come in the order
 // of tables and keys, which is what makes bbolt fast.
 func (d *DB) write(tx *bolt.Tx, b *Batch, tallies map[Table]tally) error {
+	if tx.Size() > mapSize/2 { // from mapSize on, mapping the file anew waits for every reader
+		if err := d.idle.end(); err != nil {
+			return err
+		}
+	}
 	if err := b.drop(tx, tallies); err != nil {
 		return err
 	}
@@ -142,7 +150,7 @@ func (d *DB) writeRow(b *bolt.Bucket, t Table, key []byte, e entry, tallies map[
 func (d *DB) VerifyAll(ctx context.Context) error {
 	a := newAudit(d.name)
 	var errs []error
-	err := d.view(func(tx *bolt.Tx) error {
+	err := d.view(func(tx *readTx) error {
 		return tx.ForEach(func(name []byte, b *bolt.Bucket) error {
 			if len(name) != 1 || b == nil {
 				errs = append(errs, rowDamage(a.file, metaTable, name, "table that is not ours"))

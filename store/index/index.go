@@ -12,6 +12,7 @@
 package index
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -25,7 +26,6 @@ import (
 
 	"github.com/tidwall/btree"
 	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/sago-worm/sago/internal/durable"
 	"github.com/sago-worm/sago/store/format"
@@ -81,6 +81,8 @@ type DB struct {
 	mu       sync.RWMutex // memory, rotating
 	memory   *rows
 	rotating *Batch // rotated and not yet committed
+
+	idle idle
 
 	commit  sync.Mutex // tallies, failed
 	tallies map[Table]tally
@@ -181,8 +183,8 @@ func (d *DB) load(fresh bool, tables []Table) (Meta, error) {
 		return Meta{}, d.save(&Batch{rows: &rows{}})
 	}
 	var saved savedMeta
-	err := d.view(func(tx *bolt.Tx) (err error) {
-		saved, err = readMeta(d.name, tx)
+	err := d.view(func(tx *readTx) (err error) {
+		saved, err = readMeta(d.name, tx.Tx)
 		return err
 	})
 	if err != nil {
@@ -200,7 +202,9 @@ func (d *DB) load(fresh bool, tables []Table) (Meta, error) {
 
 // Close ends the use of the file. Rows that were not committed are dropped: they
 // are in the log.
-func (d *DB) Close() error { return d.bolt.Load().Close() }
+func (d *DB) Close() error {
+	return errors.Join(d.idle.end(), d.bolt.Load().Close())
+}
 
 // Get returns the value under key, or nil when there is none. The caller must not
 // change it. A row that is not what was written is a *format.DamageError.
@@ -209,13 +213,13 @@ func (d *DB) Get(t Table, key []byte) ([]byte, error) {
 		return e.value, nil
 	}
 	var out []byte
-	err := d.view(func(tx *bolt.Tx) error {
-		b := tx.Bucket(bucketName(t))
-		if b == nil {
+	err := d.view(func(tx *readTx) error {
+		c := tx.cursor(t)
+		if c == nil {
 			return d.damage(t, nil, "table is missing")
 		}
-		stored := b.Get(key)
-		if stored == nil {
+		found, stored := c.Seek(key)
+		if found == nil || !bytes.Equal(found, key) {
 			return nil
 		}
 		value, ok := openRow(t, key, stored)
@@ -268,19 +272,6 @@ func (d *DB) Pending() int {
 		n += d.rotating.rows.Len()
 	}
 	return n
-}
-
-// view runs fn in a read transaction; a panic of bbolt over a damaged page
-// becomes damage.
-func (d *DB) view(fn func(*bolt.Tx) error) (err error) {
-	defer d.guard(&err)
-	defer faults()()
-	for {
-		b := d.bolt.Load()
-		if err := b.View(fn); !errors.Is(err, bolterrors.ErrDatabaseNotOpen) || b == d.bolt.Load() {
-			return err
-		}
-	}
 }
 
 // guard turns a panic, and a fault on the mapped file, into damage. It must be

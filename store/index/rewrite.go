@@ -60,6 +60,9 @@ func (d *DB) replace(files Files) (old *bolt.DB, err error) {
 	d.mu.Lock()
 	old = d.bolt.Swap(next)
 	d.mu.Unlock()
+	if err := d.idle.drop(); err != nil {
+		return nil, errors.Join(fmt.Errorf("index: %w", err), old.Close())
+	}
 	if err := durable.SyncDir(filepath.Dir(d.path)); err != nil {
 		d.failed = fmt.Errorf("%w: %w", ErrLatched, err) // as after a failed commit
 		return nil, errors.Join(d.failed, old.Close())

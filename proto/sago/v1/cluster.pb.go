@@ -826,7 +826,10 @@ type BackupDoneRequest struct {
 	End   uint64                 `protobuf:"varint,2,opt,name=end,proto3" json:"end,omitempty"`
 	Size  uint64                 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
 	// Digest is the SHA-256 of the backup's manifest.
-	Digest        []byte `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	Digest []byte `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	// Begun is the sequence of the BACKUP record of the run's beginning, which its
+	// checkpoints tell (sequence, less one).
+	Begun         uint64 `protobuf:"varint,5,opt,name=begun,proto3" json:"begun,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -887,6 +890,13 @@ func (x *BackupDoneRequest) GetDigest() []byte {
 		return x.Digest
 	}
 	return nil
+}
+
+func (x *BackupDoneRequest) GetBegun() uint64 {
+	if x != nil {
+		return x.Begun
+	}
+	return 0
 }
 
 type BackupDoneResponse struct {
@@ -1754,12 +1764,13 @@ const file_sago_v1_cluster_proto_rawDesc = "" +
 	"\x05store\x18\x01 \x01(\x04R\x05store\x12\x16\n" +
 	"\x06header\x18\x02 \x01(\fR\x06header\x12\x16\n" +
 	"\x06sealed\x18\x03 \x01(\fR\x06sealed\x12\x16\n" +
-	"\x06absent\x18\x04 \x01(\bR\x06absent\"g\n" +
+	"\x06absent\x18\x04 \x01(\bR\x06absent\"}\n" +
 	"\x11BackupDoneRequest\x12\x14\n" +
 	"\x05first\x18\x01 \x01(\x04R\x05first\x12\x10\n" +
 	"\x03end\x18\x02 \x01(\x04R\x03end\x12\x12\n" +
 	"\x04size\x18\x03 \x01(\x04R\x04size\x12\x16\n" +
-	"\x06digest\x18\x04 \x01(\fR\x06digest\"0\n" +
+	"\x06digest\x18\x04 \x01(\fR\x06digest\x12\x14\n" +
+	"\x05begun\x18\x05 \x01(\x04R\x05begun\"0\n" +
 	"\x12BackupDoneResponse\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\"Q\n" +
 	"\vBackupState\x120\n" +

@@ -29,7 +29,7 @@ func (h *history) signed(rec *format.Record, kind format.ActKind) (format.Act, e
 	if act.Kind != kind || act.Cluster != h.members.cluster {
 		return act, refuse("record %d holds no act of %s", rec.Sequence, kind)
 	}
-	rule, ok := access.RuleOfAct(access.ActKind(kind), 0, false)
+	rule, ok := h.ruleOf(kind, rec.Sequence)
 	proposer, proposed := h.proposers[sha256.Sum256(s.Document)]
 	if !ok || !proposed {
 		return act, refuse("nobody proposed the act of record %d", rec.Sequence)
@@ -100,6 +100,9 @@ func (h *history) judgeSpecial(ctx context.Context, rec format.Record) (format.S
 	}
 	if keyOf(&stored) != object.Key() || keyOf(&rec) != object.Key() || !h.stops[stopped{object.Key(), p.Order}] {
 		return format.Slot{}, refuse("record %d is not of a bundle under order %q", rec.Sequence, p.Order)
+	}
+	if err := h.mayExit(stored.Institution, rec.Sequence); err != nil {
+		return format.Slot{}, err
 	}
 	return e.Slot, h.unheld(ctx, &stored, e, rec.Sequence)
 }

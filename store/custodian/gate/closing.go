@@ -22,22 +22,6 @@ func (h *history) takeClosing(rec *format.Record) error {
 	return err
 }
 
-// takeOfficers notes the first persons of an institution that was registered. Whose
-// number is taken is not theirs.
-func (h *history) takeOfficers(rec *format.Record) error {
-	e, err := format.DecodeInstitutionEffect(rec.Effect)
-	if err != nil || e.Verb != format.InstitutionRegister {
-		return err
-	}
-	for _, p := range e.Officers {
-		_, founder := h.persons[p.ID]
-		if _, known := h.officers[p.ID]; !founder && !known && p.Institution == e.Number {
-			h.officers[p.ID] = signerOf(p)
-		}
-	}
-	return nil
-}
-
 // judgeClose judges the end of one bundle by its institution's closing.
 func (h *history) judgeClose(ctx context.Context, rec format.Record) (format.Slot, error) {
 	end, err := format.DecodeCloseEffect(rec.Effect)

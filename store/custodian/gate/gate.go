@@ -153,6 +153,11 @@ func (h *history) decision(ctx context.Context, w custodian.Warrant) (format.Rec
 // judgeDecision answers which slots a decision destroys, with every range that
 // names them. Each kind of decision has its place here, and no other destroys.
 func (h *history) judgeDecision(ctx context.Context, rec format.Record, mark format.Checkpoint) (func(format.Slot) bool, error) {
+	if rec.Action != format.ActKey {
+		if err := h.confirmed(rec.Sequence); err != nil {
+			return nil, err
+		}
+	}
 	switch rec.Action {
 	case format.ActExpire:
 		slot, err := h.judgeExpire(ctx, rec, mark)
@@ -198,7 +203,7 @@ func (h *history) judgeKey(rec format.Record) (func(format.Slot) bool, error) {
 		if e.Use.IsZero() || opened.Use != e.Use {
 			return nil, refuse("epoch %d of institution %d has another use-record key", e.Epoch, e.Institution)
 		}
-		return only(e.Use), h.closing(e.Institution, rec.Sequence)
+		return only(e.Use), errors.Join(h.confirmed(rec.Sequence), h.closing(e.Institution, rec.Sequence))
 	}
 	return nil, refuse("record %d ends no keys", rec.Sequence)
 }

@@ -41,17 +41,21 @@ const (
 	manager  = 1
 	approver = 2
 	officer  = 3
+	second   = 4 // another approver
 )
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newWorldOf(t, format.Policy{Version: 1}) }
+
+// newWorldOf begins with a policy.
+func newWorldOf(t *testing.T, policy format.Policy) *world {
 	w := &world{T: t, dir: t.TempDir(), cluster: format.ID{0xC1}, inc: format.ID{0x10, 1}, nodes: map[uint32]*ecdsa.PrivateKey{},
 		people: map[uint64]*ecdsa.PrivateKey{}, now: time.Date(2026, 3, 1, 3, 0, 0, 0, time.UTC).UnixMicro()}
-	c := format.Ceremony{Time: w.now, Policy: format.Policy{Version: 1}}
+	c := format.Ceremony{Time: w.now, Policy: policy}
 	for i := uint32(1); i <= 3; i++ {
 		w.nodes[i] = w.key()
 		c.Nodes = append(c.Nodes, format.CeremonyNode{Number: i, Name: string(rune('a' + i)), Incarnation: format.ID{0x10, byte(i)}, PublicKey: w.public(w.nodes[i])})
 	}
-	for id, role := range map[uint64]access.Role{manager: access.RoleManager, approver: access.RoleApprover, officer: access.RoleOfficer} {
+	for id, role := range map[uint64]access.Role{manager: access.RoleManager, approver: access.RoleApprover, officer: access.RoleOfficer, second: access.RoleApprover} {
 		w.people[id] = w.key()
 		c.Persons = append(c.Persons, format.Person{ID: id, Role: uint8(role), Institution: 1, PublicKey: w.public(w.people[id]), Identity: format.Digest{byte(id)}})
 	}

@@ -16,6 +16,7 @@ func told() []format.Action {
 		format.ActStore, format.ActRead, format.ActExtend, format.ActEvent, format.ActHoldPlace, format.ActHoldRelease, format.ActMember,
 		format.ActCheckpoint, format.ActKey, format.ActPrune, format.ActAct, format.ActPropose, format.ActSpecialRequest, format.ActCirculationStop,
 		format.ActInstitution, format.ActExpire, format.ActClose, format.ActSpecialExecute, format.ActErase,
+		format.ActPolicy, format.ActRestore,
 	}
 }
 
@@ -29,6 +30,7 @@ func (h *history) take(ctx context.Context, encoded []byte) error {
 		}
 		m, c, err := readCeremony(&rec, h.ceremony)
 		h.members, h.begun = m, c.Time
+		h.needs = append(h.needs, need{approvals: int(c.Policy.Approvals)})
 		for _, p := range c.Persons {
 			h.persons[p.ID] = signerOf(p)
 		}
@@ -90,9 +92,13 @@ func (h *history) takeAct(rec *format.Record) error {
 	case format.ActHoldRelease:
 		return h.takeRelease(rec)
 	case format.ActAct:
-		return errors.Join(h.takeMemberAct(rec), h.takeClosing(rec))
+		return errors.Join(h.takeMemberAct(rec), h.takeClosing(rec), h.takeConfirmation(rec))
 	case format.ActInstitution:
-		return h.takeOfficers(rec)
+		return h.takeInstitution(rec)
+	case format.ActPolicy:
+		return h.takePolicy(rec)
+	case format.ActRestore:
+		return h.takeRestore(rec)
 	}
 	return nil
 }
