@@ -74,6 +74,8 @@ const (
 	VerbInstitutionSubjects Verb = 84 // whom a suspension or closing must be told to
 	VerbKeyArchive          Verb = 85
 	VerbSpecialDisable      Verb = 86
+	VerbKeyArchiveList      Verb = 87
+	VerbRecoveryKey         Verb = 88 // to hold a recovery key of key archives
 )
 
 var verbNames = map[Verb]string{
@@ -94,7 +96,7 @@ var verbNames = map[Verb]string{
 	VerbPolicyShow: "policy-show", VerbPolicyPropose: "policy-propose", VerbUser: "user",
 	VerbActSign: "act-sign", VerbActShow: "act-show", VerbActVeto: "act-veto", VerbCirculationList: "circulation-list",
 	VerbInstitutionList: "institution-list", VerbInstitutionSubjects: "institution-subjects", VerbKeyArchive: "key-archive",
-	VerbSpecialDisable: "special-disable",
+	VerbSpecialDisable: "special-disable", VerbKeyArchiveList: "key-archive-list", VerbRecoveryKey: "recovery-key",
 }
 
 // String is the verb's name, as answers and messages show it.

@@ -66,7 +66,12 @@ func (n *Node) fetchBlock(ctx context.Context, id format.ID) error {
 	var without denials
 	for _, m := range n.others() {
 		part, bad, err := n.askBlock(ctx, m, id)
-		if without.count(m, status.Code(err) == codes.NotFound); err != nil {
+		none := status.Code(err) == codes.NotFound
+		without.count(m, none)
+		if none {
+			continue
+		}
+		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
@@ -84,6 +89,14 @@ func (n *Node) fetchBlock(ctx context.Context, id format.ID) error {
 		if len(missing) == 0 {
 			return n.store.InstallBlock(b)
 		}
+	}
+	if b.Keys != nil && len(errs) == 0 {
+		// All were restored without some keys: the others are not to wait for these.
+		b.Absent = make([]bool, len(b.Keys))
+		for i := range missing {
+			b.Absent[i] = true
+		}
+		return n.store.InstallBlock(b)
 	}
 	return fmt.Errorf("key block %x: no peer has it whole: %w", id[:4], errors.Join(append(errs, without.err())...))
 }

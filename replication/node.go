@@ -269,7 +269,14 @@ const (
 
 // flush writes what was applied to the index until ctx ends.
 func (n *Node) flush(ctx context.Context) {
-	for range ticks(ctx, flushEvery) {
+	tick := time.NewTicker(flushEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
 		if n.failed() != nil || !n.store.Unflushed() {
 			continue
 		}

@@ -32,6 +32,8 @@ type RestoreConfig struct {
 	// Root.
 	Blocks string
 	Root   *store.RootKey
+	// Releases are what holders released of key archives, to this node's request.
+	Releases []format.Release
 	// Act, when set, declares a loss, or names new keys of nodes that lost theirs.
 	Act *format.SignedAct
 	// Keys are new keys that an act is to name, while there is none.
@@ -54,6 +56,10 @@ type RestoreReport struct {
 	Bundles     uint64 // bundles whose ciphertext is here
 	Missing     uint64 // live bundles whose ciphertext no backup holds
 	Blocks      int    // key blocks
+	// Archives is how many key archives were opened, Keys how many live keys came out
+	// of them, and Absent how many live keys of the same blocks did not.
+	Archives     int
+	Keys, Absent uint64
 }
 
 // ErrNotEmpty refuses a data directory that holds anything.
@@ -75,6 +81,7 @@ type restorer struct {
 	signer   *signer
 	sources  []*backup.Source
 	choice   *backup.Choice
+	archives []openArchive
 	report   RestoreReport
 	act      []byte               // encoded; nil without one
 	params   format.RestoreParams // of the act
@@ -88,6 +95,7 @@ type restorer struct {
 // act declares the loss; the report then says what the act is about.
 func Restore(ctx context.Context, c RestoreConfig) (RestoreReport, error) {
 	r := &restorer{cfg: c}
+	defer func() { clear(r.archives) }()
 	if err := r.look(ctx); err != nil || c.Check {
 		return r.report, err
 	}
@@ -123,6 +131,9 @@ func (r *restorer) look(ctx context.Context) error {
 			return err
 		}
 		r.sources = append(r.sources, s)
+	}
+	if err := r.openArchives(ctx); err != nil {
+		return err
 	}
 	known, err := r.known(trust)
 	if err != nil {
@@ -261,7 +272,10 @@ func (r *restorer) build(ctx context.Context) error {
 	if err := os.Rename(dir, r.cfg.DataDir); err != nil {
 		return err
 	}
-	return durable.SyncDir(filepath.Dir(r.cfg.DataDir))
+	if err := durable.SyncDir(filepath.Dir(r.cfg.DataDir)); err != nil || len(r.archives) == 0 {
+		return err
+	}
+	return forgetRequest(r.cfg.KeyDir)
 }
 
 // fill puts history, state, payload and keys into an empty store, by the code of
@@ -292,9 +306,11 @@ func (r *restorer) fill(ctx context.Context, dir string) (begun store.Restored, 
 		if r.cfg.Root != nil {
 			root = *r.cfg.Root
 		}
-		r.report.Blocks, err = st.TakeBlocks(r.cfg.Blocks, root)
+		if r.report.Blocks, err = st.TakeBlocks(r.cfg.Blocks, root); err != nil {
+			return begun, err
+		}
 	}
-	return begun, err
+	return begun, r.takeKeys(st)
 }
 
 func (r *restorer) history(ctx context.Context, st *store.Store) error {

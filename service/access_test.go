@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -153,6 +154,17 @@ var calls = map[string]struct {
 		_, err := sagov1.NewMemberServiceClient(c).ConfirmRestore(ctx, &sagov1.MemberServiceConfirmRestoreRequest{Reason: "over"})
 		if status.Code(err) == codes.FailedPrecondition {
 			err = nil // nothing was lost: who may ask is told so
+		}
+		return err
+	}},
+	"KeyArchive.List": {access.VerbKeyArchiveList, func(ctx context.Context, c *grpc.ClientConn) error {
+		_, err := sagov1.NewKeyArchiveServiceClient(c).List(ctx, &sagov1.KeyArchiveServiceListRequest{})
+		return err
+	}},
+	"KeyArchive.Destroyed": {access.VerbKeyArchive, func(ctx context.Context, c *grpc.ClientConn) error {
+		_, err := sagov1.NewKeyArchiveServiceClient(c).Destroyed(ctx, &sagov1.KeyArchiveServiceDestroyedRequest{Period: strings.Repeat("0", 32)})
+		if status.Code(err) == codes.NotFound {
+			err = nil // there is none: who may ask is told so
 		}
 		return err
 	}},

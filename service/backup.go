@@ -3,6 +3,7 @@ package service
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -28,7 +29,8 @@ type outgoing struct {
 	s                       *clusterServer
 	stream                  grpc.ServerStreamingServer[sagov1.BackupResponse]
 	records, payload, known uint64
-	sequence                uint64 // of the BACKUP record
+	sequence                uint64   // of the BACKUP record
+	keys                    *keysOut // nil: no keys leave
 }
 
 // Backup implements sagov1.ClusterServiceServer. The BACKUP record is committed,
@@ -45,13 +47,26 @@ func (s *clusterServer) Backup(req *sagov1.BackupRequest, stream grpc.ServerStre
 	if size := s.node.Store().Summary().Size; b.records > size || b.payload > b.records {
 		return refusal(format.ReasonState, fmt.Sprintf("the backup holds %d records and payload up to %d, the history has %d records", b.records, b.payload, size))
 	}
-	result, err := s.proposeBackup(ctx, format.BackupEffect{First: b.records}, query("backup", "from", "#"+number(b.records)))
+	begun := format.BackupEffect{First: b.records}
+	asked := query("backup", "from", "#"+number(b.records))
+	if req.GetKeys() {
+		var err error
+		if b.keys, err = s.keysOut(req); err != nil {
+			return err
+		}
+		begun.Period = b.keys.period.Period
+		asked = query("backup", "from", "#"+number(b.records), "keys", "period "+hex.EncodeToString(begun.Period[:]))
+	}
+	result, err := s.proposeBackup(ctx, begun, asked)
 	if err != nil {
 		return err
 	}
 	b.sequence = result.Sequence
 	covered, err := b.history(ctx)
 	if err != nil {
+		return err
+	}
+	if err := b.archive(ctx); err != nil {
 		return err
 	}
 	if err := b.bundles(ctx, covered); err != nil {

@@ -56,12 +56,16 @@ type certifying struct {
 	key        format.BundleKey
 	row        *format.BundleRow
 	out        *sagov1.Certificate
+	archives   []format.ArchiveRow
 	checkpoint format.CheckpointEffect
 }
 
 func (w *certifying) certificate(ctx context.Context) (*sagov1.Certificate, error) {
 	holders, err := w.node.Store().Holders(w.row)
 	if err != nil {
+		return nil, err
+	}
+	if w.archives, err = w.node.Store().ArchivesHolding(w.row); err != nil {
 		return nil, err
 	}
 	if err := w.cover(ctx, holders); err != nil {
@@ -74,7 +78,7 @@ func (w *certifying) certificate(ctx context.Context) (*sagov1.Certificate, erro
 	w.out = &sagov1.Certificate{
 		Institution: inst.Code, Transaction: w.key.Transaction, Part: w.key.Part, RetainUntil: instant(w.row.Retention.Deadline), Checkpoint: w.note(w.checkpoint),
 	}
-	if err := errors.Join(w.way(), w.records(), w.holders(holders)); err != nil {
+	if err := errors.Join(w.way(), w.records(), w.holders(holders), w.keyArchives()); err != nil {
 		return nil, err
 	}
 	return w.out, w.remains()
@@ -85,6 +89,9 @@ func (w *certifying) cover(ctx context.Context, holders []store.Holder) error {
 	newest := max(w.row.Expire, w.row.Erase)
 	for _, h := range holders {
 		newest = max(newest, h.Attested)
+	}
+	for _, a := range w.archives {
+		newest = max(newest, a.Opened+1, a.Destroyed+1)
 	}
 	if w.checkpoint = w.node.Store().Summary().Checkpoint; w.checkpoint.Checkpoint.Size >= newest {
 		return nil
@@ -183,6 +190,27 @@ func (w *certifying) holders(holders []store.Holder) error {
 	return nil
 }
 
+// keyArchives adds the periods in which the key may have left. One whose recovery
+// keys are not recorded destroyed keeps the certificate from being final.
+func (w *certifying) keyArchives() error {
+	for _, row := range w.archives {
+		a := &sagov1.CertificateArchive{Period: hex.EncodeToString(row.Period[:]), Opened: row.Opened, Needed: uint32(row.Needed), Destroyed: row.Destroyed}
+		for _, h := range row.Holders {
+			a.Holders = append(a.Holders, w.actorName(h.Person))
+		}
+		w.out.Archives = append(w.out.Archives, a)
+		if row.Destroyed == 0 {
+			w.out.Final = false
+			continue
+		}
+		var err error
+		if a.Record, err = w.certified(row.Destroyed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // remains says what still exists.
 func (w *certifying) remains() error {
 	w.remain("history", "이력에 저장·결정·파기 기록과 그 해시, 크기, 약정값이 남습니다. 파기를 확인한 노드에는 약정값의 키가 없어 내용을 추측해 대조할 수 없습니다",
@@ -210,8 +238,8 @@ func (w *certifying) remains() error {
 // maxBackupsShown bounds the backups that one certificate names.
 const maxBackupsShown = 100
 
-// copies says what may lie outside the nodes. No backup holds a key, so that none
-// keeps a certificate from being final.
+// copies says what may lie outside the nodes. A backup holds no key but in its key
+// archives; so these alone keep a certificate from being final.
 func (w *certifying) copies() error {
 	backups, err := w.node.Store().BackupsHolding(w.row)
 	if err != nil {
@@ -227,7 +255,13 @@ func (w *certifying) copies() error {
 		w.remain("backup", fmt.Sprintf("%s의 백업(이력 %d건): 암호문이 있을 수 있고 키는 없습니다. 같은 폴더에 나중에 끝난 백업이 있으면 거기서는 지워졌습니다", at, b.End),
 			fmt.Sprintf("backup of %s at history %d: may hold ciphertext, holds no keys; a later run that ended in the same directory has overwritten it there", at, b.End))
 	}
-	w.remain("key-archive", "이 판은 키 보관본을 만들지 않습니다. 키의 사본은 노드 밖에 없습니다", "this release makes no key archive: the appliance hands out no copy of a key")
+	for _, a := range w.out.GetArchives() {
+		if a.GetDestroyed() == 0 {
+			w.remain("key-archive", fmt.Sprintf("기간 %s의 키 보관본에 키가 있을 수 있습니다. 보관자 %d명 중 %d명이 함께 엽니다. 복구키의 파기가 기록되지 않았습니다", a.GetPeriod(), len(a.GetHolders()), a.GetNeeded()),
+				fmt.Sprintf("key archives of period %s may hold its key: %d of %d holders open them together, and nothing records that the recovery keys were destroyed",
+					a.GetPeriod(), a.GetNeeded(), len(a.GetHolders())))
+		}
+	}
 	return nil
 }
 

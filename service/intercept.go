@@ -102,6 +102,10 @@ func methodOf(full string) (method, bool) {
 		return method{access.VerbPolicyPropose, format.ActPropose, callWithin, false}, true
 	case sagov1.MemberService_Add_FullMethodName, sagov1.MemberService_Remove_FullMethodName, sagov1.MemberService_Medium_FullMethodName:
 		return method{access.VerbClusterChange, format.ActPropose, callWithin, false}, true
+	case sagov1.KeyArchiveService_Open_FullMethodName, sagov1.KeyArchiveService_Destroyed_FullMethodName:
+		return method{access.VerbKeyArchive, format.ActPropose, callWithin, false}, true
+	case sagov1.KeyArchiveService_List_FullMethodName:
+		return method{access.VerbKeyArchiveList, format.ActList, callWithin, false}, true
 	case sagov1.MemberService_Resync_FullMethodName:
 		return method{access.VerbClockResync, format.ActPropose, callWithin, false}, true
 	case sagov1.MemberService_ConfirmRestore_FullMethodName:

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
+	"io"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/custodian"
 	"github.com/sago-worm/sago/store/format"
+	"github.com/sago-worm/sago/store/keyarchive"
 )
 
 // began is the time that the test ceremony's persons compared.
@@ -303,6 +305,21 @@ func (n *oneNode) VerifyAll(ctx context.Context) (replication.ClusterVerificatio
 	return replication.ClusterVerification{Intact: len(v.Damage) == 0, RootsEqual: true, ComparedSize: v.Size, Nodes: []replication.NodeVerification{{
 		Node: "n1", Reachable: true, HistorySize: v.Size, Root: v.Root, RootAtCompared: v.Root, Chunks: v.Chunks, KeySlots: v.Keys, Rows: v.Rows,
 	}}}, err
+}
+
+func (n *oneNode) Archive(ctx context.Context, w io.Writer, head format.ArchiveHead, holders []format.ArchiveHolder, slots []format.Slot) (keys, lacking uint64, err error) {
+	a, err := keyarchive.NewWriter(w, head, holders)
+	if err != nil {
+		return 0, 0, err
+	}
+	err = n.st.BundleSlots(ctx, head.From, head.Sequence, func(s format.Slot) error { slots = append(slots, s); return nil })
+	for _, s := range slots {
+		key, kerr := n.st.SlotKey(s)
+		if err = errors.Join(err, kerr); err == nil {
+			err = a.Add(s, key)
+		}
+	}
+	return a.Entries(), 0, errors.Join(err, a.End())
 }
 
 func (n *oneNode) Checkpoint(_ context.Context, fresh bool) error {

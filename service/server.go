@@ -166,6 +166,7 @@ func New(cfg Config) (*Server, error) {
 	sagov1.RegisterInstitutionServiceServer(s.grpc, &institutionServer{Server: s})
 	sagov1.RegisterPolicyServiceServer(s.grpc, &policyServer{Server: s})
 	sagov1.RegisterMemberServiceServer(s.grpc, &memberServer{Server: s})
+	sagov1.RegisterKeyArchiveServiceServer(s.grpc, &keyArchiveServer{Server: s})
 	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	return s, nil

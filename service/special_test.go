@@ -73,7 +73,7 @@ func TestSpecialDeleteFromRequestToCertificate(t *testing.T) {
 	for _, r := range cert.GetRemains() {
 		kinds = append(kinds, r.GetKind())
 	}
-	if want := []string{"history", "ledger", "opening", "backup", "key-archive"}; !slices.Equal(kinds, want) {
+	if want := []string{"history", "ledger", "opening", "backup"}; !slices.Equal(kinds, want) {
 		t.Errorf("what remains: %v", cert.GetRemains())
 	}
 	if !cert.GetFinal() || len(cert.GetAttestations()) != 1 || cert.GetWay() != "special-delete" || len(cert.GetSigners()) != 2 {

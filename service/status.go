@@ -67,6 +67,9 @@ func (s *clusterServer) Status(ctx context.Context, _ *sagov1.ClusterServiceStat
 	if answer.LastBackup, answer.BackupOverdue, err = s.backupState(); err != nil {
 		return nil, err
 	}
+	if answer.KeyArchive, err = s.keyArchiveState(); err != nil {
+		return nil, err
+	}
 	if answer.RestoreUnconfirmed, err = st.ExpiryStopped(); err != nil {
 		return nil, err
 	}

@@ -370,6 +370,8 @@ func (m *Machine) checkAct(a *openAct) error {
 		return m.checkResync(a)
 	case format.ActKindMedium:
 		return m.checkMedium(a)
+	case format.ActKindKeyArchive:
+		return m.checkArchive(a)
 	case format.ActKindRestoreConfirm:
 		return m.checkRestoreConfirm(a)
 	}

@@ -58,6 +58,8 @@ func (m *Machine) foldExecuted(rec *format.Record) error {
 		return m.foldResync(rec, a)
 	case format.ActKindMedium:
 		return m.foldMedium(rec, a)
+	case format.ActKindKeyArchive:
+		return m.foldArchive(rec, a)
 	case format.ActKindRestoreConfirm:
 		return m.foldRestoreConfirm()
 	}

@@ -22,6 +22,14 @@ func (t *turn) decideBackup() error {
 	if e.First > t.next || e.End > t.next || e.Whole() && e.First > e.End || !e.Whole() && (e.End != 0 || e.Size != 0) {
 		return refuse(format.ReasonInvalid, "a backup of records that are not there")
 	}
+	if e.Period != (format.ID{}) {
+		if e.Whole() {
+			return refuse(format.ReasonInvalid, "keys leave under the record of a run's beginning")
+		}
+		if err := t.takesKeys(e.Period); err != nil {
+			return err
+		}
+	}
 	if done, err := t.checkRun(e); err != nil || done {
 		return err
 	}
@@ -71,12 +79,18 @@ func (m *Machine) backupAt(sequence uint64) (rec format.Record, e format.BackupE
 	return rec, e, err
 }
 
-// foldBackup keeps what the newest backup holds. A backup is a copy that outlives
-// what it was made of, so each that was ended keeps a row.
+// foldBackup keeps what the newest backup holds, and that keys left. A backup is a
+// copy that outlives what it was made of, so each that was ended keeps a row.
 func (m *Machine) foldBackup(rec *format.Record) error {
 	e, err := format.DecodeBackupEffect(rec.Effect)
-	if err != nil || !e.Whole() {
+	if err != nil {
 		return err
+	}
+	if e.Period != (format.ID{}) {
+		return m.foldKeysLeft(rec.Sequence, e.Period)
+	}
+	if !e.Whole() {
+		return nil
 	}
 	row := format.BackupRow{Clock: rec.Clock, End: e.End}.Encode()
 	if err := m.set(tBackup, key64(rec.Sequence), row); err != nil {

@@ -362,6 +362,7 @@ var listVerbs = map[format.ListKind]access.Verb{
 	format.ListStops: access.VerbCirculationList, format.ListSpecial: access.VerbSpecialShow,
 	format.ListInstitutions: access.VerbInstitutionList, format.ListPolicy: access.VerbPolicyShow,
 	format.ListCertificate: access.VerbCertificate, format.ListSubjects: access.VerbInstitutionSubjects,
+	format.ListArchives: access.VerbKeyArchiveList,
 }
 
 func (t *turn) decideList() error {

@@ -85,6 +85,9 @@ func (m *Machine) foldRestore(rec *format.Record) error {
 	if !p.DeclaresLoss() {
 		return nil
 	}
+	if err := m.foldKeysLost(rec.Sequence); err != nil {
+		return err
+	}
 	return m.set(tMeta, []byte(metaRestored), key64(rec.Sequence))
 }
 
@@ -292,6 +295,9 @@ func (s *Store) TakeBlocks(dir string, root RootKey) (blocks int, err error) {
 			return blocks, err
 		}
 		for _, i := range damaged {
+			if b.Absent != nil && b.Absent[i] {
+				continue
+			}
 			lives, err := s.SlotLives(format.Slot{Block: id, Index: i})
 			if err == nil && lives && row.IsUsed(i) {
 				err = &format.DamageError{File: keyring.FileName(id), Offset: keyring.SlotOffset(i), What: "key slot; is this its root key?"}

@@ -110,6 +110,9 @@ func (s *Store) verifyKeys(ctx context.Context, v *Verification, found finder) e
 		if slot.Index == keyring.HeaderSlot {
 			return found(err, format.DamageKey, slot)
 		}
+		if errors.Is(err, keyring.ErrNoBlock) {
+			return nil // restored without it: like a block that is not here
+		}
 		lives, lerr := s.SlotLives(slot)
 		if lerr != nil {
 			return lerr

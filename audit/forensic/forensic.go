@@ -26,6 +26,8 @@ type Input struct {
 	Institution uint32
 	// Roots are the root keys of the nodes.
 	Roots []Root
+	// Recovery are recovery keys of officers: enough of them open key archives.
+	Recovery []RecoveryKey
 	// Paths are directories, files or block devices. They are only read.
 	Paths []string
 	// Slide bounds, in bytes that are hashed, the search for ciphertext that no
@@ -62,6 +64,8 @@ type Report struct {
 	// Bundles are the things under this number for which records, rows or log
 	// operations name a key slot: stored ones, and attempts that were not.
 	Bundles []Bundle `json:"bundles"`
+	// KeyArchives are those that were found, whatever is in them.
+	KeyArchives []KeyArchive `json:"key_archives"`
 	// Problems are why the search was not whole.
 	Problems []string `json:"problems"`
 	// Bounded is what was not searched, by design or by Input.Slide.
@@ -84,6 +88,7 @@ const (
 	WayDigest     = "ciphertext without header"
 	WayInPlace    = "key slots in place"
 	WayAnywhere   = "key slots anywhere"
+	WayArchives   = "key archives"
 	WayDetails    = "details"
 	WayPages      = "database pages not in use"
 )
@@ -119,15 +124,16 @@ func (r *Report) Way(name string) Way {
 
 // search is one search on its way. What it knows is added by the passes in turn.
 type search struct {
-	in      Input
-	sources []*source
-	known   knowledge
-	keys    keys
-	chunks  map[format.Slot][]chunkCopy
-	slots   map[format.Slot][]SlotCopy
-	ways    map[string]*Way
-	faults  map[string]bool
-	bounded map[string]bool
+	in       Input
+	sources  []*source
+	known    knowledge
+	keys     keys
+	chunks   map[format.Slot][]chunkCopy
+	slots    map[format.Slot][]SlotCopy
+	archives []KeyArchive
+	ways     map[string]*Way
+	faults   map[string]bool
+	bounded  map[string]bool
 }
 
 func newSearch(in Input) *search {
@@ -160,7 +166,7 @@ func Search(ctx context.Context, in Input) (Report, error) {
 	}
 	s := newSearch(in)
 	s.collect()
-	for _, pass := range []func(context.Context) error{s.learn, s.judgeRoots, s.openInPlace, s.hunt, s.slide} {
+	for _, pass := range []func(context.Context) error{s.learn, s.judgeRoots, s.openInPlace, s.openArchives, s.hunt, s.slide} {
 		if err := pass(ctx); err != nil {
 			return Report{}, err
 		}
@@ -200,8 +206,9 @@ func (s *search) judgeKnowledge() {
 
 func (s *search) report(bundles []Bundle) Report {
 	r := Report{Transaction: s.in.Transaction, Part: s.in.Part, Institution: s.in.Institution, Files: len(s.sources), Bundles: bundles,
-		Problems: slices.Sorted(maps.Keys(s.faults)), Bounded: slices.Sorted(maps.Keys(s.bounded))}
-	for _, name := range []string{WayRecords, WayOperations, WayRows, WayHeaders, WayDigest, WayInPlace, WayAnywhere, WayDetails, WayPages} {
+		Problems: slices.Sorted(maps.Keys(s.faults)), Bounded: slices.Sorted(maps.Keys(s.bounded)), KeyArchives: append([]KeyArchive{}, s.archives...)}
+	slices.SortFunc(r.KeyArchives, func(a, b KeyArchive) int { return a.Place.compare(b.Place) })
+	for _, name := range []string{WayRecords, WayOperations, WayRows, WayHeaders, WayDigest, WayInPlace, WayAnywhere, WayArchives, WayDetails, WayPages} {
 		r.Ways = append(r.Ways, *s.way(name))
 	}
 	for _, src := range s.sources {

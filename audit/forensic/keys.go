@@ -44,10 +44,11 @@ func ReadRoot(path string) (Root, error) {
 // SlotCopy is what a place shows of a key slot of the bundle.
 type SlotCopy struct {
 	Place
-	// State is live, erased, zeros or damaged at a slot's own place in a key block,
-	// and elsewhere anywhere else.
+	// State is live, erased, absent, zeros or damaged at a slot's own place in a key
+	// block, archived in a key archive, and elsewhere anywhere else.
 	State string `json:"state"`
-	// Root is the root key under which it opened; empty if none did.
+	// Root is the root key, or names the recovery keys, under which it opened; empty
+	// if none did.
 	Root string `json:"root,omitempty"`
 }
 
@@ -58,6 +59,8 @@ const (
 	slotZeros     = "zeros" // as in a leftover that was destroyed whole
 	slotDamaged   = "damaged"
 	slotElsewhere = "elsewhere"
+	slotAbsent    = "absent"   // the node was restored without it
+	slotArchived  = "archived" // in a key archive, sealed under its key
 )
 
 // keys are the data keys that were opened, by slot.
@@ -78,11 +81,8 @@ func (s *search) opens(slot format.Slot, b []byte) (key [32]byte, root string, o
 // tryOpen is opens, and keeps the key.
 func (s *search) tryOpen(slot format.Slot, b []byte) (root string, ok bool) {
 	key, root, ok := s.opens(slot, b)
-	if ok && s.keys[slot] == nil {
-		s.keys[slot] = map[[32]byte]bool{}
-	}
 	if ok {
-		s.keys[slot][key] = true
+		s.hold(slot, key)
 	}
 	return root, ok
 }
@@ -141,6 +141,8 @@ func (s *search) openBundleSlot(c blockCopy, slot format.Slot) {
 		copied.State = slotErased
 	case keyring.SlotLive:
 		copied.State = slotLive
+	case keyring.SlotAbsent:
+		copied.State = slotAbsent
 	case keyring.SlotDamaged:
 		if len(bytes.Trim(b, "\x00")) == 0 {
 			copied.State = slotZeros

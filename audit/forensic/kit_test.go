@@ -52,11 +52,12 @@ type world struct {
 	things []thing
 	keys   [slotCount][32]byte
 	// files are by name; raft.db is made by raft.
-	files map[string][]byte
-	roots []forensic.Root
-	slide int64
-	out   string
-	lie   bool // descriptions say other digests than the documents have
+	files    map[string][]byte
+	roots    []forensic.Root
+	recovery []forensic.RecoveryKey
+	slide    int64
+	out      string
+	lie      bool // descriptions say other digests than the documents have
 }
 
 func must(t testing.TB, err error) {
@@ -246,7 +247,7 @@ func (w *world) search(i int, more ...string) forensic.Report {
 		must(w.t, os.MkdirAll(filepath.Dir(path), 0o700))
 		must(w.t, os.WriteFile(path, b, 0o600))
 	}
-	r, err := forensic.Search(context.Background(), forensic.Input{Transaction: w.things[i].number, Part: 1, Roots: w.roots,
+	r, err := forensic.Search(context.Background(), forensic.Input{Transaction: w.things[i].number, Part: 1, Roots: w.roots, Recovery: w.recovery,
 		Paths: append(more, dir), Slide: w.slide, Out: w.out})
 	must(w.t, err)
 	return r

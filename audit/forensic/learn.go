@@ -79,6 +79,7 @@ type knowledge struct {
 	epochs   map[epoch]map[format.EpochRow]bool
 	carried  map[uint64][]carried // by sequence
 	blocks   []blockCopy
+	archives []archivePlace
 }
 
 func newKnowledge() knowledge {
@@ -139,6 +140,9 @@ func (s *search) learnHeader(src *source, at int64, b []byte) {
 	s.known.mu.Lock()
 	defer s.known.mu.Unlock()
 	s.known.clusters[h.Cluster] = true
+	if h.Kind == format.KindKeyArchive {
+		s.known.archives = append(s.known.archives, archivePlace{src, at})
+	}
 	if h.Kind != format.KindKeyBlock {
 		return
 	}

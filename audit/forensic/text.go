@@ -35,6 +35,13 @@ func (r *Report) WriteText(to io.Writer) error {
 	for i := range r.Bundles {
 		r.Bundles[i].write(&w)
 	}
+	for _, a := range r.KeyArchives {
+		state := fmt.Sprintf("sealed; opens with %d of %d recovery keys, %d of them were given", a.Needed, a.Holders, a.Given)
+		if a.Opened {
+			state = fmt.Sprintf("OPENED by %d recovery keys", a.Given)
+		}
+		fmt.Fprintf(&w, "\nKey archive (키 보관본) of period %s, backup record %d, %d keys, %s: %s\n", a.Period, a.Sequence, a.Keys, state, a.Place)
+	}
 	for _, list := range []struct {
 		title string
 		lines []string

@@ -65,6 +65,8 @@ func saidBy(doc format.Act) ([]said, error) {
 	case format.ActKindMedium:
 		p, err := format.DecodeMediumParams(doc.Params)
 		return []said{{"노드", "node", strconv.FormatUint(uint64(p.Node), 10)}, {"사본", "incarnation", hex.EncodeToString(p.Incarnation[:])}}, err
+	case format.ActKindKeyArchive:
+		return archiveSaid(doc)
 	case format.ActKindResync:
 		p, err := format.DecodeResyncParams(doc.Params)
 		var out []said
@@ -79,6 +81,25 @@ func saidBy(doc format.Act) ([]said, error) {
 		return []said{{"행위", "what", "lost holds and extensions stand again; expiry goes on"}}, nil
 	}
 	return nil, fmt.Errorf("%w: this program cannot read an act of kind %v", format.ErrMalformed, doc.Kind)
+}
+
+// archiveSaid is a period of key archives: with whom its recovery keys are, or that
+// they exist no more.
+func archiveSaid(doc format.Act) ([]said, error) {
+	p, err := format.DecodeArchiveParams(doc.Params)
+	if err != nil {
+		return nil, err
+	}
+	period := said{"기간", "period", hex.EncodeToString(p.Period[:])}
+	if p.Step == format.ArchiveDestroyed {
+		return []said{{"행위", "what", "the holders destroyed their recovery keys: its key archives open no more"}, period}, nil
+	}
+	out := []said{{"행위", "what", "backups may take keys along, sealed to these holders' recovery keys"}, period,
+		{"함께 여는 사람 수", "needed", fmt.Sprintf("%d of %d", p.Needed, len(p.Holders))}, {"날수", "days", strconv.FormatUint(uint64(p.Days), 10)}}
+	for _, h := range p.Holders {
+		out = append(out, said{"보관자의 복구키", fmt.Sprintf("recovery_key of person %d", h.Person), fingerprint(h.PublicKey)})
+	}
+	return out, nil
 }
 
 // saidByPolicy is the whole new policy, value by value.

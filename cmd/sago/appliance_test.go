@@ -75,6 +75,7 @@ func (a *appliance) start(env *testscript.Env) error {
 	sagov1.RegisterHistoryServiceServer(s, historyServer{pki: a.pki})
 	sagov1.RegisterClockServiceServer(s, clockServer{})
 	sagov1.RegisterClusterServiceServer(s, clusterServer{})
+	sagov1.RegisterKeyArchiveServiceServer(s, keyArchiveAppliance{})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err

@@ -19,30 +19,41 @@ type backupGroup struct {
 }
 
 type backupRunCmd struct {
-	To string `short:"o" help:"${help_backup_to}" placeholder:"DIR" required:""`
+	To   string `short:"o" help:"${help_backup_to}" placeholder:"DIR" required:""`
+	Keys bool   `help:"${help_backup_keys}"`
 }
 
 // backupJSON is the answer of a backup.
 type backupJSON struct {
-	Directory      string   `json:"directory"`
-	First          uint64   `json:"first"`
-	End            uint64   `json:"end"`
-	Payload        uint64   `json:"payload"`
-	Bundles        uint64   `json:"bundles"`
-	Size           uint64   `json:"size"`
-	Digest         string   `json:"digest"`
-	CheckpointSize uint64   `json:"checkpoint_size"`
-	Root           string   `json:"root"`
-	Signers        []string `json:"signers"`
-	Needed         int      `json:"needed"`
-	BackupSequence uint64   `json:"backup_sequence"`
-	Missing        []uint64 `json:"missing"`
+	Directory      string             `json:"directory"`
+	First          uint64             `json:"first"`
+	End            uint64             `json:"end"`
+	Payload        uint64             `json:"payload"`
+	Bundles        uint64             `json:"bundles"`
+	Size           uint64             `json:"size"`
+	Digest         string             `json:"digest"`
+	CheckpointSize uint64             `json:"checkpoint_size"`
+	Root           string             `json:"root"`
+	Signers        []string           `json:"signers"`
+	Needed         int                `json:"needed"`
+	BackupSequence uint64             `json:"backup_sequence"`
+	Missing        []uint64           `json:"missing"`
+	KeyArchive     *backupArchiveJSON `json:"key_archive,omitempty"`
+}
+
+// backupArchiveJSON is the key archive that a backup brought.
+type backupArchiveJSON struct {
+	Period   string `json:"period"`
+	Sequence uint64 `json:"sequence"`
+	Needed   int    `json:"needed"`
+	Keys     uint64 `json:"keys"`
+	Lacking  uint64 `json:"lacking"`
 }
 
 // Run brings the backup in a directory up to date.
 func (c *backupRunCmd) Run(s *session) error {
 	shown := s.count()
-	o := client.BackupOptions{Dir: c.To, Progress: shown.at}
+	o := client.BackupOptions{Dir: c.To, Keys: c.Keys, Progress: shown.at}
 	return s.with(func(cl *client.Client) error {
 		r, err := cl.Backup(s.ctx, o)
 		shown.end()
@@ -58,7 +69,10 @@ func (c *backupRunCmd) Run(s *session) error {
 		}
 		cp := r.Checkpoint.Checkpoint
 		result := backupJSON{r.Directory, r.First, r.End, r.Payload, r.Bundles, r.Size, hexOf(r.Digest[:]), cp.Size, hexOf(cp.Root[:]),
-			append([]string{}, r.Checkpoint.Signers...), r.Checkpoint.Needed, r.Sequence, append([]uint64{}, r.Missing...)}
+			append([]string{}, r.Checkpoint.Signers...), r.Checkpoint.Needed, r.Sequence, append([]uint64{}, r.Missing...), nil}
+		if a := r.Archive; a != nil {
+			result.KeyArchive = &backupArchiveJSON{hexOf(a.Period[:]), a.Sequence, int(a.Needed), a.Keys, a.Lacking}
+		}
 		return errors.Join(err, s.answer(result, func(p *page) { backupText(p, result) }))
 	})
 }
@@ -77,6 +91,14 @@ func backupText(p *page, r backupJSON) {
 	if len(r.Missing) > 0 {
 		p.pair("어느 노드에도 없는 묶음정보", "bundles that no node has", len(r.Missing))
 	}
+	if a := r.KeyArchive; a != nil {
+		p.pair("키 보관본의 기간", "key archive of period", a.Period)
+		p.pair("담은 키", "keys in it", a.Keys)
+		p.pair("여는 데 필요한 복구키", "recovery keys needed to open it", a.Needed)
+		if a.Lacking > 0 {
+			p.pair("어느 노드에도 없는 키", "live keys that no node has", a.Lacking)
+		}
+	}
 }
 
 type backupVerifyCmd struct {
@@ -86,16 +108,17 @@ type backupVerifyCmd struct {
 
 // backupVerifyJSON is the answer of a backup's verification.
 type backupVerifyJSON struct {
-	Intact  bool     `json:"intact"`
-	Records uint64   `json:"records"`
-	Payload uint64   `json:"payload"`
-	Bundles uint64   `json:"bundles"`
-	Ended   uint64   `json:"ended"`
-	Missing []uint64 `json:"missing"`
-	Size    uint64   `json:"size"`
-	Root    string   `json:"root"`
-	Digest  string   `json:"digest"`
-	Clock   *string  `json:"clock"`
+	Intact   bool     `json:"intact"`
+	Records  uint64   `json:"records"`
+	Payload  uint64   `json:"payload"`
+	Bundles  uint64   `json:"bundles"`
+	Ended    uint64   `json:"ended"`
+	Archives uint64   `json:"key_archives"`
+	Missing  []uint64 `json:"missing"`
+	Size     uint64   `json:"size"`
+	Root     string   `json:"root"`
+	Digest   string   `json:"digest"`
+	Clock    *string  `json:"clock"`
 }
 
 // Run reads a whole backup without asking anybody. Keys come from a file or the
@@ -127,13 +150,14 @@ func (c *backupVerifyCmd) Run(s *session) error {
 		return err
 	}
 	clock := timestamppb.New(time.UnixMicro(r.Clock))
-	result := backupVerifyJSON{true, r.Records, r.Payload, r.Bundles, r.Ended, append([]uint64{}, r.Missing...), r.Size, hexOf(r.Root[:]), hexOf(r.Digest[:]), utc(clock)}
+	result := backupVerifyJSON{true, r.Records, r.Payload, r.Bundles, r.Ended, r.Archives, append([]uint64{}, r.Missing...), r.Size, hexOf(r.Root[:]), hexOf(r.Digest[:]), utc(clock)}
 	return s.answer(result, func(p *page) {
 		p.pair("온전함", "intact", p.yes(true))
 		p.pair("이력 건수", "records", r.Records)
 		p.pair("본문을 담은 끝", "payload up to", r.Payload)
 		p.pair("묶음정보", "bundles", r.Bundles)
 		p.pair("소거된 자리", "places of ended bundles", r.Ended)
+		p.pair("키 보관본", "key archives", r.Archives)
 		p.pair("어느 노드에도 없던 묶음정보", "bundles that no node had", len(r.Missing))
 		p.pair("크기 (바이트)", "size (bytes)", r.Size)
 		p.pair("이력 루트", "history root", result.Root)

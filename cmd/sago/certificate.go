@@ -34,6 +34,7 @@ type certificateJSON struct {
 	Erased       *certifiedJSON    `json:"erased"`
 	Attestations []attestedJSON    `json:"attestations"`
 	Outstanding  []outstandingJSON `json:"outstanding"`
+	Archives     []certArchiveJSON `json:"archives"`
 	Remains      []remainderJSON   `json:"remains"`
 	Checkpoint   string            `json:"checkpoint"`
 	Evidence     string            `json:"evidence"`
@@ -61,6 +62,16 @@ type outstandingJSON struct {
 	Destroyed   bool   `json:"medium_destroyed"`
 }
 
+// certArchiveJSON is a period of key archives in which the key may have left; it is
+// outstanding until destroyed is a record.
+type certArchiveJSON struct {
+	Period    string         `json:"period"`
+	Opened    uint64         `json:"opened"`
+	Needed    uint32         `json:"needed"`
+	Holders   []string       `json:"holders"`
+	Destroyed *certifiedJSON `json:"destroyed"`
+}
+
 type remainderJSON struct {
 	Kind string `json:"kind"`
 	Ko   string `json:"ko"`
@@ -82,7 +93,7 @@ func toCertificate(c *sagov1.Certificate) (certificateJSON, error) {
 		Format: certificateFormat, Institution: c.GetInstitution(), Transaction: c.GetTransaction(), Part: c.GetPart(), Way: c.GetWay(), State: certificateState(c),
 		RetainUntil: utc(c.GetRetainUntil()), Order: c.GetOrder(), RequestID: c.GetRequestId(), Signers: toSigned(&sagov1.Act{Signatures: c.GetSigners()}),
 		Stored: toCertified(c.GetStored()), Decided: toCertified(c.GetDecided()), Erased: toCertified(c.GetErased()),
-		Attestations: []attestedJSON{}, Outstanding: []outstandingJSON{}, Remains: []remainderJSON{},
+		Attestations: []attestedJSON{}, Outstanding: []outstandingJSON{}, Archives: []certArchiveJSON{}, Remains: []remainderJSON{},
 		Checkpoint: c.GetCheckpoint(), Evidence: base64.StdEncoding.EncodeToString(evidence),
 	}
 	for _, a := range c.GetAttestations() {
@@ -90,6 +101,9 @@ func toCertificate(c *sagov1.Certificate) (certificateJSON, error) {
 	}
 	for _, h := range c.GetOutstanding() {
 		out.Outstanding = append(out.Outstanding, outstandingJSON{h.GetNode(), h.GetNumber(), hexOf(h.GetIncarnation()), h.GetMember(), h.GetDestroyed() != 0})
+	}
+	for _, a := range c.GetArchives() {
+		out.Archives = append(out.Archives, certArchiveJSON{a.GetPeriod(), a.GetOpened(), a.GetNeeded(), append([]string{}, a.GetHolders()...), toCertified(a.GetRecord())})
 	}
 	for _, r := range c.GetRemains() {
 		out.Remains = append(out.Remains, remainderJSON{r.GetKind(), r.GetKo(), r.GetEn()})
@@ -139,6 +153,13 @@ func certificatePage(p *page, c *sagov1.Certificate) {
 	}
 	for _, h := range c.GetOutstanding() {
 		p.pair("확인하지 않음", "outstanding", strings.TrimSpace(h.GetNode()+" "+hexOf(h.GetIncarnation())))
+	}
+	for _, a := range c.GetArchives() {
+		state := p.lang.pick("복구키가 남아 있을 수 있음", "recovery keys may exist")
+		if r := a.GetRecord(); r != nil {
+			state = p.lang.pick("복구키 파기", "recovery keys destroyed") + " " + local(r.GetTime())
+		}
+		p.pair("키 보관본", "key archives", fmt.Sprintf("%s %d/%d %s: %s", a.GetPeriod(), a.GetNeeded(), len(a.GetHolders()), strings.Join(a.GetHolders(), " "), state))
 	}
 	for _, r := range c.GetRemains() {
 		p.pair("남아 있는 것", "still exists", p.lang.pick(r.GetKo(), r.GetEn()))

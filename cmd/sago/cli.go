@@ -32,6 +32,7 @@ type grammar struct {
 	Circulation   circulationGroup `cmd:"" help:"${help_circulation}"`
 	SpecialDelete specialGroup     `cmd:"" name:"special-delete" help:"${help_special}"`
 	Certificate   certificateGroup `cmd:"" help:"${help_certificate}"`
+	KeyArchive    keyArchiveGroup  `cmd:"" name:"key-archive" help:"${help_key_archive}"`
 	Policy        policyGroup      `cmd:"" help:"${help_policy}"`
 	Witness       witnessCmd       `cmd:"" help:"${help_witness}"`
 	Version       versionCmd       `cmd:"" help:"${help_version}"`

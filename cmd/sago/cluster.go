@@ -36,12 +36,22 @@ type clusterJSON struct {
 	LastBackup         *backupStateJSON `json:"last_backup"`
 	BackupOverdue      bool             `json:"backup_overdue"`
 	RestoreUnconfirmed bool             `json:"restore_unconfirmed"`
+
+	KeyArchive *keyArchiveStateJSON `json:"key_archive"`
 }
 
 // backupStateJSON is the newest backup.
 type backupStateJSON struct {
 	Time *string `json:"time"`
 	End  uint64  `json:"end"`
+}
+
+// keyArchiveStateJSON is the newest period of key archives, while its recovery keys
+// may exist.
+type keyArchiveStateJSON struct {
+	Period string  `json:"period"`
+	Until  *string `json:"until"`
+	Ending bool    `json:"ending"`
 }
 
 type nodeJSON struct {
@@ -68,6 +78,9 @@ func toCluster(r *sagov1.ClusterServiceStatusResponse) clusterJSON {
 	}
 	if b := r.GetLastBackup(); b != nil {
 		out.LastBackup = &backupStateJSON{utc(b.GetClock()), b.GetEnd()}
+	}
+	if a := r.GetKeyArchive(); a != nil {
+		out.KeyArchive = &keyArchiveStateJSON{a.GetPeriod(), utc(a.GetUntil()), a.GetEnding()}
 	}
 	for _, n := range r.GetNodes() {
 		out.Nodes = append(out.Nodes, nodeJSON{
@@ -125,6 +138,13 @@ func backupStateText(p *page, r *sagov1.ClusterServiceStatusResponse) {
 		at += p.lang.pick(" (기한 지남)", " (overdue)")
 	}
 	p.pair("마지막 백업", "last backup", at)
+	if a := r.GetKeyArchive(); a != nil {
+		until := local(a.GetUntil())
+		if a.GetEnding() {
+			until += p.lang.pick(" (새 기간을 여십시오)", " (open a new one)")
+		}
+		p.pair("키 보관 기간 끝", "key-archive period until", until)
+	}
 	if r.GetRestoreUnconfirmed() {
 		p.pair("주의", "caution", p.lang.pick("손실을 선언한 복원이 확인되지 않음: 확인 결재까지 만료하지 않음", "a restore declared a loss: nothing expires until an act confirms it"))
 	}

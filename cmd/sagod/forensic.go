@@ -13,6 +13,7 @@ type searchCmd struct {
 	Part        uint32   `default:"1" help:"Part of it."`
 	Institution uint32   `placeholder:"N" help:"Number of its institution; any if left out."`
 	Roots       []string `placeholder:"FILE" sep:"none" help:"A node's root key, or its key directory; may be given again."`
+	RecoveryKey []string `placeholder:"FILE" sep:"none" help:"An officer's recovery key: with enough of them, key archives of their period are opened; may be given again."`
 	Slide       int64    `default:"4096" placeholder:"MIB" help:"How much to hash in the search for ciphertext without a header, in MiB."`
 	Out         string   `placeholder:"DIR" help:"Make this folder and write there what is recovered."`
 	Output      string   `enum:"text,json" default:"text" help:"text or json."`
@@ -39,6 +40,13 @@ func (c *searchCmd) Run(s *shell) error {
 			return &inputError{err.Error()}
 		}
 		in.Roots = append(in.Roots, r)
+	}
+	for _, path := range c.RecoveryKey {
+		k, err := forensic.ReadRecoveryKey(path)
+		if err != nil {
+			return &inputError{err.Error()}
+		}
+		in.Recovery = append(in.Recovery, k)
 	}
 	report, err := forensic.Search(s.ctx, in)
 	if errors.Is(err, forensic.ErrInput) {

@@ -14,15 +14,18 @@ import (
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/backup"
 	"github.com/sago-worm/sago/store/format"
+	"github.com/sago-worm/sago/store/keyarchive"
 )
 
 type restoreCmd struct {
 	Config      string   `required:"" placeholder:"FILE" help:"The node's configuration."`
-	From        string   `required:"" placeholder:"DIR" help:"The backup."`
+	From        string   `placeholder:"DIR" help:"The backup."`
 	Newer       []string `placeholder:"DIR" help:"What is newer and survived: another backup, an export of the tree, a node's data directory; once for each."`
 	Checkpoint  []string `placeholder:"FILE" help:"A checkpoint that was kept elsewhere; once for each."`
 	Keys        string   `placeholder:"DIR" help:"A data directory whose key blocks survived."`
 	KeysRoot    string   `placeholder:"FILE" help:"The root key that they are sealed under; default this node's own."`
+	Request     string   `placeholder:"FILE" help:"Write this node's request for shares of key archives, and change nothing."`
+	Share       []string `placeholder:"FILE" help:"What an officer released to that request; once for each officer."`
 	Check       bool     `help:"Say what would be restored, and change nothing."`
 	Draft       string   `placeholder:"FILE" help:"Write the act that declares the loss, or names new node keys, for signing, and change nothing."`
 	NodeKey     []string `placeholder:"N=FILE" help:"With --draft: node N has lost its key and goes on with the one in this request of init node; once for each."`
@@ -39,6 +42,9 @@ func (c *restoreCmd) Run(s *shell) error {
 	if c.DeclareLoss && c.Act == "" && c.Draft == "" || len(c.NodeKey) > 0 && c.Draft == "" {
 		return inputf("--declare-loss goes with --act FILE or --draft FILE, --node-key with --draft FILE")
 	}
+	if (c.From == "") == (c.Request == "") {
+		return inputf("--from DIR restores, --request FILE asks for shares: one of them")
+	}
 	cfg, err := readConfig(c.Config)
 	if err != nil {
 		return err
@@ -53,6 +59,9 @@ func (c *restoreCmd) Run(s *shell) error {
 		return err
 	}
 	defer lock.Close() // a lock, held to the end
+	if c.Request != "" {
+		return c.request(s, cfg, signed)
+	}
 	admitted, err := cfg.ownRequest()
 	if err != nil {
 		return &inputError{err.Error()}
@@ -98,6 +107,17 @@ func (c *restoreCmd) read(rc *replication.RestoreConfig) (err error) {
 		}
 		rc.Root = &root
 	}
+	for _, path := range c.Share {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return &inputError{err.Error()}
+		}
+		released, err := keyarchive.ParseRelease(text)
+		if err != nil {
+			return inputf("%s: %v", path, err)
+		}
+		rc.Releases = append(rc.Releases, released)
+	}
 	if c.Act != "" {
 		act, err := readAct(c.Act)
 		if err != nil {
@@ -134,7 +154,7 @@ type integrityError struct{ error }
 func restoreError(err error) error {
 	var d *format.DamageError
 	switch {
-	case backup.IsLost(err), errors.Is(err, replication.ErrNotEmpty), errors.Is(err, replication.ErrNodeKey):
+	case backup.IsLost(err), errors.Is(err, replication.ErrNotEmpty), errors.Is(err, replication.ErrNodeKey), errors.Is(err, replication.ErrShares):
 		return &refusedError{err}
 	case errors.Is(err, backup.ErrDirectory):
 		return &inputError{err.Error()}
@@ -152,6 +172,9 @@ func (c *restoreCmd) say(s *shell, r replication.RestoreReport) error {
 	if !c.Check {
 		lines = append(lines, fmt.Sprintf("restored: %d bundles, %d key blocks; the log goes on with record %d as incarnation %x", r.Bundles, r.Blocks, r.Sequence, r.Incarnation[:]))
 	}
+	if r.Archives > 0 && !c.Check {
+		lines = append(lines, fmt.Sprintf("%d key archives gave back %d keys; %d bundles or history keys of the same blocks are in none of them: they cannot be read", r.Archives, r.Keys, r.Absent))
+	}
 	if r.Missing > 0 {
 		lines = append(lines, fmt.Sprintf("%d bundles that the history knows are in no backup: they cannot be read", r.Missing))
 	}
@@ -159,6 +182,19 @@ func (c *restoreCmd) say(s *shell, r replication.RestoreReport) error {
 		lines = append(lines, "new node keys: "+keysText(r.Params)+"; in every context (public_key, former_keys), keys file (node, former) and witness's list they replace the lost ones")
 	}
 	return s.say("%s", strings.Join(lines, "\n"))
+}
+
+// request writes what officers release their shares to.
+func (c *restoreCmd) request(s *shell, cfg nodeConfig, ceremony format.SignedAct) error {
+	q, err := replication.RequestShares(cfg.Name, cfg.KeyDir, ceremony)
+	if err != nil {
+		return err
+	}
+	if err := writeNew(c.Request, keyarchive.RequestText(q)); err != nil {
+		return err
+	}
+	return s.say("%s\nrequest of node %d (%s), key %x\nofficers release their shares to it: sago key-archive release --request FILE",
+		c.Request, q.Node, cfg.Name, q.Key[:])
 }
 
 // draft writes the unsigned act over what survived.

@@ -10,19 +10,20 @@ import (
 // is placed here, and in docs/architecture.md, first.
 var mayKnow = map[string][]string{
 	"cmd/sagod": { // from access on: the ceremony, its files and the development directory
-		"service", "service/sink", "service/ledger", "service/witnesses", "replication", "store", "timesource", "access", "retention", "proto/...", "store/backup", "store/custodian", "store/custodian/gate", "store/format", "internal/durable",
+		"service", "service/sink", "service/ledger", "service/witnesses", "replication", "store", "timesource", "access", "retention", "proto/...", "store/backup", "store/keyarchive", "store/custodian", "store/custodian/gate", "store/format", "internal/durable",
 		"audit/forensic",
 	},
-	"cmd/sago":          {"proto/...", "service/client/...", "audit/...", "store/format", "internal/durable"}, // store/format: a person signs an act's canonical bytes
+	// store/format: a person signs an act's canonical bytes; store/backup and store/keyarchive: an officer releases shares offline.
+	"cmd/sago":          {"proto/...", "service/client/...", "audit/...", "store/format", "store/backup", "store/keyarchive", "internal/durable"},
 	"cmd/sago-mydata":   {"mydata", "service/client"},
 	"cmd/sago-provider": {"mydata"},
 
-	"service":        {"service/ledger", "replication", "store", "store/format", "access", "retention", "proto/..."},
+	"service":        {"service/ledger", "replication", "store", "store/keyarchive", "store/format", "access", "retention", "proto/..."},
 	"service/client": {"proto/...", "store/backup", "store/format", "internal/durable"},
 
 	"service/client/cosign": {"store/format"},
 	"service/witnesses":     {"service/client/cosign", "store", "store/format", "internal/durable"}, // store: its Reader
-	"replication":           {"store", "store/backup", "store/format", "retention", "proto/...", "internal/durable", "internal/crashpoint"},
+	"replication":           {"store", "store/backup", "store/keyarchive", "store/format", "retention", "proto/...", "internal/durable", "internal/crashpoint"},
 	"service/ledger":        {"store", "store/format", "internal/durable"}, // store: its Reader
 	"service/sink":          {"store", "store/format", "internal/durable"}, // store: its Reader
 	"store": {
@@ -34,11 +35,12 @@ var mayKnow = map[string][]string{
 	"store/keyring":        {"store/format", "internal/durable"},
 	"store/history":        {"store/segment/series", "store/format", "internal/durable"},
 	"store/index":          {"store/format", "internal/durable"},
-	"store/backup":         {"store/format", "internal/durable"},
+	"store/backup":         {"store/keyarchive", "store/format", "internal/durable"},
+	"store/keyarchive":     {"store/keyring", "store/format"}, // bytes alone
 	"store/custodian":      {"store/format", "store/keyring", "internal/durable", "internal/crashpoint", "retention", "access"},
 	"store/custodian/gate": {"store/custodian", "store/format", "retention", "access"}, // its own reader of the history, on purpose
 	"audit":                {"store/format", "service/client"},
-	"audit/forensic":       {"store/format", "store/keyring", "proto/..."}, // reads bytes alone: no room that walks, opens or writes files
+	"audit/forensic":       {"store/format", "store/keyring", "store/keyarchive", "proto/..."}, // reads bytes alone: no room that walks, opens or writes files
 	"audit/witness":        {"store/format", "service/client/cosign", "internal/durable"},
 	"mydata":               {"proto/...", "service/client"},
 	"proto/...":            {"proto/..."},

@@ -139,6 +139,9 @@ func (d *dev) changing(ctx context.Context, file string) []asked {
 		{"cluster confirm-restore", fixed("cluster", "confirm-restore", "--reason", "시험")},
 		{"cluster remove", fixed("cluster", "remove", "--node", "node9", "--reason", "시험")},
 		{"cluster medium", fixed("cluster", "medium", "--node", "node9", "--incarnation", strings.Repeat("0", 32), "--basis", "시험", "--reason", "시험")},
+		{"key-archive list", fixed("key-archive", "list")},
+		{"key-archive open, of no key", fixed("key-archive", "open", "--needed", "2", subjects)},
+		{"key-archive destroyed, of no period", fixed("key-archive", "destroyed", strings.Repeat("0", 32), "--reason", "시험")},
 	}
 }
 
@@ -161,6 +164,7 @@ func (d *dev) reading(t *testing.T, receipt map[string]any, file string) []asked
 		{"cluster backup verify, of nothing", fixed("cluster", "backup", "verify", t.TempDir())},
 		{"cluster add, of no request", fixed("cluster", "add", "--request", request, "--reason", "시험")},
 		{"institution register, of no registration", fixed("institution", "register", "--file", file)},
+		{"key-archive key", to("key-archive", "key", "--out")},
 		{"certificate verify, of none", fixed("certificate", "verify", request)},
 		{"witness, of nothing", fixed("witness", "--dir", t.TempDir(), "--show")},
 	}

@@ -22,6 +22,8 @@ type BackupOptions struct {
 	// Dir is an empty directory, or none yet, or one with a backup of the same
 	// cluster: what it holds already is not sent again.
 	Dir string
+	// Keys brings a key archive of the open period along.
+	Keys bool
 	// Progress, when set, is called now and then, from one goroutine, with how far
 	// the run is: records, and then again the records whose bundles it brings.
 	Progress func(done, of uint64)
@@ -41,14 +43,26 @@ type BackupResult struct {
 	// Missing are the STORE records of bundles that have not ended and did not come,
 	// because no node has them whole; all of them, and those that this run found.
 	Missing, NewMissing []uint64
+	// Archive is what the key archive of this run holds; nil without one.
+	Archive *BackupArchive
 	// Checkpoint was signed by a majority of the pinned nodes over all records.
 	Checkpoint *SignedCheckpoint
 	// Sequence is that of the BACKUP record of the run's end.
 	Sequence uint64
 }
 
+// BackupArchive is a key archive that a run brought.
+type BackupArchive struct {
+	Period   format.ID
+	Sequence uint64 // of its BACKUP record
+	Needed   uint8  // how many holders open it together
+	// Keys is how many are in it, Lacking how many live keys no node has.
+	Keys, Lacking uint64
+}
+
 // Backup brings a directory up to date with ciphertext and history
-// (docs/formats/backup.md). Nothing of it opens a bundle: there are no keys in it.
+// (docs/formats/backup.md). Nothing of it opens a bundle, unless a key archive comes
+// along: then its holders together do.
 // Everything is verified before it takes its name: records up to the root that a
 // majority of the pinned nodes signed, chunks against their STORE records.
 //
@@ -82,7 +96,7 @@ func (c *Client) Backup(ctx context.Context, o BackupOptions) (*BackupResult, er
 	done := &sagov1.BackupDoneRequest{First: out.First, End: out.End, Size: out.Size, Digest: out.Digest[:], Begun: r.begun}
 	resp, err := unary(ctx, c, repeatable, sagov1.NewClusterServiceClient, sagov1.ClusterServiceClient.BackupDone, done)
 	out.Sequence = resp.GetSequence()
-	out.Missing, out.NewMissing = report.Missing, report.NewMissing
+	out.Missing, out.NewMissing, out.Archive = report.Missing, report.NewMissing, r.archived
 	if err == nil && len(out.NewMissing) > 0 {
 		err = integrity("%d bundles that have not ended did not come, the first is that of record %d", len(out.NewMissing), out.NewMissing[0])
 	}
@@ -112,25 +126,31 @@ type backupRun struct {
 	beginning *backup.BeginningWriter
 	records   *backup.HistoryWriter
 	payload   *backup.PayloadWriter
+	archive   *backup.ArchiveWriter
+	archived  *BackupArchive                // what this call brought; no attempt asks for another
 	stores    func() (backup.Stored, error) // the STORE records whose bundles are to come
 	stop      func()
 	covered   uint64 // size of the attempt's first checkpoint: payload goes so far
 	store     uint64 // the bundle whose chunks come, plus one
 }
 
-// packSize is the length in bytes beyond which a payload file is closed.
-const packSize = 64 << 20
-
 // attempt has one node send what is missing.
 func (r *backupRun) attempt(ctx context.Context, conn *grpc.ClientConn, opts []grpc.CallOption) (err error) {
 	if r.from, err = r.client.remembered(); err != nil {
 		return err
 	}
-	r.checkpoint, r.beginning, r.records, r.payload, r.stores, r.covered, r.store = nil, nil, nil, nil, nil, 0, 0
+	r.checkpoint, r.beginning, r.records, r.payload, r.archive, r.stores, r.covered, r.store = nil, nil, nil, nil, nil, nil, 0, 0
 	defer func() { err = errors.Join(err, r.drop()) }()
 	req := &sagov1.BackupRequest{Records: r.dir.Records(), Payload: r.dir.Payload()}
 	if r.from != nil {
 		req.Known = r.from.Checkpoint.Size
+	}
+	if r.wantsArchive() {
+		period, sequence, err := r.dir.NewestArchive()
+		if err != nil {
+			return err
+		}
+		req.Keys, req.Period, req.Archived = true, period[:], sequence
 	}
 	stream, err := sagov1.NewClusterServiceClient(conn).Backup(ctx, req, opts...)
 	if err != nil {
@@ -153,6 +173,8 @@ func (r *backupRun) attempt(ctx context.Context, conn *grpc.ClientConn, opts []g
 			err = r.takeRecords(p.Records)
 		case *sagov1.BackupResponse_Chunk:
 			err = r.takeChunk(ctx, p.Chunk)
+		case *sagov1.BackupResponse_Archive:
+			err = r.takeArchive(p.Archive)
 		default:
 			err = integrity("a part of a backup that is none")
 		}
@@ -173,6 +195,9 @@ func (r *backupRun) drop() error {
 	}
 	if r.payload != nil {
 		errs = append(errs, r.payload.Drop())
+	}
+	if r.archive != nil {
+		errs = append(errs, r.archive.Drop())
 	}
 	if r.stores != nil {
 		r.stop()
@@ -292,99 +317,13 @@ func (r *backupRun) progress(done uint64) {
 	}
 }
 
-// takeChunk takes in a bundle's next chunk. STORE records whose bundle does not
-// come have ended; Finish insists on it.
-func (r *backupRun) takeChunk(ctx context.Context, m *sagov1.BackupChunk) (err error) {
-	if r.checkpoint == nil || r.dir.Records() < r.covered || r.checkpoint.Checkpoint.Size != r.covered {
-		return integrity("a chunk comes before its records")
-	}
-	if r.payload == nil {
-		if r.payload, err = r.dir.NewPayload(); err != nil {
-			return err
-		}
-	}
-	if r.stores == nil {
-		r.stores, r.stop = r.dir.NextStore(ctx, r.dir.Payload(), r.covered)
-	}
-	if m.GetAbsent() {
-		return r.absent(m.GetStore())
-	}
-	if r.store == 0 {
-		if err := r.beginBundle(m.GetStore()); err != nil {
-			return err
-		}
-	}
-	h, err := format.DecodeChunkHeader(m.GetHeader())
-	if err != nil || r.store != m.GetStore()+1 {
-		return integrity("a chunk of the bundle of record %d does not belong there: %v", m.GetStore(), err)
-	}
-	whole, err := r.payload.Chunk(h, m.GetSealed())
-	if err != nil || !whole {
-		return err
-	}
-	r.store = 0
-	r.bundles++
-	if r.payload.Size() < packSize {
-		return nil
-	}
-	w := r.payload
-	r.payload = nil
-	err = w.Publish(m.GetStore() + 1)
-	r.progress(r.covered + r.dir.Payload())
-	return err
-}
-
-// absent takes back what came of a bundle. Finish finds out what it means.
-func (r *backupRun) absent(store uint64) error {
-	switch r.store {
-	case 0:
-		return nil
-	case store + 1:
-		r.store = 0
-		return r.payload.Abandon()
-	}
-	return integrity("the bundle of record %d is not whole", r.store-1)
-}
-
-// beginBundle finds the STORE record of the bundle that comes next.
-func (r *backupRun) beginBundle(store uint64) error {
-	for {
-		next, err := r.stores()
-		if errors.Is(err, io.EOF) || err == nil && next.Sequence > store {
-			return integrity("a bundle of record %d, which stored none", store)
-		}
-		if err != nil {
-			return err
-		}
-		if next.Sequence == store {
-			r.store = store + 1
-			return r.payload.Bundle(store, next.StoreEffect)
-		}
-	}
-}
-
-// endPayload closes the payload behind the last bundle.
-func (r *backupRun) endPayload() (err error) {
-	if r.store != 0 {
-		return integrity("the bundle of record %d is not whole", r.store-1)
-	}
-	if r.payload == nil && r.dir.Payload() >= r.covered {
-		return nil
-	}
-	w := r.payload
-	if r.payload = nil; w == nil {
-		if w, err = r.dir.NewPayload(); err != nil {
-			return err
-		}
-	}
-	return w.Publish(r.covered)
-}
-
 // end checks that the run is whole.
 func (r *backupRun) end() error {
 	switch {
-	case r.checkpoint == nil || r.records != nil || r.beginning != nil || r.payload != nil || r.store != 0:
+	case r.checkpoint == nil || r.records != nil || r.beginning != nil || r.payload != nil || r.archive != nil || r.store != 0:
 		return integrity("the answer ends before the backup is whole")
+	case r.wantsArchive():
+		return integrity("the answer ends without the key archive that was asked for")
 	case r.dir.Records() != r.checkpoint.Checkpoint.Size || r.dir.Payload() < r.covered:
 		return integrity("the answer ends before record %d", r.checkpoint.Checkpoint.Size)
 	}

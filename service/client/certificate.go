@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
@@ -59,6 +60,11 @@ func VerifyCertificate(cert *sagov1.Certificate, cluster [16]byte, nodes []NodeK
 	for _, h := range cert.GetOutstanding() {
 		if cert.GetFinal() && h.GetDestroyed() == 0 {
 			return nil, integrity("a final certificate with an outstanding holder on node %d", h.GetNumber())
+		}
+	}
+	for _, a := range cert.GetArchives() {
+		if err := v.archive(a); err != nil {
+			return nil, err
 		}
 	}
 	switch {
@@ -160,15 +166,7 @@ func (v *certificateCheck) decision(rec format.Record) error {
 // special verifies the signed act in the record of a special deletion.
 func (v *certificateCheck) special(rec format.Record) error {
 	wrong := integrity("record %d is not the special deletion of this bundle", rec.Sequence)
-	e, err := format.DecodeActEffect(rec.Effect)
-	if err != nil {
-		return wrong
-	}
-	act, err := format.DecodeSignedAct(e.Signed)
-	if err != nil {
-		return wrong
-	}
-	doc, err := format.DecodeAct(act.Document)
+	doc, act, err := actOf(rec)
 	if err != nil || doc.Kind != format.ActKindSpecialDelete || doc.Cluster != format.ID(v.cluster) {
 		return wrong
 	}
@@ -187,6 +185,44 @@ func (v *certificateCheck) special(rec format.Record) error {
 		return integrity("record %d was signed by %v, the certificate says %v", rec.Sequence, signed, shown)
 	}
 	return nil
+}
+
+// archive verifies the act by which the recovery keys of a period are said to be
+// destroyed; without it no certificate is final.
+func (v *certificateCheck) archive(a *sagov1.CertificateArchive) error {
+	if a.GetDestroyed() == 0 {
+		if v.cert.GetFinal() || a.GetRecord() != nil {
+			return integrity("a final certificate with an outstanding key archive of period %s", a.GetPeriod())
+		}
+		return nil
+	}
+	rec, err := v.record(a.GetRecord())
+	if err != nil {
+		return err
+	}
+	wrong := integrity("record %d does not say that the recovery keys of period %s were destroyed", rec.Sequence, a.GetPeriod())
+	doc, _, err := actOf(rec)
+	if err != nil || rec.Sequence != a.GetDestroyed() || doc.Kind != format.ActKindKeyArchive || doc.Cluster != format.ID(v.cluster) {
+		return wrong
+	}
+	p, err := format.DecodeArchiveParams(doc.Params)
+	if err != nil || p.Step != format.ArchiveDestroyed || hex.EncodeToString(p.Period[:]) != a.GetPeriod() {
+		return wrong
+	}
+	return nil
+}
+
+// actOf reads the signed act that a record executed.
+func actOf(rec format.Record) (doc format.Act, signed format.SignedAct, err error) {
+	e, err := format.DecodeActEffect(rec.Effect)
+	if err != nil {
+		return doc, signed, err
+	}
+	if signed, err = format.DecodeSignedAct(e.Signed); err != nil {
+		return doc, signed, err
+	}
+	doc, err = format.DecodeAct(signed.Document)
+	return doc, signed, err
 }
 
 // attestation verifies one node's signed word about the bundle.

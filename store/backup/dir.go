@@ -1,5 +1,6 @@
 // Package backup keeps the directory of a backup: ciphertext, history, and what
-// proves both, without any key (docs/formats/backup.md).
+// proves both (docs/formats/backup.md). Keys are in it only in archives that
+// several persons together open (docs/formats/key-archive.md).
 //
 // It guarantees that a file has its name only once it is whole, on disk and
 // verified; that what a directory holds follows from the names in it, so that a
@@ -32,6 +33,7 @@ const (
 	partFile       = ".part" // what is being written; at most one is left behind
 	historyDir     = "history"
 	payloadDir     = "payload"
+	archiveDir     = "keys"
 	historyExt     = "rec"
 	payloadExt     = "chunks"
 )
@@ -60,20 +62,23 @@ type Manifest struct {
 	// Missing are the STORE records below Payload whose bundles have not ended and are
 	// not here: no node had them whole. Ascending.
 	Missing []uint64
+	// Archives is how many key archives are here.
+	Archives uint64
 }
 
 type manifestJSON struct {
-	Format  string   `json:"format"`
-	Cluster string   `json:"cluster"`
-	Records uint64   `json:"records"`
-	Root    string   `json:"root"`
-	Payload uint64   `json:"payload"`
-	Clock   int64    `json:"clock"`
-	Missing []uint64 `json:"missing,omitempty"`
+	Format   string   `json:"format"`
+	Cluster  string   `json:"cluster"`
+	Records  uint64   `json:"records"`
+	Root     string   `json:"root"`
+	Payload  uint64   `json:"payload"`
+	Clock    int64    `json:"clock"`
+	Missing  []uint64 `json:"missing,omitempty"`
+	Archives uint64   `json:"archives,omitempty"`
 }
 
 func (m Manifest) encode() ([]byte, error) {
-	return format.EncodeSummed(manifestJSON{formatName, hex.EncodeToString(m.Cluster[:]), m.Records, hex.EncodeToString(m.Root[:]), m.Payload, m.Clock, m.Missing})
+	return format.EncodeSummed(manifestJSON{formatName, hex.EncodeToString(m.Cluster[:]), m.Records, hex.EncodeToString(m.Root[:]), m.Payload, m.Clock, m.Missing, m.Archives})
 }
 
 func decodeManifest(raw []byte) (m Manifest, err error) {
@@ -84,7 +89,7 @@ func decodeManifest(raw []byte) (m Manifest, err error) {
 	if j.Format != formatName {
 		return m, fmt.Errorf("%w: format %q", format.ErrMalformed, j.Format)
 	}
-	m.Records, m.Payload, m.Clock, m.Missing = j.Records, j.Payload, j.Clock, j.Missing
+	m.Records, m.Payload, m.Clock, m.Missing, m.Archives = j.Records, j.Payload, j.Clock, j.Missing, j.Archives
 	for _, f := range []struct {
 		text string
 		dst  []byte
@@ -127,6 +132,7 @@ type Dir struct {
 	beginning *Beginning // nil where the history begins with record 0
 	history   []span
 	payload   []span
+	archives  []uint64        // sequences of the BACKUP records under which keys left
 	frontier  format.Frontier // of all records that are here
 	ahead     bool            // frontier is known
 }
@@ -142,7 +148,7 @@ func Create(path string, cluster format.ID) (*Dir, error) {
 		return nil, fmt.Errorf("%w: %w", ErrDirectory, err)
 	}
 	for _, f := range found {
-		if !slices.Contains([]string{manifestFile, checkpointFile, beginningFile, partFile, historyDir, payloadDir, manifestFile + ".tmp", checkpointFile + ".tmp"}, f.Name()) {
+		if !slices.Contains([]string{manifestFile, checkpointFile, beginningFile, partFile, historyDir, payloadDir, archiveDir, manifestFile + ".tmp", checkpointFile + ".tmp"}, f.Name()) {
 			return nil, fmt.Errorf("%w: %s holds %s, which is no part of a backup", ErrDirectory, path, f.Name())
 		}
 	}
@@ -206,6 +212,9 @@ func (d *Dir) load() error {
 		return err
 	}
 	if d.payload, err = d.spans(payloadDir, payloadExt, 0); err != nil {
+		return err
+	}
+	if d.archives, err = d.listArchives(); err != nil {
 		return err
 	}
 	if d.run != nil && (d.Records() < d.run.Records || d.Payload() < d.run.Payload) {

@@ -21,7 +21,17 @@ type part struct {
 }
 
 func (d *Dir) begin(h format.FileHeader) (*part, error) {
-	h.Cluster = d.cluster
+	p, err := d.beginBare()
+	if err != nil {
+		return nil, err
+	}
+	p.header = h
+	p.header.Cluster = d.cluster
+	return p, p.add(make([]byte, format.FileHeaderSize))
+}
+
+// beginBare begins a file whose header comes with its bytes.
+func (d *Dir) beginBare() (*part, error) {
 	if err := durable.Remove(d.at(partFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -29,8 +39,7 @@ func (d *Dir) begin(h format.FileHeader) (*part, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &part{d: d, f: f, w: bufio.NewWriterSize(f, 256<<10), header: h}
-	return p, p.add(make([]byte, format.FileHeaderSize))
+	return &part{d: d, f: f, w: bufio.NewWriterSize(f, 256<<10)}, nil
 }
 
 func (p *part) add(b []byte) error {
@@ -46,9 +55,15 @@ func (p *part) publish(name string, end uint64) error {
 	if err == nil {
 		_, err = p.f.WriteAt(p.header.Encode(), 0)
 	}
-	if err == nil {
-		err = p.f.Sync()
+	if err != nil {
+		return errors.Join(err, p.f.Close())
 	}
+	return p.name(name)
+}
+
+// name gives a file that is written its name, once it is on disk.
+func (p *part) name(name string) error {
+	err := p.f.Sync()
 	if err = errors.Join(err, p.f.Close()); err != nil {
 		return err
 	}

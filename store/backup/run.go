@@ -61,7 +61,7 @@ func (d *Dir) Finish(ctx context.Context, note string, c format.Checkpoint) (Rep
 	if err != nil {
 		return Report{}, err
 	}
-	m := Manifest{Cluster: d.cluster, Records: c.Size, Root: c.Root, Payload: d.Payload(), Clock: c.Clock}
+	m := Manifest{Cluster: d.cluster, Records: c.Size, Root: c.Root, Payload: d.Payload(), Clock: c.Clock, Archives: uint64(len(d.archives))}
 	m.Missing = append(slices.DeleteFunc(slices.Clone(before.Missing), func(seq uint64) bool { return ended[seq] }), found...)
 	raw, err := m.encode()
 	if err == nil {
@@ -168,6 +168,9 @@ func (d *Dir) Verify(ctx context.Context, check func(note string) (format.Checkp
 		if err := d.verifyPayload(ctx, p, s.ended, effects, &out); err != nil {
 			return out, err
 		}
+	}
+	if err := d.verifyArchives(ctx); err != nil {
+		return out, err
 	}
 	raw, err := d.run.encode()
 	if err != nil {

@@ -311,7 +311,8 @@ func (l *Local) RewriteSlot(name string, offset int64, slot []byte) error {
 		return fmt.Errorf("custodian: %s at %d: no sealed key of that slot", name, offset)
 	}
 	return l.mend(name, offset, slot, func(old []byte) bool {
-		return keyring.StateOf(uint32(index), old) == keyring.SlotDamaged
+		state := keyring.StateOf(uint32(index), old)
+		return state == keyring.SlotDamaged || state == keyring.SlotAbsent
 	})
 }
 

@@ -214,7 +214,7 @@ func drawChunks(t *rapid.T) any {
 
 // codecs lists every encoding of the package.
 func codecs() []codec {
-	list := slices.Concat(fileCodecs(), actCodecs(), effectCodecs(), rowCodecs(), backupCodecs(), archiveCodecs())
+	list := slices.Concat(fileCodecs(), actCodecs(), effectCodecs(), rowCodecs(), backupCodecs(), archiveCodecs(), archiveFileCodecs())
 	for i, c := range list {
 		switch c.name {
 		case "detail":

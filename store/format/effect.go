@@ -117,6 +117,7 @@ const (
 	ListPolicy       ListKind = 10
 	ListCertificate  ListKind = 11 // an erasure certificate
 	ListSubjects     ListKind = 12 // whom a suspension or closing must be told to
+	ListArchives     ListKind = 13 // periods of key archives
 )
 
 // ListEffect is what LIST did: one query, whatever it found.

@@ -33,6 +33,7 @@ var (
 	KindBackupHistory   = FileKind{'B', 'K', 'H', '1'}
 	KindBackupPayload   = FileKind{'B', 'K', 'P', '1'}
 	KindBackupBeginning = FileKind{'B', 'K', 'B', '1'}
+	KindKeyArchive      = FileKind{'B', 'K', 'A', '1'}
 )
 
 // FileHeaderSize is the length in bytes of every file's header.
@@ -52,14 +53,15 @@ type FileHeader struct {
 	// Incarnation is the data directory that wrote the file.
 	Incarnation ID
 	// Number is the file's place in its series, from 1. For a key block, 0. For a
-	// file of a backup, one past the last sequence that it speaks for.
+	// file of a backup, one past the last sequence that it speaks for; for a key
+	// archive, the sequence of its BACKUP record.
 	Number uint64
 	// First is, for a history file, the sequence of its first record; for a
 	// carried file, that of the record behind the last one it speaks for; for a
 	// base, the size of the history that it stands for; for a key block, the number
-	// of its slots.
+	// of its slots; for a key archive, the sequence from which it has keys.
 	First uint64
-	// Object is, for a key block, its id.
+	// Object is, for a key block, its id, and for a key archive its period's.
 	Object ID
 	// PrevGood is the length of the file with Number-1 up to the end of its last
 	// good record: nothing beyond is ever read. 0 in the first file. For a carried

@@ -23,6 +23,7 @@ func TestSignedMessagesAreApart(t *testing.T) {
 		"act":        exampleAct().Encode(),
 		"checkpoint": []byte(exampleCheckpoint().Text()),
 		"state":      exampleState().Message(),
+		"release":    exampleRequest().Message(),
 		"recovery":   format.RecoveryKeyMessage(exampleCluster, 5, exampleHolder(5).PublicKey),
 	}
 	for a, x := range messages {

@@ -41,7 +41,7 @@ func mended(c codec, b []byte) []byte {
 }
 
 func mutants() []mutant {
-	return slices.Concat(generalMutants(), effectMutants(), rowMutants(), headerMutants(), textMutants(), proofMutants(), archiveMutants())
+	return slices.Concat(generalMutants(), effectMutants(), rowMutants(), headerMutants(), textMutants(), proofMutants(), archiveMutants(), archiveFileMutants())
 }
 
 // generalMutants are, of every codec, an encoding cut short, one with a byte

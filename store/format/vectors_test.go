@@ -75,6 +75,7 @@ func TestVectorsAreWritten(t *testing.T) {
 	leaf := format.LeafHash(exampleRecordBytes())
 	vector(t, vectorPath("history-record", "record.leaf.message"), leaf[:])
 	vector(t, vectorPath("act", "recovery-key.message"), format.RecoveryKeyMessage(exampleCluster, 5, exampleHolder(5).PublicKey))
+	vector(t, vectorPath("key-archive", "request.message"), exampleRequest().Message())
 	act := exampleSignedAct()
 	vector(t, vectorPath("act", "signed-act.message"), act.Document)
 }

@@ -28,7 +28,8 @@ import (
 )
 
 var (
-	// ErrNoBlock is returned for a block that this node does not have.
+	// ErrNoBlock is returned for a block that this node does not have, and for a key
+	// that it was restored without.
 	ErrNoBlock = errors.New("no such key block")
 	// ErrErased is returned for a key that was destroyed.
 	ErrErased = errors.New("key was erased")
@@ -44,13 +45,17 @@ var (
 type RootKey [32]byte
 
 // Block is a key block in the clear, as a node makes it and sends it to its peers
-// over mTLS. Where Erased is set the key is zero.
+// over mTLS. Where Erased or Absent is set the key is zero.
 type Block struct {
 	ID     format.ID
 	Owner  uint32 // member number of the node that uses the slots
 	Keys   [][32]byte
 	Erased []bool // as long as Keys
+	Absent []bool // nil, or as long: the key may exist and is not known
 }
+
+// absent reports whether the key of a slot is not known; one that is erased is.
+func (b *Block) absent(i int) bool { return b.Absent != nil && b.Absent[i] && !b.Erased[i] }
 
 // NewBlock makes a block of random keys. rand is crypto/rand.Reader outside tests.
 func NewBlock(rand io.Reader, owner uint32, slots int) (Block, error) {
@@ -205,11 +210,11 @@ func (r *Ring) Blocks() []format.ID {
 }
 
 // Install keeps a block, each key sealed under this node's root key; durable when
-// it returns nil. Slots marked erased are written erased. Installing a block that
+// it returns nil. Slots marked erased are written erased, absent ones absent. Installing a block that
 // is here already changes nothing: it is nil if no slot holds another key (a slot
 // erased or damaged here stays so), ErrConflict otherwise.
 func (r *Ring) Install(b Block) error {
-	if len(b.Keys) < 1 || len(b.Keys) > MaxSlots || len(b.Erased) != len(b.Keys) {
+	if len(b.Keys) < 1 || len(b.Keys) > MaxSlots || len(b.Erased) != len(b.Keys) || b.Absent != nil && len(b.Absent) != len(b.Keys) {
 		return fmt.Errorf("keyring: block %x of %d keys", b.ID, len(b.Keys))
 	}
 	r.mu.Lock()
@@ -223,7 +228,9 @@ func (r *Ring) Install(b Block) error {
 	content := r.header(b.ID, uint32(len(b.Keys)), b.Owner)
 	for i, key := range b.Keys {
 		slot := ErasedSlot()
-		if !b.Erased[i] {
+		if b.absent(i) {
+			slot = AbsentSlot()
+		} else if !b.Erased[i] {
 			var err error
 			if slot, err = r.seal(format.Slot{Block: b.ID, Index: uint32(i)}, key); err != nil {
 				return fmt.Errorf("keyring: block %x: %w", b.ID, err)
@@ -264,7 +271,7 @@ func (r *Ring) compare(b Block) error {
 	slots, err := r.readAll(b.ID, f.slots)
 	defer clear(slots)
 	for i, s := range slots {
-		if s.err == nil && !b.Erased[i] && s.key != b.Keys[i] {
+		if s.err == nil && !b.Erased[i] && !b.absent(i) && s.key != b.Keys[i] {
 			return fmt.Errorf("keyring: slot %s: %w", format.Slot{Block: b.ID, Index: uint32(i)}, ErrConflict)
 		}
 	}
@@ -319,6 +326,8 @@ func (r *Ring) readSlot(file io.ReaderAt, s format.Slot) ([32]byte, error) {
 	switch StateOf(s.Index, b) {
 	case SlotErased:
 		return [32]byte{}, fmt.Errorf("keyring: slot %s: %w", s, ErrErased)
+	case SlotAbsent:
+		return [32]byte{}, fmt.Errorf("keyring: slot %s: restored without it: %w", s, ErrNoBlock)
 	case SlotDamaged:
 		return [32]byte{}, damage(errors.New("checksum"))
 	}

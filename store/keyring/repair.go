@@ -11,7 +11,7 @@ import (
 )
 
 // Export returns a block for a peer that lacks it, and the slots that are damaged
-// here: their keys are zero and must come from elsewhere. The caller wipes it.
+// or absent here: their keys are zero and must come from elsewhere. The caller wipes it.
 func (r *Ring) Export(id format.ID) (Block, []uint32, error) {
 	r.mu.RLock()
 	f, err := r.file(id)
@@ -27,6 +27,12 @@ func (r *Ring) Export(id format.ID) (Block, []uint32, error) {
 			b.Keys[s.Index] = key
 		case errors.Is(err, ErrErased):
 			b.Erased[s.Index] = true
+		case errors.Is(err, ErrNoBlock):
+			if b.Absent == nil {
+				b.Absent = make([]bool, f.slots)
+			}
+			b.Absent[s.Index] = true
+			damaged = append(damaged, s.Index)
 		default:
 			damaged = append(damaged, s.Index)
 		}
@@ -35,7 +41,7 @@ func (r *Ring) Export(id format.ID) (Block, []uint32, error) {
 	return b, damaged, err
 }
 
-// Repair gives a damaged slot its key again, as a peer exported it. A live or an
+// Repair gives a damaged or absent slot its key again, as a peer exported it. A live or an
 // erased slot is refused with ErrNotDamaged. The caller must know from the
 // replicated state that the slot was not erased: an erased slot that was damaged
 // afterwards is erased once more, by the custodian, and never repaired.
@@ -54,7 +60,7 @@ func (r *Ring) Repair(id format.ID, index uint32, key [32]byte) error {
 	var damage *format.DamageError
 	old, err := r.readKey(s)
 	clear(old[:])
-	if !errors.As(err, &damage) || errors.Is(err, errRoot) {
+	if !errors.Is(err, ErrNoBlock) && !errors.As(err, &damage) || errors.Is(err, errRoot) {
 		return fmt.Errorf("keyring: slot %s: %w", s, ErrNotDamaged)
 	}
 	slot, err := r.seal(s, key)
@@ -95,7 +101,7 @@ func (r *Ring) RepairHeader(id format.ID, owner uint32) error {
 }
 
 // Verify opens every slot of every block and tells fn what it found: nil for a
-// live key, ErrErased, or a *format.DamageError. A damaged header is told once,
+// live key, ErrErased, ErrNoBlock for an absent one, or a *format.DamageError. A damaged header is told once,
 // as slot HeaderSlot. It ends with fn's first error or the context's.
 func (r *Ring) Verify(ctx context.Context, fn func(format.Slot, error) error) error {
 	for _, id := range r.Blocks() {

@@ -56,6 +56,8 @@ func rewrapContent(rand io.Reader, content []byte, cluster, block format.ID, fro
 		case SlotErased:
 			out.Erased++
 			continue
+		case SlotAbsent:
+			continue
 		case SlotDamaged:
 			out.Damaged = append(out.Damaged, i)
 			continue

@@ -291,3 +291,28 @@ func wipe(held any) {
 		v.Elem().SetZero()
 	}
 }
+
+// SealNth encrypts string n of those that a key was made for and that no other key
+// seals: n is the nonce, and never comes twice under one key.
+func SealNth(key [32]byte, n uint64, data, plain []byte) []byte {
+	defer clear(key[:])
+	aead := newGCM(&key)
+	defer aead.wipe()
+	return aead.Seal(nil, nthNonce(n), plain, data)
+}
+
+// OpenNth decrypts what SealNth sealed. ErrSealed for anything else.
+func OpenNth(key [32]byte, n uint64, data, sealed []byte) ([]byte, error) {
+	defer clear(key[:])
+	aead := newGCM(&key)
+	defer aead.wipe()
+	plain, err := aead.Open(nil, nthNonce(n), sealed, data)
+	if err != nil {
+		return nil, ErrSealed
+	}
+	return plain, nil
+}
+
+func nthNonce(n uint64) []byte {
+	return binary.BigEndian.AppendUint64(make([]byte, gcmNonce-8, gcmNonce), n)
+}

@@ -24,6 +24,13 @@ const HeaderSlot = ^uint32(0)
 // erasedText fills an erased slot. It is 64 bytes.
 const erasedText = "ERASED\nThe key that stood here was destroyed; nothing opens it.\n"
 
+// absentText fills the slot of a key that no key archive gave back. It is 64 bytes.
+const absentText = "ABSENT\nRestored without this key: no archive at hand holds it..\n"
+
+// AbsentSlot returns the bytes of a slot whose key may exist elsewhere and is not
+// here: Repair fills it.
+func AbsentSlot() []byte { return []byte(absentText) }
+
 // ErasedSlot returns the bytes of an erased slot.
 func ErasedSlot() []byte { return []byte(erasedText) }
 
@@ -33,7 +40,7 @@ func SlotOffset(index uint32) int64 { return format.FileHeaderSize + int64(index
 // FileName is a block's file, relative to the data directory.
 func FileName(block format.ID) string { return "keys/" + hex.EncodeToString(block[:]) + ".kb" }
 
-// SlotState says what a slot's bytes are: three things that are never confused.
+// SlotState says what a slot's bytes are: things that are never confused.
 type SlotState uint8
 
 // The states of a slot.
@@ -41,6 +48,7 @@ const (
 	SlotDamaged SlotState = iota
 	SlotLive
 	SlotErased
+	SlotAbsent
 )
 
 // StateOf tells a slot's state from its SlotSize bytes, without a key.
@@ -50,6 +58,8 @@ func StateOf(index uint32, b []byte) SlotState {
 		return SlotDamaged
 	case string(b) == erasedText:
 		return SlotErased
+	case string(b) == absentText:
+		return SlotAbsent
 	case binary.BigEndian.Uint32(b[SlotSize-4:]) == slotChecksum(index, b):
 		return SlotLive
 	}

@@ -346,7 +346,13 @@ type BackupRequest struct {
 	Records uint64 `protobuf:"varint,1,opt,name=records,proto3" json:"records,omitempty"`
 	Payload uint64 `protobuf:"varint,2,opt,name=payload,proto3" json:"payload,omitempty"`
 	// Known is the size of the checkpoint that the caller remembers; 0 for none.
-	Known         uint64 `protobuf:"varint,3,opt,name=known,proto3" json:"known,omitempty"`
+	Known uint64 `protobuf:"varint,3,opt,name=known,proto3" json:"known,omitempty"`
+	// Keys asks for a key archive of the open period. Period and archived are those of
+	// the newest one that the backup has: a run in the same period brings the keys of
+	// what was stored since. Empty and 0 for none.
+	Keys          bool   `protobuf:"varint,4,opt,name=keys,proto3" json:"keys,omitempty"`
+	Period        []byte `protobuf:"bytes,5,opt,name=period,proto3" json:"period,omitempty"`
+	Archived      uint64 `protobuf:"varint,6,opt,name=archived,proto3" json:"archived,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -402,9 +408,30 @@ func (x *BackupRequest) GetKnown() uint64 {
 	return 0
 }
 
+func (x *BackupRequest) GetKeys() bool {
+	if x != nil {
+		return x.Keys
+	}
+	return false
+}
+
+func (x *BackupRequest) GetPeriod() []byte {
+	if x != nil {
+		return x.Period
+	}
+	return nil
+}
+
+func (x *BackupRequest) GetArchived() uint64 {
+	if x != nil {
+		return x.Archived
+	}
+	return 0
+}
+
 // BackupResponse is one part of a run: a checkpoint, what stands for erased
-// records if the backup is empty, and the records up to the checkpoint; then
-// chunks; then another checkpoint with the records up to it.
+// records if the backup is empty, and the records up to the checkpoint; then the
+// key archive, if one is asked for; then chunks; then another checkpoint with the records up to it.
 type BackupResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Part:
@@ -413,6 +440,7 @@ type BackupResponse struct {
 	//	*BackupResponse_Beginning
 	//	*BackupResponse_Records
 	//	*BackupResponse_Chunk
+	//	*BackupResponse_Archive
 	Part          isBackupResponse_Part `protobuf_oneof:"part"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -491,6 +519,15 @@ func (x *BackupResponse) GetChunk() *BackupChunk {
 	return nil
 }
 
+func (x *BackupResponse) GetArchive() *BackupArchive {
+	if x != nil {
+		if x, ok := x.Part.(*BackupResponse_Archive); ok {
+			return x.Archive
+		}
+	}
+	return nil
+}
+
 type isBackupResponse_Part interface {
 	isBackupResponse_Part()
 }
@@ -511,6 +548,10 @@ type BackupResponse_Chunk struct {
 	Chunk *BackupChunk `protobuf:"bytes,4,opt,name=chunk,proto3,oneof"`
 }
 
+type BackupResponse_Archive struct {
+	Archive *BackupArchive `protobuf:"bytes,5,opt,name=archive,proto3,oneof"`
+}
+
 func (*BackupResponse_Checkpoint) isBackupResponse_Part() {}
 
 func (*BackupResponse_Beginning) isBackupResponse_Part() {}
@@ -518,6 +559,8 @@ func (*BackupResponse_Beginning) isBackupResponse_Part() {}
 func (*BackupResponse_Records) isBackupResponse_Part() {}
 
 func (*BackupResponse_Chunk) isBackupResponse_Part() {}
+
+func (*BackupResponse_Archive) isBackupResponse_Part() {}
 
 type BackupCheckpoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -820,6 +863,76 @@ func (x *BackupChunk) GetAbsent() bool {
 	return false
 }
 
+// BackupArchive is a piece of the file of a key archive. The last piece says how
+// many keys are in it, and how many live keys no node has.
+type BackupArchive struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Ends          bool                   `protobuf:"varint,2,opt,name=ends,proto3" json:"ends,omitempty"`
+	Keys          uint64                 `protobuf:"varint,3,opt,name=keys,proto3" json:"keys,omitempty"`
+	Lacking       uint64                 `protobuf:"varint,4,opt,name=lacking,proto3" json:"lacking,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupArchive) Reset() {
+	*x = BackupArchive{}
+	mi := &file_sago_v1_cluster_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupArchive) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupArchive) ProtoMessage() {}
+
+func (x *BackupArchive) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_cluster_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupArchive.ProtoReflect.Descriptor instead.
+func (*BackupArchive) Descriptor() ([]byte, []int) {
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *BackupArchive) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *BackupArchive) GetEnds() bool {
+	if x != nil {
+		return x.Ends
+	}
+	return false
+}
+
+func (x *BackupArchive) GetKeys() uint64 {
+	if x != nil {
+		return x.Keys
+	}
+	return 0
+}
+
+func (x *BackupArchive) GetLacking() uint64 {
+	if x != nil {
+		return x.Lacking
+	}
+	return 0
+}
+
 type BackupDoneRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	First uint64                 `protobuf:"varint,1,opt,name=first,proto3" json:"first,omitempty"`
@@ -836,7 +949,7 @@ type BackupDoneRequest struct {
 
 func (x *BackupDoneRequest) Reset() {
 	*x = BackupDoneRequest{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[10]
+	mi := &file_sago_v1_cluster_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -848,7 +961,7 @@ func (x *BackupDoneRequest) String() string {
 func (*BackupDoneRequest) ProtoMessage() {}
 
 func (x *BackupDoneRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[10]
+	mi := &file_sago_v1_cluster_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -861,7 +974,7 @@ func (x *BackupDoneRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupDoneRequest.ProtoReflect.Descriptor instead.
 func (*BackupDoneRequest) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{10}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *BackupDoneRequest) GetFirst() uint64 {
@@ -909,7 +1022,7 @@ type BackupDoneResponse struct {
 
 func (x *BackupDoneResponse) Reset() {
 	*x = BackupDoneResponse{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[11]
+	mi := &file_sago_v1_cluster_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -921,7 +1034,7 @@ func (x *BackupDoneResponse) String() string {
 func (*BackupDoneResponse) ProtoMessage() {}
 
 func (x *BackupDoneResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[11]
+	mi := &file_sago_v1_cluster_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -934,7 +1047,7 @@ func (x *BackupDoneResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupDoneResponse.ProtoReflect.Descriptor instead.
 func (*BackupDoneResponse) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{11}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *BackupDoneResponse) GetSequence() uint64 {
@@ -956,7 +1069,7 @@ type BackupState struct {
 
 func (x *BackupState) Reset() {
 	*x = BackupState{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[12]
+	mi := &file_sago_v1_cluster_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -968,7 +1081,7 @@ func (x *BackupState) String() string {
 func (*BackupState) ProtoMessage() {}
 
 func (x *BackupState) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[12]
+	mi := &file_sago_v1_cluster_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -981,7 +1094,7 @@ func (x *BackupState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupState.ProtoReflect.Descriptor instead.
 func (*BackupState) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{12}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *BackupState) GetClock() *timestamppb.Timestamp {
@@ -1006,7 +1119,7 @@ type ClusterServiceStatusRequest struct {
 
 func (x *ClusterServiceStatusRequest) Reset() {
 	*x = ClusterServiceStatusRequest{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[13]
+	mi := &file_sago_v1_cluster_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1018,7 +1131,7 @@ func (x *ClusterServiceStatusRequest) String() string {
 func (*ClusterServiceStatusRequest) ProtoMessage() {}
 
 func (x *ClusterServiceStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[13]
+	mi := &file_sago_v1_cluster_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1031,7 +1144,7 @@ func (x *ClusterServiceStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterServiceStatusRequest.ProtoReflect.Descriptor instead.
 func (*ClusterServiceStatusRequest) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{13}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{14}
 }
 
 type ClusterServiceStatusResponse struct {
@@ -1056,13 +1169,16 @@ type ClusterServiceStatusResponse struct {
 	// Restore_unconfirmed says that a restore declared a loss and nothing expires
 	// until an act confirms that lost holds and extensions were placed again.
 	RestoreUnconfirmed bool `protobuf:"varint,13,opt,name=restore_unconfirmed,json=restoreUnconfirmed,proto3" json:"restore_unconfirmed,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// Key_archive is the newest period of key archives; absent while there is none, or
+	// once its recovery keys are recorded destroyed.
+	KeyArchive    *KeyArchiveState `protobuf:"bytes,14,opt,name=key_archive,json=keyArchive,proto3" json:"key_archive,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ClusterServiceStatusResponse) Reset() {
 	*x = ClusterServiceStatusResponse{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[14]
+	mi := &file_sago_v1_cluster_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1074,7 +1190,7 @@ func (x *ClusterServiceStatusResponse) String() string {
 func (*ClusterServiceStatusResponse) ProtoMessage() {}
 
 func (x *ClusterServiceStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[14]
+	mi := &file_sago_v1_cluster_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1087,7 +1203,7 @@ func (x *ClusterServiceStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterServiceStatusResponse.ProtoReflect.Descriptor instead.
 func (*ClusterServiceStatusResponse) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{14}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ClusterServiceStatusResponse) GetLeader() string {
@@ -1181,6 +1297,75 @@ func (x *ClusterServiceStatusResponse) GetRestoreUnconfirmed() bool {
 	return false
 }
 
+func (x *ClusterServiceStatusResponse) GetKeyArchive() *KeyArchiveState {
+	if x != nil {
+		return x.KeyArchive
+	}
+	return nil
+}
+
+// KeyArchiveState says until when backups may take keys along.
+type KeyArchiveState struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Period string                 `protobuf:"bytes,1,opt,name=period,proto3" json:"period,omitempty"`
+	Until  *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until,proto3" json:"until,omitempty"`
+	// It ends within 14 days, or has ended: a new one is due.
+	Ending        bool `protobuf:"varint,3,opt,name=ending,proto3" json:"ending,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyArchiveState) Reset() {
+	*x = KeyArchiveState{}
+	mi := &file_sago_v1_cluster_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyArchiveState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyArchiveState) ProtoMessage() {}
+
+func (x *KeyArchiveState) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_cluster_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyArchiveState.ProtoReflect.Descriptor instead.
+func (*KeyArchiveState) Descriptor() ([]byte, []int) {
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *KeyArchiveState) GetPeriod() string {
+	if x != nil {
+		return x.Period
+	}
+	return ""
+}
+
+func (x *KeyArchiveState) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *KeyArchiveState) GetEnding() bool {
+	if x != nil {
+		return x.Ending
+	}
+	return false
+}
+
 // CheckpointState is the newest checkpoint and who beside the nodes has seen it.
 type CheckpointState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1198,7 +1383,7 @@ type CheckpointState struct {
 
 func (x *CheckpointState) Reset() {
 	*x = CheckpointState{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[15]
+	mi := &file_sago_v1_cluster_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1210,7 +1395,7 @@ func (x *CheckpointState) String() string {
 func (*CheckpointState) ProtoMessage() {}
 
 func (x *CheckpointState) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[15]
+	mi := &file_sago_v1_cluster_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1223,7 +1408,7 @@ func (x *CheckpointState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointState.ProtoReflect.Descriptor instead.
 func (*CheckpointState) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{15}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CheckpointState) GetSize() uint64 {
@@ -1283,7 +1468,7 @@ type WitnessState struct {
 
 func (x *WitnessState) Reset() {
 	*x = WitnessState{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[16]
+	mi := &file_sago_v1_cluster_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1295,7 +1480,7 @@ func (x *WitnessState) String() string {
 func (*WitnessState) ProtoMessage() {}
 
 func (x *WitnessState) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[16]
+	mi := &file_sago_v1_cluster_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1308,7 +1493,7 @@ func (x *WitnessState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WitnessState.ProtoReflect.Descriptor instead.
 func (*WitnessState) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{16}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WitnessState) GetName() string {
@@ -1365,7 +1550,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[17]
+	mi := &file_sago_v1_cluster_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1377,7 +1562,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[17]
+	mi := &file_sago_v1_cluster_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1390,7 +1575,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{17}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Node) GetNumber() uint32 {
@@ -1492,7 +1677,7 @@ type ClusterServiceVerifyRequest struct {
 
 func (x *ClusterServiceVerifyRequest) Reset() {
 	*x = ClusterServiceVerifyRequest{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[18]
+	mi := &file_sago_v1_cluster_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1504,7 +1689,7 @@ func (x *ClusterServiceVerifyRequest) String() string {
 func (*ClusterServiceVerifyRequest) ProtoMessage() {}
 
 func (x *ClusterServiceVerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[18]
+	mi := &file_sago_v1_cluster_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1517,7 +1702,7 @@ func (x *ClusterServiceVerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterServiceVerifyRequest.ProtoReflect.Descriptor instead.
 func (*ClusterServiceVerifyRequest) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{18}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{20}
 }
 
 type ClusterServiceVerifyResponse struct {
@@ -1533,7 +1718,7 @@ type ClusterServiceVerifyResponse struct {
 
 func (x *ClusterServiceVerifyResponse) Reset() {
 	*x = ClusterServiceVerifyResponse{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[19]
+	mi := &file_sago_v1_cluster_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1545,7 +1730,7 @@ func (x *ClusterServiceVerifyResponse) String() string {
 func (*ClusterServiceVerifyResponse) ProtoMessage() {}
 
 func (x *ClusterServiceVerifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[19]
+	mi := &file_sago_v1_cluster_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1558,7 +1743,7 @@ func (x *ClusterServiceVerifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterServiceVerifyResponse.ProtoReflect.Descriptor instead.
 func (*ClusterServiceVerifyResponse) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{19}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ClusterServiceVerifyResponse) GetIntact() bool {
@@ -1607,7 +1792,7 @@ type NodeVerification struct {
 
 func (x *NodeVerification) Reset() {
 	*x = NodeVerification{}
-	mi := &file_sago_v1_cluster_proto_msgTypes[20]
+	mi := &file_sago_v1_cluster_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1619,7 +1804,7 @@ func (x *NodeVerification) String() string {
 func (*NodeVerification) ProtoMessage() {}
 
 func (x *NodeVerification) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_cluster_proto_msgTypes[20]
+	mi := &file_sago_v1_cluster_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1632,7 +1817,7 @@ func (x *NodeVerification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeVerification.ProtoReflect.Descriptor instead.
 func (*NodeVerification) Descriptor() ([]byte, []int) {
-	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{20}
+	return file_sago_v1_cluster_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *NodeVerification) GetNode() string {
@@ -1730,18 +1915,22 @@ const file_sago_v1_cluster_proto_rawDesc = "" +
 	"\bselected\x18\x05 \x01(\bR\bselected\x12%\n" +
 	"\x0eoffset_seconds\x18\x06 \x01(\x01R\roffsetSeconds\x12#\n" +
 	"\rerror_seconds\x18\a \x01(\x01R\ferrorSeconds\x12\x16\n" +
-	"\x06detail\x18\b \x01(\tR\x06detail\"Y\n" +
+	"\x06detail\x18\b \x01(\tR\x06detail\"\xa1\x01\n" +
 	"\rBackupRequest\x12\x18\n" +
 	"\arecords\x18\x01 \x01(\x04R\arecords\x12\x18\n" +
 	"\apayload\x18\x02 \x01(\x04R\apayload\x12\x14\n" +
-	"\x05known\x18\x03 \x01(\x04R\x05known\"\xf1\x01\n" +
+	"\x05known\x18\x03 \x01(\x04R\x05known\x12\x12\n" +
+	"\x04keys\x18\x04 \x01(\bR\x04keys\x12\x16\n" +
+	"\x06period\x18\x05 \x01(\fR\x06period\x12\x1a\n" +
+	"\barchived\x18\x06 \x01(\x04R\barchived\"\xa5\x02\n" +
 	"\x0eBackupResponse\x12;\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\v2\x19.sago.v1.BackupCheckpointH\x00R\n" +
 	"checkpoint\x128\n" +
 	"\tbeginning\x18\x02 \x01(\v2\x18.sago.v1.BackupBeginningH\x00R\tbeginning\x122\n" +
 	"\arecords\x18\x03 \x01(\v2\x16.sago.v1.BackupRecordsH\x00R\arecords\x12,\n" +
-	"\x05chunk\x18\x04 \x01(\v2\x14.sago.v1.BackupChunkH\x00R\x05chunkB\x06\n" +
+	"\x05chunk\x18\x04 \x01(\v2\x14.sago.v1.BackupChunkH\x00R\x05chunk\x122\n" +
+	"\aarchive\x18\x05 \x01(\v2\x16.sago.v1.BackupArchiveH\x00R\aarchiveB\x06\n" +
 	"\x04part\"d\n" +
 	"\x10BackupCheckpoint\x12\x12\n" +
 	"\x04note\x18\x01 \x01(\tR\x04note\x12\x1a\n" +
@@ -1764,7 +1953,12 @@ const file_sago_v1_cluster_proto_rawDesc = "" +
 	"\x05store\x18\x01 \x01(\x04R\x05store\x12\x16\n" +
 	"\x06header\x18\x02 \x01(\fR\x06header\x12\x16\n" +
 	"\x06sealed\x18\x03 \x01(\fR\x06sealed\x12\x16\n" +
-	"\x06absent\x18\x04 \x01(\bR\x06absent\"}\n" +
+	"\x06absent\x18\x04 \x01(\bR\x06absent\"e\n" +
+	"\rBackupArchive\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\x12\x12\n" +
+	"\x04ends\x18\x02 \x01(\bR\x04ends\x12\x12\n" +
+	"\x04keys\x18\x03 \x01(\x04R\x04keys\x12\x18\n" +
+	"\alacking\x18\x04 \x01(\x04R\alacking\"}\n" +
 	"\x11BackupDoneRequest\x12\x14\n" +
 	"\x05first\x18\x01 \x01(\x04R\x05first\x12\x10\n" +
 	"\x03end\x18\x02 \x01(\x04R\x03end\x12\x12\n" +
@@ -1776,7 +1970,7 @@ const file_sago_v1_cluster_proto_rawDesc = "" +
 	"\vBackupState\x120\n" +
 	"\x05clock\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05clock\x12\x10\n" +
 	"\x03end\x18\x02 \x01(\x04R\x03end\"\x1d\n" +
-	"\x1bClusterServiceStatusRequest\"\xde\x03\n" +
+	"\x1bClusterServiceStatusRequest\"\x99\x04\n" +
 	"\x1cClusterServiceStatusResponse\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x14\n" +
@@ -1798,7 +1992,13 @@ const file_sago_v1_cluster_proto_rawDesc = "" +
 	"\vlast_backup\x18\v \x01(\v2\x14.sago.v1.BackupStateR\n" +
 	"lastBackup\x12%\n" +
 	"\x0ebackup_overdue\x18\f \x01(\bR\rbackupOverdue\x12/\n" +
-	"\x13restore_unconfirmed\x18\r \x01(\bR\x12restoreUnconfirmed\"\xfc\x01\n" +
+	"\x13restore_unconfirmed\x18\r \x01(\bR\x12restoreUnconfirmed\x129\n" +
+	"\vkey_archive\x18\x0e \x01(\v2\x18.sago.v1.KeyArchiveStateR\n" +
+	"keyArchive\"s\n" +
+	"\x0fKeyArchiveState\x12\x16\n" +
+	"\x06period\x18\x01 \x01(\tR\x06period\x120\n" +
+	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x16\n" +
+	"\x06ending\x18\x03 \x01(\bR\x06ending\"\xfc\x01\n" +
 	"\x0fCheckpointState\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x04R\x04size\x120\n" +
 	"\x05clock\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05clock\x12\x1c\n" +
@@ -1869,7 +2069,7 @@ func file_sago_v1_cluster_proto_rawDescGZIP() []byte {
 	return file_sago_v1_cluster_proto_rawDescData
 }
 
-var file_sago_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_sago_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_sago_v1_cluster_proto_goTypes = []any{
 	(*ClockServiceStatusRequest)(nil),    // 0: sago.v1.ClockServiceStatusRequest
 	(*ClockServiceStatusResponse)(nil),   // 1: sago.v1.ClockServiceStatusResponse
@@ -1881,53 +2081,58 @@ var file_sago_v1_cluster_proto_goTypes = []any{
 	(*BackupBeginning)(nil),              // 7: sago.v1.BackupBeginning
 	(*BackupRecords)(nil),                // 8: sago.v1.BackupRecords
 	(*BackupChunk)(nil),                  // 9: sago.v1.BackupChunk
-	(*BackupDoneRequest)(nil),            // 10: sago.v1.BackupDoneRequest
-	(*BackupDoneResponse)(nil),           // 11: sago.v1.BackupDoneResponse
-	(*BackupState)(nil),                  // 12: sago.v1.BackupState
-	(*ClusterServiceStatusRequest)(nil),  // 13: sago.v1.ClusterServiceStatusRequest
-	(*ClusterServiceStatusResponse)(nil), // 14: sago.v1.ClusterServiceStatusResponse
-	(*CheckpointState)(nil),              // 15: sago.v1.CheckpointState
-	(*WitnessState)(nil),                 // 16: sago.v1.WitnessState
-	(*Node)(nil),                         // 17: sago.v1.Node
-	(*ClusterServiceVerifyRequest)(nil),  // 18: sago.v1.ClusterServiceVerifyRequest
-	(*ClusterServiceVerifyResponse)(nil), // 19: sago.v1.ClusterServiceVerifyResponse
-	(*NodeVerification)(nil),             // 20: sago.v1.NodeVerification
-	(*timestamppb.Timestamp)(nil),        // 21: google.protobuf.Timestamp
+	(*BackupArchive)(nil),                // 10: sago.v1.BackupArchive
+	(*BackupDoneRequest)(nil),            // 11: sago.v1.BackupDoneRequest
+	(*BackupDoneResponse)(nil),           // 12: sago.v1.BackupDoneResponse
+	(*BackupState)(nil),                  // 13: sago.v1.BackupState
+	(*ClusterServiceStatusRequest)(nil),  // 14: sago.v1.ClusterServiceStatusRequest
+	(*ClusterServiceStatusResponse)(nil), // 15: sago.v1.ClusterServiceStatusResponse
+	(*KeyArchiveState)(nil),              // 16: sago.v1.KeyArchiveState
+	(*CheckpointState)(nil),              // 17: sago.v1.CheckpointState
+	(*WitnessState)(nil),                 // 18: sago.v1.WitnessState
+	(*Node)(nil),                         // 19: sago.v1.Node
+	(*ClusterServiceVerifyRequest)(nil),  // 20: sago.v1.ClusterServiceVerifyRequest
+	(*ClusterServiceVerifyResponse)(nil), // 21: sago.v1.ClusterServiceVerifyResponse
+	(*NodeVerification)(nil),             // 22: sago.v1.NodeVerification
+	(*timestamppb.Timestamp)(nil),        // 23: google.protobuf.Timestamp
 }
 var file_sago_v1_cluster_proto_depIdxs = []int32{
-	21, // 0: sago.v1.ClockServiceStatusResponse.clock:type_name -> google.protobuf.Timestamp
-	21, // 1: sago.v1.ClockServiceStatusResponse.earliest:type_name -> google.protobuf.Timestamp
-	21, // 2: sago.v1.ClockServiceStatusResponse.latest:type_name -> google.protobuf.Timestamp
+	23, // 0: sago.v1.ClockServiceStatusResponse.clock:type_name -> google.protobuf.Timestamp
+	23, // 1: sago.v1.ClockServiceStatusResponse.earliest:type_name -> google.protobuf.Timestamp
+	23, // 2: sago.v1.ClockServiceStatusResponse.latest:type_name -> google.protobuf.Timestamp
 	2,  // 3: sago.v1.ClockServiceStatusResponse.budget:type_name -> sago.v1.ClockBudget
 	3,  // 4: sago.v1.ClockServiceStatusResponse.sources:type_name -> sago.v1.ClockSource
-	21, // 5: sago.v1.ClockBudget.floor_line:type_name -> google.protobuf.Timestamp
+	23, // 5: sago.v1.ClockBudget.floor_line:type_name -> google.protobuf.Timestamp
 	6,  // 6: sago.v1.BackupResponse.checkpoint:type_name -> sago.v1.BackupCheckpoint
 	7,  // 7: sago.v1.BackupResponse.beginning:type_name -> sago.v1.BackupBeginning
 	8,  // 8: sago.v1.BackupResponse.records:type_name -> sago.v1.BackupRecords
 	9,  // 9: sago.v1.BackupResponse.chunk:type_name -> sago.v1.BackupChunk
-	21, // 10: sago.v1.BackupState.clock:type_name -> google.protobuf.Timestamp
-	17, // 11: sago.v1.ClusterServiceStatusResponse.nodes:type_name -> sago.v1.Node
-	15, // 12: sago.v1.ClusterServiceStatusResponse.checkpoint:type_name -> sago.v1.CheckpointState
-	12, // 13: sago.v1.ClusterServiceStatusResponse.last_backup:type_name -> sago.v1.BackupState
-	21, // 14: sago.v1.CheckpointState.clock:type_name -> google.protobuf.Timestamp
-	16, // 15: sago.v1.CheckpointState.witnesses:type_name -> sago.v1.WitnessState
-	21, // 16: sago.v1.WitnessState.cosigned_at:type_name -> google.protobuf.Timestamp
-	20, // 17: sago.v1.ClusterServiceVerifyResponse.nodes:type_name -> sago.v1.NodeVerification
-	0,  // 18: sago.v1.ClockService.Status:input_type -> sago.v1.ClockServiceStatusRequest
-	13, // 19: sago.v1.ClusterService.Status:input_type -> sago.v1.ClusterServiceStatusRequest
-	18, // 20: sago.v1.ClusterService.Verify:input_type -> sago.v1.ClusterServiceVerifyRequest
-	4,  // 21: sago.v1.ClusterService.Backup:input_type -> sago.v1.BackupRequest
-	10, // 22: sago.v1.ClusterService.BackupDone:input_type -> sago.v1.BackupDoneRequest
-	1,  // 23: sago.v1.ClockService.Status:output_type -> sago.v1.ClockServiceStatusResponse
-	14, // 24: sago.v1.ClusterService.Status:output_type -> sago.v1.ClusterServiceStatusResponse
-	19, // 25: sago.v1.ClusterService.Verify:output_type -> sago.v1.ClusterServiceVerifyResponse
-	5,  // 26: sago.v1.ClusterService.Backup:output_type -> sago.v1.BackupResponse
-	11, // 27: sago.v1.ClusterService.BackupDone:output_type -> sago.v1.BackupDoneResponse
-	23, // [23:28] is the sub-list for method output_type
-	18, // [18:23] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	10, // 10: sago.v1.BackupResponse.archive:type_name -> sago.v1.BackupArchive
+	23, // 11: sago.v1.BackupState.clock:type_name -> google.protobuf.Timestamp
+	19, // 12: sago.v1.ClusterServiceStatusResponse.nodes:type_name -> sago.v1.Node
+	17, // 13: sago.v1.ClusterServiceStatusResponse.checkpoint:type_name -> sago.v1.CheckpointState
+	13, // 14: sago.v1.ClusterServiceStatusResponse.last_backup:type_name -> sago.v1.BackupState
+	16, // 15: sago.v1.ClusterServiceStatusResponse.key_archive:type_name -> sago.v1.KeyArchiveState
+	23, // 16: sago.v1.KeyArchiveState.until:type_name -> google.protobuf.Timestamp
+	23, // 17: sago.v1.CheckpointState.clock:type_name -> google.protobuf.Timestamp
+	18, // 18: sago.v1.CheckpointState.witnesses:type_name -> sago.v1.WitnessState
+	23, // 19: sago.v1.WitnessState.cosigned_at:type_name -> google.protobuf.Timestamp
+	22, // 20: sago.v1.ClusterServiceVerifyResponse.nodes:type_name -> sago.v1.NodeVerification
+	0,  // 21: sago.v1.ClockService.Status:input_type -> sago.v1.ClockServiceStatusRequest
+	14, // 22: sago.v1.ClusterService.Status:input_type -> sago.v1.ClusterServiceStatusRequest
+	20, // 23: sago.v1.ClusterService.Verify:input_type -> sago.v1.ClusterServiceVerifyRequest
+	4,  // 24: sago.v1.ClusterService.Backup:input_type -> sago.v1.BackupRequest
+	11, // 25: sago.v1.ClusterService.BackupDone:input_type -> sago.v1.BackupDoneRequest
+	1,  // 26: sago.v1.ClockService.Status:output_type -> sago.v1.ClockServiceStatusResponse
+	15, // 27: sago.v1.ClusterService.Status:output_type -> sago.v1.ClusterServiceStatusResponse
+	21, // 28: sago.v1.ClusterService.Verify:output_type -> sago.v1.ClusterServiceVerifyResponse
+	5,  // 29: sago.v1.ClusterService.Backup:output_type -> sago.v1.BackupResponse
+	12, // 30: sago.v1.ClusterService.BackupDone:output_type -> sago.v1.BackupDoneResponse
+	26, // [26:31] is the sub-list for method output_type
+	21, // [21:26] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_sago_v1_cluster_proto_init() }
@@ -1940,6 +2145,7 @@ func file_sago_v1_cluster_proto_init() {
 		(*BackupResponse_Beginning)(nil),
 		(*BackupResponse_Records)(nil),
 		(*BackupResponse_Chunk)(nil),
+		(*BackupResponse_Archive)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1947,7 +2153,7 @@ func file_sago_v1_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sago_v1_cluster_proto_rawDesc), len(file_sago_v1_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

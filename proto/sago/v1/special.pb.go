@@ -969,13 +969,15 @@ type Certificate struct {
 	Attestations []*CertifiedAttestation `protobuf:"bytes,12,rep,name=attestations,proto3" json:"attestations,omitempty"`
 	// Whose word is missing.
 	Outstanding []*CertificateHolder `protobuf:"bytes,13,rep,name=outstanding,proto3" json:"outstanding,omitempty"`
-	// Every holder attested or its medium is recorded destroyed, and nothing is
-	// outstanding.
+	// Every holder attested or its medium is recorded destroyed, and so are the
+	// recovery keys of every key archive: nothing is outstanding.
 	Final bool `protobuf:"varint,14,opt,name=final,proto3" json:"final,omitempty"`
 	// What still exists, one sentence each in Korean and English.
 	Remains []*Remainder `protobuf:"bytes,15,rep,name=remains,proto3" json:"remains,omitempty"`
 	// The checkpoint's note, signed by a majority.
-	Checkpoint    string `protobuf:"bytes,16,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	Checkpoint string `protobuf:"bytes,16,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// Periods of key archives in which the bundle's key may have left.
+	Archives      []*CertificateArchive `protobuf:"bytes,17,rep,name=archives,proto3" json:"archives,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1122,6 +1124,104 @@ func (x *Certificate) GetCheckpoint() string {
 	return ""
 }
 
+func (x *Certificate) GetArchives() []*CertificateArchive {
+	if x != nil {
+		return x.Archives
+	}
+	return nil
+}
+
+// CertificateArchive is a period of key archives. It is outstanding until the
+// recovery keys of its holders are recorded destroyed.
+type CertificateArchive struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 32 hexadecimal digits.
+	Period string `protobuf:"bytes,1,opt,name=period,proto3" json:"period,omitempty"`
+	// The sequence of the act's record that opened it.
+	Opened uint64 `protobuf:"varint,2,opt,name=opened,proto3" json:"opened,omitempty"`
+	// The holders, as role and number, and how many of them open it.
+	Holders []string `protobuf:"bytes,3,rep,name=holders,proto3" json:"holders,omitempty"`
+	Needed  uint32   `protobuf:"varint,4,opt,name=needed,proto3" json:"needed,omitempty"`
+	// The sequence of the act's record that says that the recovery keys are
+	// destroyed, and that record; 0 and absent while there is none.
+	Destroyed     uint64           `protobuf:"varint,5,opt,name=destroyed,proto3" json:"destroyed,omitempty"`
+	Record        *CertifiedRecord `protobuf:"bytes,6,opt,name=record,proto3" json:"record,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CertificateArchive) Reset() {
+	*x = CertificateArchive{}
+	mi := &file_sago_v1_special_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CertificateArchive) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CertificateArchive) ProtoMessage() {}
+
+func (x *CertificateArchive) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_v1_special_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CertificateArchive.ProtoReflect.Descriptor instead.
+func (*CertificateArchive) Descriptor() ([]byte, []int) {
+	return file_sago_v1_special_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *CertificateArchive) GetPeriod() string {
+	if x != nil {
+		return x.Period
+	}
+	return ""
+}
+
+func (x *CertificateArchive) GetOpened() uint64 {
+	if x != nil {
+		return x.Opened
+	}
+	return 0
+}
+
+func (x *CertificateArchive) GetHolders() []string {
+	if x != nil {
+		return x.Holders
+	}
+	return nil
+}
+
+func (x *CertificateArchive) GetNeeded() uint32 {
+	if x != nil {
+		return x.Needed
+	}
+	return 0
+}
+
+func (x *CertificateArchive) GetDestroyed() uint64 {
+	if x != nil {
+		return x.Destroyed
+	}
+	return 0
+}
+
+func (x *CertificateArchive) GetRecord() *CertifiedRecord {
+	if x != nil {
+		return x.Record
+	}
+	return nil
+}
+
 // CertifiedRecord is a record with its inclusion proof.
 type CertifiedRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1135,7 +1235,7 @@ type CertifiedRecord struct {
 
 func (x *CertifiedRecord) Reset() {
 	*x = CertifiedRecord{}
-	mi := &file_sago_v1_special_proto_msgTypes[15]
+	mi := &file_sago_v1_special_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1147,7 +1247,7 @@ func (x *CertifiedRecord) String() string {
 func (*CertifiedRecord) ProtoMessage() {}
 
 func (x *CertifiedRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_special_proto_msgTypes[15]
+	mi := &file_sago_v1_special_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1160,7 +1260,7 @@ func (x *CertifiedRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CertifiedRecord.ProtoReflect.Descriptor instead.
 func (*CertifiedRecord) Descriptor() ([]byte, []int) {
-	return file_sago_v1_special_proto_rawDescGZIP(), []int{15}
+	return file_sago_v1_special_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CertifiedRecord) GetEncoded() []byte {
@@ -1205,7 +1305,7 @@ type CertifiedAttestation struct {
 
 func (x *CertifiedAttestation) Reset() {
 	*x = CertifiedAttestation{}
-	mi := &file_sago_v1_special_proto_msgTypes[16]
+	mi := &file_sago_v1_special_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1217,7 +1317,7 @@ func (x *CertifiedAttestation) String() string {
 func (*CertifiedAttestation) ProtoMessage() {}
 
 func (x *CertifiedAttestation) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_special_proto_msgTypes[16]
+	mi := &file_sago_v1_special_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1230,7 +1330,7 @@ func (x *CertifiedAttestation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CertifiedAttestation.ProtoReflect.Descriptor instead.
 func (*CertifiedAttestation) Descriptor() ([]byte, []int) {
-	return file_sago_v1_special_proto_rawDescGZIP(), []int{16}
+	return file_sago_v1_special_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CertifiedAttestation) GetNode() string {
@@ -1284,7 +1384,7 @@ type CertificateHolder struct {
 
 func (x *CertificateHolder) Reset() {
 	*x = CertificateHolder{}
-	mi := &file_sago_v1_special_proto_msgTypes[17]
+	mi := &file_sago_v1_special_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1296,7 +1396,7 @@ func (x *CertificateHolder) String() string {
 func (*CertificateHolder) ProtoMessage() {}
 
 func (x *CertificateHolder) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_special_proto_msgTypes[17]
+	mi := &file_sago_v1_special_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1309,7 +1409,7 @@ func (x *CertificateHolder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CertificateHolder.ProtoReflect.Descriptor instead.
 func (*CertificateHolder) Descriptor() ([]byte, []int) {
-	return file_sago_v1_special_proto_rawDescGZIP(), []int{17}
+	return file_sago_v1_special_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CertificateHolder) GetNode() string {
@@ -1360,7 +1460,7 @@ type Remainder struct {
 
 func (x *Remainder) Reset() {
 	*x = Remainder{}
-	mi := &file_sago_v1_special_proto_msgTypes[18]
+	mi := &file_sago_v1_special_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1372,7 +1472,7 @@ func (x *Remainder) String() string {
 func (*Remainder) ProtoMessage() {}
 
 func (x *Remainder) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_special_proto_msgTypes[18]
+	mi := &file_sago_v1_special_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1385,7 +1485,7 @@ func (x *Remainder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Remainder.ProtoReflect.Descriptor instead.
 func (*Remainder) Descriptor() ([]byte, []int) {
-	return file_sago_v1_special_proto_rawDescGZIP(), []int{18}
+	return file_sago_v1_special_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Remainder) GetKind() string {
@@ -1420,7 +1520,7 @@ type SpecialDeleteServiceDisableRequest struct {
 
 func (x *SpecialDeleteServiceDisableRequest) Reset() {
 	*x = SpecialDeleteServiceDisableRequest{}
-	mi := &file_sago_v1_special_proto_msgTypes[19]
+	mi := &file_sago_v1_special_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1432,7 +1532,7 @@ func (x *SpecialDeleteServiceDisableRequest) String() string {
 func (*SpecialDeleteServiceDisableRequest) ProtoMessage() {}
 
 func (x *SpecialDeleteServiceDisableRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_special_proto_msgTypes[19]
+	mi := &file_sago_v1_special_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1445,7 +1545,7 @@ func (x *SpecialDeleteServiceDisableRequest) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use SpecialDeleteServiceDisableRequest.ProtoReflect.Descriptor instead.
 func (*SpecialDeleteServiceDisableRequest) Descriptor() ([]byte, []int) {
-	return file_sago_v1_special_proto_rawDescGZIP(), []int{19}
+	return file_sago_v1_special_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SpecialDeleteServiceDisableRequest) GetInstitution() string {
@@ -1473,7 +1573,7 @@ type SpecialDeleteServiceDisableResponse struct {
 
 func (x *SpecialDeleteServiceDisableResponse) Reset() {
 	*x = SpecialDeleteServiceDisableResponse{}
-	mi := &file_sago_v1_special_proto_msgTypes[20]
+	mi := &file_sago_v1_special_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1485,7 +1585,7 @@ func (x *SpecialDeleteServiceDisableResponse) String() string {
 func (*SpecialDeleteServiceDisableResponse) ProtoMessage() {}
 
 func (x *SpecialDeleteServiceDisableResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_v1_special_proto_msgTypes[20]
+	mi := &file_sago_v1_special_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1498,7 +1598,7 @@ func (x *SpecialDeleteServiceDisableResponse) ProtoReflect() protoreflect.Messag
 
 // Deprecated: Use SpecialDeleteServiceDisableResponse.ProtoReflect.Descriptor instead.
 func (*SpecialDeleteServiceDisableResponse) Descriptor() ([]byte, []int) {
-	return file_sago_v1_special_proto_rawDescGZIP(), []int{20}
+	return file_sago_v1_special_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SpecialDeleteServiceDisableResponse) GetInstitution() *Institution {
@@ -1588,7 +1688,7 @@ const file_sago_v1_special_proto_rawDesc = "" +
 	"\vtransaction\x18\x02 \x01(\tR\vtransaction\x12\x12\n" +
 	"\x04part\x18\x03 \x01(\rR\x04part\"a\n" +
 	"'SpecialDeleteServiceCertificateResponse\x126\n" +
-	"\vcertificate\x18\x01 \x01(\v2\x14.sago.v1.CertificateR\vcertificate\"\x99\x05\n" +
+	"\vcertificate\x18\x01 \x01(\v2\x14.sago.v1.CertificateR\vcertificate\"\xd2\x05\n" +
 	"\vCertificate\x12 \n" +
 	"\vinstitution\x18\x01 \x01(\tR\vinstitution\x12 \n" +
 	"\vtransaction\x18\x02 \x01(\tR\vtransaction\x12\x12\n" +
@@ -1609,7 +1709,15 @@ const file_sago_v1_special_proto_rawDesc = "" +
 	"\aremains\x18\x0f \x03(\v2\x12.sago.v1.RemainderR\aremains\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x10 \x01(\tR\n" +
-	"checkpoint\"\x9f\x01\n" +
+	"checkpoint\x127\n" +
+	"\barchives\x18\x11 \x03(\v2\x1b.sago.v1.CertificateArchiveR\barchives\"\xc6\x01\n" +
+	"\x12CertificateArchive\x12\x16\n" +
+	"\x06period\x18\x01 \x01(\tR\x06period\x12\x16\n" +
+	"\x06opened\x18\x02 \x01(\x04R\x06opened\x12\x18\n" +
+	"\aholders\x18\x03 \x03(\tR\aholders\x12\x16\n" +
+	"\x06needed\x18\x04 \x01(\rR\x06needed\x12\x1c\n" +
+	"\tdestroyed\x18\x05 \x01(\x04R\tdestroyed\x120\n" +
+	"\x06record\x18\x06 \x01(\v2\x18.sago.v1.CertifiedRecordR\x06record\"\x9f\x01\n" +
 	"\x0fCertifiedRecord\x12\x18\n" +
 	"\aencoded\x18\x01 \x01(\fR\aencoded\x12*\n" +
 	"\x05proof\x18\x02 \x01(\v2\x14.sago.v1.RecordProofR\x05proof\x12.\n" +
@@ -1658,7 +1766,7 @@ func file_sago_v1_special_proto_rawDescGZIP() []byte {
 	return file_sago_v1_special_proto_rawDescData
 }
 
-var file_sago_v1_special_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_sago_v1_special_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_sago_v1_special_proto_goTypes = []any{
 	(*SpecialDelete)(nil),                           // 0: sago.v1.SpecialDelete
 	(*SpecialDeleteServiceRequestRequest)(nil),      // 1: sago.v1.SpecialDeleteServiceRequestRequest
@@ -1675,57 +1783,60 @@ var file_sago_v1_special_proto_goTypes = []any{
 	(*SpecialDeleteServiceCertificateRequest)(nil),  // 12: sago.v1.SpecialDeleteServiceCertificateRequest
 	(*SpecialDeleteServiceCertificateResponse)(nil), // 13: sago.v1.SpecialDeleteServiceCertificateResponse
 	(*Certificate)(nil),                             // 14: sago.v1.Certificate
-	(*CertifiedRecord)(nil),                         // 15: sago.v1.CertifiedRecord
-	(*CertifiedAttestation)(nil),                    // 16: sago.v1.CertifiedAttestation
-	(*CertificateHolder)(nil),                       // 17: sago.v1.CertificateHolder
-	(*Remainder)(nil),                               // 18: sago.v1.Remainder
-	(*SpecialDeleteServiceDisableRequest)(nil),      // 19: sago.v1.SpecialDeleteServiceDisableRequest
-	(*SpecialDeleteServiceDisableResponse)(nil),     // 20: sago.v1.SpecialDeleteServiceDisableResponse
-	(*Act)(nil),                   // 21: sago.v1.Act
-	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
-	(*ActSignature)(nil),          // 23: sago.v1.ActSignature
-	(*RecordProof)(nil),           // 24: sago.v1.RecordProof
-	(*Institution)(nil),           // 25: sago.v1.Institution
+	(*CertificateArchive)(nil),                      // 15: sago.v1.CertificateArchive
+	(*CertifiedRecord)(nil),                         // 16: sago.v1.CertifiedRecord
+	(*CertifiedAttestation)(nil),                    // 17: sago.v1.CertifiedAttestation
+	(*CertificateHolder)(nil),                       // 18: sago.v1.CertificateHolder
+	(*Remainder)(nil),                               // 19: sago.v1.Remainder
+	(*SpecialDeleteServiceDisableRequest)(nil),      // 20: sago.v1.SpecialDeleteServiceDisableRequest
+	(*SpecialDeleteServiceDisableResponse)(nil),     // 21: sago.v1.SpecialDeleteServiceDisableResponse
+	(*Act)(nil),                   // 22: sago.v1.Act
+	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
+	(*ActSignature)(nil),          // 24: sago.v1.ActSignature
+	(*RecordProof)(nil),           // 25: sago.v1.RecordProof
+	(*Institution)(nil),           // 26: sago.v1.Institution
 }
 var file_sago_v1_special_proto_depIdxs = []int32{
-	21, // 0: sago.v1.SpecialDelete.act:type_name -> sago.v1.Act
+	22, // 0: sago.v1.SpecialDelete.act:type_name -> sago.v1.Act
 	0,  // 1: sago.v1.SpecialDeleteServiceRequestResponse.request:type_name -> sago.v1.SpecialDelete
 	0,  // 2: sago.v1.SpecialDeleteServiceShowResponse.request:type_name -> sago.v1.SpecialDelete
 	0,  // 3: sago.v1.SpecialDeleteServiceListResponse.requests:type_name -> sago.v1.SpecialDelete
 	11, // 4: sago.v1.SpecialDeleteServiceLedgerResponse.entries:type_name -> sago.v1.LedgerEntry
-	22, // 5: sago.v1.LedgerEntry.time:type_name -> google.protobuf.Timestamp
+	23, // 5: sago.v1.LedgerEntry.time:type_name -> google.protobuf.Timestamp
 	14, // 6: sago.v1.SpecialDeleteServiceCertificateResponse.certificate:type_name -> sago.v1.Certificate
-	22, // 7: sago.v1.Certificate.retain_until:type_name -> google.protobuf.Timestamp
-	23, // 8: sago.v1.Certificate.signers:type_name -> sago.v1.ActSignature
-	15, // 9: sago.v1.Certificate.stored:type_name -> sago.v1.CertifiedRecord
-	15, // 10: sago.v1.Certificate.decided:type_name -> sago.v1.CertifiedRecord
-	15, // 11: sago.v1.Certificate.erased:type_name -> sago.v1.CertifiedRecord
-	16, // 12: sago.v1.Certificate.attestations:type_name -> sago.v1.CertifiedAttestation
-	17, // 13: sago.v1.Certificate.outstanding:type_name -> sago.v1.CertificateHolder
-	18, // 14: sago.v1.Certificate.remains:type_name -> sago.v1.Remainder
-	24, // 15: sago.v1.CertifiedRecord.proof:type_name -> sago.v1.RecordProof
-	22, // 16: sago.v1.CertifiedRecord.time:type_name -> google.protobuf.Timestamp
-	15, // 17: sago.v1.CertifiedAttestation.record:type_name -> sago.v1.CertifiedRecord
-	25, // 18: sago.v1.SpecialDeleteServiceDisableResponse.institution:type_name -> sago.v1.Institution
-	1,  // 19: sago.v1.SpecialDeleteService.Request:input_type -> sago.v1.SpecialDeleteServiceRequestRequest
-	3,  // 20: sago.v1.SpecialDeleteService.Show:input_type -> sago.v1.SpecialDeleteServiceShowRequest
-	5,  // 21: sago.v1.SpecialDeleteService.List:input_type -> sago.v1.SpecialDeleteServiceListRequest
-	7,  // 22: sago.v1.SpecialDeleteService.Opening:input_type -> sago.v1.SpecialDeleteServiceOpeningRequest
-	9,  // 23: sago.v1.SpecialDeleteService.Ledger:input_type -> sago.v1.SpecialDeleteServiceLedgerRequest
-	12, // 24: sago.v1.SpecialDeleteService.Certificate:input_type -> sago.v1.SpecialDeleteServiceCertificateRequest
-	19, // 25: sago.v1.SpecialDeleteService.Disable:input_type -> sago.v1.SpecialDeleteServiceDisableRequest
-	2,  // 26: sago.v1.SpecialDeleteService.Request:output_type -> sago.v1.SpecialDeleteServiceRequestResponse
-	4,  // 27: sago.v1.SpecialDeleteService.Show:output_type -> sago.v1.SpecialDeleteServiceShowResponse
-	6,  // 28: sago.v1.SpecialDeleteService.List:output_type -> sago.v1.SpecialDeleteServiceListResponse
-	8,  // 29: sago.v1.SpecialDeleteService.Opening:output_type -> sago.v1.SpecialDeleteServiceOpeningResponse
-	10, // 30: sago.v1.SpecialDeleteService.Ledger:output_type -> sago.v1.SpecialDeleteServiceLedgerResponse
-	13, // 31: sago.v1.SpecialDeleteService.Certificate:output_type -> sago.v1.SpecialDeleteServiceCertificateResponse
-	20, // 32: sago.v1.SpecialDeleteService.Disable:output_type -> sago.v1.SpecialDeleteServiceDisableResponse
-	26, // [26:33] is the sub-list for method output_type
-	19, // [19:26] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	23, // 7: sago.v1.Certificate.retain_until:type_name -> google.protobuf.Timestamp
+	24, // 8: sago.v1.Certificate.signers:type_name -> sago.v1.ActSignature
+	16, // 9: sago.v1.Certificate.stored:type_name -> sago.v1.CertifiedRecord
+	16, // 10: sago.v1.Certificate.decided:type_name -> sago.v1.CertifiedRecord
+	16, // 11: sago.v1.Certificate.erased:type_name -> sago.v1.CertifiedRecord
+	17, // 12: sago.v1.Certificate.attestations:type_name -> sago.v1.CertifiedAttestation
+	18, // 13: sago.v1.Certificate.outstanding:type_name -> sago.v1.CertificateHolder
+	19, // 14: sago.v1.Certificate.remains:type_name -> sago.v1.Remainder
+	15, // 15: sago.v1.Certificate.archives:type_name -> sago.v1.CertificateArchive
+	16, // 16: sago.v1.CertificateArchive.record:type_name -> sago.v1.CertifiedRecord
+	25, // 17: sago.v1.CertifiedRecord.proof:type_name -> sago.v1.RecordProof
+	23, // 18: sago.v1.CertifiedRecord.time:type_name -> google.protobuf.Timestamp
+	16, // 19: sago.v1.CertifiedAttestation.record:type_name -> sago.v1.CertifiedRecord
+	26, // 20: sago.v1.SpecialDeleteServiceDisableResponse.institution:type_name -> sago.v1.Institution
+	1,  // 21: sago.v1.SpecialDeleteService.Request:input_type -> sago.v1.SpecialDeleteServiceRequestRequest
+	3,  // 22: sago.v1.SpecialDeleteService.Show:input_type -> sago.v1.SpecialDeleteServiceShowRequest
+	5,  // 23: sago.v1.SpecialDeleteService.List:input_type -> sago.v1.SpecialDeleteServiceListRequest
+	7,  // 24: sago.v1.SpecialDeleteService.Opening:input_type -> sago.v1.SpecialDeleteServiceOpeningRequest
+	9,  // 25: sago.v1.SpecialDeleteService.Ledger:input_type -> sago.v1.SpecialDeleteServiceLedgerRequest
+	12, // 26: sago.v1.SpecialDeleteService.Certificate:input_type -> sago.v1.SpecialDeleteServiceCertificateRequest
+	20, // 27: sago.v1.SpecialDeleteService.Disable:input_type -> sago.v1.SpecialDeleteServiceDisableRequest
+	2,  // 28: sago.v1.SpecialDeleteService.Request:output_type -> sago.v1.SpecialDeleteServiceRequestResponse
+	4,  // 29: sago.v1.SpecialDeleteService.Show:output_type -> sago.v1.SpecialDeleteServiceShowResponse
+	6,  // 30: sago.v1.SpecialDeleteService.List:output_type -> sago.v1.SpecialDeleteServiceListResponse
+	8,  // 31: sago.v1.SpecialDeleteService.Opening:output_type -> sago.v1.SpecialDeleteServiceOpeningResponse
+	10, // 32: sago.v1.SpecialDeleteService.Ledger:output_type -> sago.v1.SpecialDeleteServiceLedgerResponse
+	13, // 33: sago.v1.SpecialDeleteService.Certificate:output_type -> sago.v1.SpecialDeleteServiceCertificateResponse
+	21, // 34: sago.v1.SpecialDeleteService.Disable:output_type -> sago.v1.SpecialDeleteServiceDisableResponse
+	28, // [28:35] is the sub-list for method output_type
+	21, // [21:28] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_sago_v1_special_proto_init() }
@@ -1742,7 +1853,7 @@ func file_sago_v1_special_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sago_v1_special_proto_rawDesc), len(file_sago_v1_special_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,129 @@
+package store
+
+import (
+	"context"
+
+	"github.com/sago-worm/sago/store/format"
+	"github.com/sago-worm/sago/store/keyring"
+)
+
+// What of the keys leaves in a key archive, and comes back from one.
+
+// InstitutionSlots are the slots of institutions' keys: of each subject key, and of
+// the history keys of each epoch. An archive holds those that were there before its
+// BACKUP record.
+func (m *Machine) InstitutionSlots() (out []format.Slot, err error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	rows, err := allRows(m, tInstitution, format.DecodeInstitutionRow)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range rows {
+		out = append(out, row.Subject)
+	}
+	epochs, err := allRows(m, tEpoch, format.DecodeEpochRow)
+	for _, row := range epochs {
+		out = append(out, row.Use, row.Other)
+	}
+	named := out[:0]
+	for _, slot := range out {
+		if !slot.IsZero() {
+			named = append(named, slot)
+		}
+	}
+	return named, err
+}
+
+// BundleSlots tells each of the slots of bundles that were stored by the records
+// [from, to) and have not ended.
+func (s *Store) BundleSlots(ctx context.Context, from, to uint64, each func(format.Slot) error) error {
+	return s.Kept(ctx, from, to, func(sequence uint64, encoded []byte) error {
+		rec, err := format.DecodeRecord(encoded)
+		if err != nil || rec.Action != format.ActStore {
+			return err
+		}
+		row, err := s.Bundle(format.BundleKey{Institution: rec.Institution, Transaction: rec.Transaction, Part: rec.Part})
+		if err != nil || row == nil || row.Store != sequence || row.Expire != 0 {
+			return err
+		}
+		return each(row.Slot)
+	})
+}
+
+// SlotKey answers the key in a slot of this node's: ErrKeyErased, ErrKeyMissing, or
+// a *format.DamageError. The caller wipes it.
+func (s *Store) SlotKey(slot format.Slot) ([32]byte, error) { return s.keys.Key(slot) }
+
+// Returned says what a key archive gave back.
+type Returned struct {
+	Blocks       int    // key blocks that were installed
+	Keys, Absent uint64 // in these: keys that are here, and live ones that no archive holds
+}
+
+// TakeKeys installs key blocks made of keys from archives, which give tells one by
+// one: those of slots that the state knows to live. A block of which no key comes
+// is not installed, and one that is here already stays as it is.
+func (s *Store) TakeKeys(give func(take func(format.Slot, [32]byte) error) error) (out Returned, err error) {
+	blocks := map[format.ID]*keyring.Block{}
+	defer func() {
+		for _, b := range blocks {
+			b.Wipe()
+		}
+	}()
+	err = give(func(slot format.Slot, key [32]byte) error {
+		defer clear(key[:])
+		b, err := s.blockFor(blocks, slot)
+		if b == nil || err != nil {
+			return err
+		}
+		if b.Absent[slot.Index] {
+			out.Keys++
+		}
+		b.Keys[slot.Index], b.Absent[slot.Index] = key, false
+		return nil
+	})
+	if err != nil {
+		return out, err
+	}
+	for _, b := range blocks {
+		for _, absent := range b.Absent {
+			if absent {
+				out.Absent++
+			}
+		}
+		if err := s.InstallBlock(*b); err != nil {
+			return out, err
+		}
+		out.Blocks++
+	}
+	return out, nil
+}
+
+// blockFor is the block that a live slot's key belongs to, as it is put together;
+// nil where the key is of no use. Slots that nothing was sealed under are erased.
+func (s *Store) blockFor(blocks map[format.ID]*keyring.Block, slot format.Slot) (*keyring.Block, error) {
+	lives, err := s.SlotLives(slot)
+	if err != nil || !lives || s.keys.Has(slot.Block) {
+		return nil, err
+	}
+	row, err := s.Block(slot.Block)
+	if err != nil || row == nil || !row.IsUsed(slot.Index) {
+		return nil, err
+	}
+	b := blocks[slot.Block]
+	if b != nil {
+		return b, nil
+	}
+	b = &keyring.Block{ID: slot.Block, Owner: row.Owner, Keys: make([][32]byte, row.Slots), Erased: make([]bool, row.Slots), Absent: make([]bool, row.Slots)}
+	for i := range row.Slots {
+		lives, err := s.SlotLives(format.Slot{Block: slot.Block, Index: i})
+		if err != nil {
+			return nil, err
+		}
+		b.Absent[i] = lives && row.IsUsed(i)
+		b.Erased[i] = !b.Absent[i]
+	}
+	blocks[slot.Block] = b
+	return b, nil
+}
