@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -23,8 +24,11 @@ const keysTitle = "sago-keys-1"
 // Keys is what the verifier trusts: brought along by whoever verifies, never
 // taken from what is verified (P47).
 type Keys struct {
-	Origin    string           // first line of the log's checkpoints
-	Nodes     []format.NoteKey // more than half of them must have signed
+	Origin string           // first line of the log's checkpoints
+	Nodes  []format.NoteKey // more than half of them must have signed
+	// Former are keys of those nodes that a restore replaced: certificates show what was
+	// attested under them. They sign no checkpoint.
+	Former    []format.NoteKey
 	Witnesses []format.NoteKey
 	Needed    int // witnesses that must have cosigned
 }
@@ -34,6 +38,9 @@ func ContextKeys(c client.Context) Keys {
 	k := Keys{Origin: format.Origin(c.ClusterID)}
 	for _, n := range c.Nodes {
 		k.Nodes = append(k.Nodes, format.NoteKey{Name: n.Name, Type: format.NoteECDSA, Key: n.PublicKey})
+		for _, f := range n.Former {
+			k.Former = append(k.Former, format.NoteKey{Name: n.Name, Type: format.NoteECDSA, Key: f})
+		}
 	}
 	return k
 }
@@ -44,6 +51,9 @@ func (k Keys) String() string {
 	fmt.Fprintf(&b, "%s\norigin %s\n", keysTitle, k.Origin)
 	for _, n := range k.Nodes {
 		fmt.Fprintf(&b, "node %s\n", n.VKey())
+	}
+	for _, f := range k.Former {
+		fmt.Fprintf(&b, "former %s\n", f.VKey())
 	}
 	for _, w := range k.Witnesses {
 		fmt.Fprintf(&b, "witness %s\n", w.VKey())
@@ -81,6 +91,8 @@ func parseKeys(text []byte) (k Keys, err error) {
 			k.Origin = rest
 		case word == "node":
 			err = appendKey(&k.Nodes, rest)
+		case word == "former":
+			err = appendKey(&k.Former, rest)
 		case word == "witness":
 			err = appendKey(&k.Witnesses, rest)
 		case word == "witnesses-needed" && k.Needed < 0:
@@ -130,6 +142,16 @@ func (k Keys) check() error {
 		}
 		if among(k.Nodes[:i], n) {
 			return fmt.Errorf("name or key of node %s stands twice", n.Name)
+		}
+	}
+	for _, f := range k.Former {
+		if pub, err := x509.ParsePKIXPublicKey(f.Key); err != nil {
+			return fmt.Errorf("a former key of node %s: %w", f.Name, err)
+		} else if key, ok := pub.(*ecdsa.PublicKey); !ok || key.Curve != elliptic.P256() {
+			return fmt.Errorf("a former key of node %s is not ECDSA P-256", f.Name)
+		}
+		if !slices.ContainsFunc(k.Nodes, func(n format.NoteKey) bool { return n.Name == f.Name && n.Type == f.Type }) {
+			return fmt.Errorf("a former key of node %s, which is not listed", f.Name)
 		}
 	}
 	for i, w := range k.Witnesses {

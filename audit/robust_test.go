@@ -91,11 +91,14 @@ func TestVerificationStopsWhenItIsToldTo(t *testing.T) {
 func TestP47_KeysComeFromTheContext(t *testing.T) {
 	known := client.Context{ClusterID: vectorCluster}
 	for _, n := range vectorNodes {
-		known.Nodes = append(known.Nodes, client.NodeKey{Name: n, PublicKey: testNode(t, n).public(t).Key})
+		known.Nodes = append(known.Nodes, client.NodeKey{Name: n, PublicKey: testNode(t, n).public(t).Key, Former: [][]byte{testNode(t, "x9").public(t).Key}})
 	}
 	keys := audit.ContextKeys(known)
 	again, err := audit.ParseKeys([]byte(keys.String()))
 	check(t, err)
+	if len(again.Former) != len(known.Nodes) {
+		t.Errorf("former keys: %v", again.Former)
+	}
 	if _, err := audit.VerifyExport(t.Context(), vectorFile("small"), again, audit.Options{}); err != nil {
 		t.Fatal(err)
 	}
@@ -136,6 +139,9 @@ func TestKeysFiles(t *testing.T) {
 		"more needed than known": {strings.Replace(good, "needed 1", "needed 3", 1), false},
 		"needed with a zero":     {strings.Replace(good, "needed 1", "needed 01", 1), false},
 		"needed twice":           {good + "witnesses-needed 1\n", false},
+		"a former key":           {good + "former " + format.NoteKey{Name: "n1", Type: 2, Key: testNode(t, "x9").public(t).Key}.VKey() + "\n", true},
+		"a former key of nobody": {good + "former " + format.NoteKey{Name: "n9", Type: 2, Key: testNode(t, "x9").public(t).Key}.VKey() + "\n", false},
+		"a witness as former":    {good + strings.Replace(witness, "witness ", "former ", 1), false},
 		"unknown line":           {good + "trust everybody\n", false},
 		"not UTF-8":              {good + "# \xff\n", false},
 		"too long":               {good + strings.Repeat("#\n", 33000), false},

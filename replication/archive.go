@@ -54,7 +54,7 @@ func (n *Node) archived(ctx context.Context, slot format.Slot) ([32]byte, error)
 	}
 	errs := []error{err}
 	for _, m := range n.others() {
-		b, bad, err := n.askBlock(ctx, m.Name, slot.Block)
+		b, bad, err := n.askBlock(ctx, m, slot.Block)
 		if err != nil {
 			errs = append(errs, err)
 			continue

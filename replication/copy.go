@@ -57,9 +57,6 @@ func (n *Node) copyState(ctx context.Context) error {
 		return err
 	}
 	for {
-		if err := n.fetchBlocks(ctx); err != nil {
-			return err
-		}
 		whole, err := n.whole(ctx)
 		if err != nil {
 			return err

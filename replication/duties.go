@@ -168,7 +168,11 @@ func (d *duties) round(ctx context.Context) error {
 		errs = append(errs, n.supply.refill(ctx))
 	}
 	if d.blocks.over() {
-		errs = append(errs, d.blocks.took(n.fetchBlocks(ctx)))
+		nowhere, err := n.fetchBlocks(ctx)
+		if len(nowhere) > 0 {
+			err = errors.Join(err, fmt.Errorf("%d key blocks: %w", len(nowhere), errNowhere))
+		}
+		errs = append(errs, d.blocks.took(err))
 	}
 	errs = append(errs, d.destroyDue(ctx), n.writeDown(), d.sayOverdue())
 	if !d.started && n.supply.ready() {

@@ -8,6 +8,9 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	nodev1 "github.com/sago-worm/sago/proto/sago/node/v1"
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
@@ -27,29 +30,47 @@ func (n *Node) others() []format.MemberRow {
 	return out
 }
 
-// fetchBlocks installs announced key blocks that are not here.
-func (n *Node) fetchBlocks(ctx context.Context) error {
+// errNowhere says that every voting member answered and none has what is asked for: it
+// was lost, as in a restore without it, and waiting brings it to nobody.
+var errNowhere = errors.New("no voting member has it")
+
+// fetchBlocks installs announced key blocks that are not here, and answers those that
+// are nowhere.
+func (n *Node) fetchBlocks(ctx context.Context) (nowhere map[format.ID]bool, err error) {
 	ids, err := n.store.BlockIDs()
 	if err != nil {
-		return err
+		return nil, err
 	}
+	nowhere = map[format.ID]bool{}
 	var errs []error
 	for _, id := range ids {
-		if !n.store.HasBlock(id) {
-			errs = append(errs, n.fetchBlock(ctx, id))
+		if n.store.HasBlock(id) {
+			continue
+		}
+		if err := n.fetchBlock(ctx, id); errors.Is(err, errNowhere) {
+			nowhere[id] = true
+		} else {
+			errs = append(errs, err)
 		}
 	}
-	return errors.Join(errs...)
+	return nowhere, errors.Join(errs...)
 }
 
 // fetchBlock installs one block, put together from what the peers have: a slot
 // that is damaged on one comes from another.
 func (n *Node) fetchBlock(ctx context.Context, id format.ID) error {
 	b := store.KeyBlock{ID: id}
+	defer func() { b.Wipe() }()
 	var missing map[uint32]bool
 	var errs []error
+	var without denials
 	for _, m := range n.others() {
-		part, bad, err := n.askBlock(ctx, m.Name, id)
+		part, bad, err := n.askBlock(ctx, m, id)
+		none := status.Code(err) == codes.NotFound
+		without.count(m, none)
+		if none {
+			continue
+		}
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -58,6 +79,7 @@ func (n *Node) fetchBlock(ctx context.Context, id format.ID) error {
 			b, missing = part, bad
 		} else {
 			fillBlock(&b, missing, part, bad)
+			part.Wipe()
 		}
 		for i := range missing {
 			if lives, err := n.store.SlotLives(format.Slot{Block: id, Index: i}); err == nil && !lives {
@@ -65,11 +87,9 @@ func (n *Node) fetchBlock(ctx context.Context, id format.ID) error {
 			}
 		}
 		if len(missing) == 0 {
-			defer b.Wipe()
 			return n.store.InstallBlock(b)
 		}
 	}
-	defer b.Wipe()
 	if b.Keys != nil && len(errs) == 0 {
 		// All were restored without some keys: the others are not to wait for these.
 		b.Absent = make([]bool, len(b.Keys))
@@ -78,7 +98,26 @@ func (n *Node) fetchBlock(ctx context.Context, id format.ID) error {
 		}
 		return n.store.InstallBlock(b)
 	}
-	return fmt.Errorf("key block %x: no peer has it whole: %w", id[:4], errors.Join(errs...))
+	return fmt.Errorf("key block %x: no peer has it whole: %w", id[:4], errors.Join(append(errs, without.err())...))
+}
+
+// denials counts the voting members that have nothing of what they were asked for.
+type denials struct{ asked, without int }
+
+func (d *denials) count(m format.MemberRow, without bool) {
+	if m.Current == (format.ID{}) {
+		return
+	}
+	if d.asked++; without {
+		d.without++
+	}
+}
+
+func (d *denials) err() error {
+	if d.asked == 0 || d.without < d.asked {
+		return nil
+	}
+	return errNowhere
 }
 
 func fillBlock(b *store.KeyBlock, missing map[uint32]bool, part store.KeyBlock, bad map[uint32]bool) {
@@ -88,42 +127,6 @@ func fillBlock(b *store.KeyBlock, missing map[uint32]bool, part store.KeyBlock, 
 			delete(missing, i)
 		}
 	}
-}
-
-// askBlock asks one peer. A slot that is erased there but lives in this node's
-// state is missing, not erased.
-func (n *Node) askBlock(ctx context.Context, name string, id format.ID) (store.KeyBlock, map[uint32]bool, error) {
-	b := store.KeyBlock{ID: id}
-	c, err := n.peers.get(name)
-	if err != nil {
-		return b, nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	r, err := c.GetBlock(ctx, &nodev1.GetBlockRequest{Id: id[:]})
-	if err != nil {
-		return b, nil, fmt.Errorf("node %s: %w", name, err)
-	}
-	if len(r.Keys) == 0 || len(r.Keys) != len(r.Erased) {
-		return b, nil, fmt.Errorf("node %s: malformed key block", name)
-	}
-	b.Owner, b.Keys, b.Erased = r.Owner, make([][32]byte, len(r.Keys)), r.Erased
-	bad := map[uint32]bool{}
-	for i, k := range r.Keys {
-		if len(k) == 32 {
-			copy(b.Keys[i][:], k)
-			clear(k)
-			continue
-		}
-		lives, err := n.store.SlotLives(format.Slot{Block: id, Index: uint32(i)})
-		if err != nil {
-			return b, nil, err
-		}
-		if lives || !b.Erased[i] {
-			bad[uint32(i)] = true
-		}
-	}
-	return b, bad, nil
 }
 
 // ChunkHeaders answers a bundle's chunk headers, from here or from a peer.
@@ -234,11 +237,13 @@ func chosen(row *format.BundleRow, chunks []format.Chunk) ([]format.Chunk, error
 // fetchBundle makes a bundle's payload whole on this node.
 func (n *Node) fetchBundle(ctx context.Context, row *format.BundleRow) error {
 	errs := []error{}
+	var without denials
 	for _, m := range n.others() {
 		chunks, err := n.askChunks(ctx, m.Name, row.Slot, false)
 		if err == nil {
 			chunks, err = chosen(row, chunks)
 		}
+		without.count(m, errors.Is(err, store.ErrMissing))
 		if err == nil && n.store.Room() == 0 {
 			err = store.ErrFull // what is in the log takes the reserve, copies do not
 		}
@@ -252,7 +257,7 @@ func (n *Node) fetchBundle(ctx context.Context, row *format.BundleRow) error {
 		}
 		errs = append(errs, err)
 	}
-	return fmt.Errorf("payload of the bundle stored by record %d: no peer has it whole: %w", row.Store, errors.Join(errs...))
+	return fmt.Errorf("payload of the bundle stored by record %d: no peer has it whole: %w", row.Store, errors.Join(append(errs, without.err())...))
 }
 
 // watch ends a stream on which nothing has come for callTimeout: a peer may be

@@ -173,7 +173,7 @@ func (n *Node) mendKey(ctx context.Context, slot format.Slot) error {
 	}
 	var errs []error
 	for _, m := range n.others() {
-		b, bad, err := n.askBlock(ctx, m.Name, slot.Block)
+		b, bad, err := n.askBlock(ctx, m, slot.Block)
 		if err != nil {
 			errs = append(errs, err)
 			continue

@@ -30,9 +30,6 @@ func (n *Node) join(ctx context.Context, own format.MemberRow) error {
 	e := format.MemberEffect{Node: n.own.number, Incarnation: n.own.incarnation, State: format.MemberJoining}
 	whole := false
 	if own.Joining == n.own.incarnation {
-		if err := n.fetchBlocks(ctx); err != nil {
-			return err
-		}
 		var err error
 		if whole, err = n.whole(ctx); err != nil {
 			return err
@@ -73,20 +70,35 @@ func (n *Node) join(ctx context.Context, own format.MemberRow) error {
 }
 
 // whole reports whether everything that lives is here: blocks, keys, payload. It
-// fetches what is missing.
+// fetches what is missing. What no voting member has keeps nobody from being whole.
 func (n *Node) whole(ctx context.Context) (bool, error) {
+	nowhere, err := n.fetchBlocks(ctx)
+	if err != nil {
+		return false, err
+	}
 	blocks, bundles, err := n.store.Wanting(ctx)
 	if err != nil {
 		return false, err
 	}
-	if len(blocks) > 0 || len(bundles) == 0 {
-		return len(blocks) == 0, nil
+	if slices.ContainsFunc(blocks, func(id format.ID) bool { return !nowhere[id] }) {
+		return false, nil
 	}
+	lost := 0
 	var errs []error
 	for i := range bundles {
-		errs = append(errs, n.fetchBundle(ctx, &bundles[i]))
+		if err := n.fetchBundle(ctx, &bundles[i]); errors.Is(err, errNowhere) {
+			lost++
+		} else {
+			errs = append(errs, err)
+		}
 	}
-	return false, errors.Join(errs...) // look once more at the next round
+	if lost < len(bundles) {
+		return false, errors.Join(errs...) // look once more at the next round
+	}
+	if lost+len(blocks) > 0 {
+		n.log.Warn("whole but for what no voting member has", "key_blocks", len(blocks), "bundles", lost)
+	}
+	return true, nil
 }
 
 // accept is the leader's part in a join.

@@ -20,7 +20,8 @@ import (
 // nodeService answers the other nodes.
 type nodeService struct {
 	nodev1.UnimplementedNodeServiceServer
-	node *Node
+	node   *Node
+	offers offers
 }
 
 func registerNodeService(s *grpc.Server, n *Node) {
@@ -107,47 +108,6 @@ func (s *nodeService) Sign(ctx context.Context, r *nodev1.SignRequest) (*nodev1.
 		return nil, answer(err)
 	}
 	return &nodev1.SignResponse{Signature: sig.Signature, Incarnation: sig.Incarnation[:]}, nil
-}
-
-// PutBlock makes a key block durable.
-func (s *nodeService) PutBlock(ctx context.Context, r *nodev1.PutBlockRequest) (*nodev1.PutBlockResponse, error) {
-	c, ok := ctx.Value(callerKey{}).(caller)
-	if !ok || c.member.Number != r.Owner {
-		return nil, status.Error(codes.PermissionDenied, "a node sends its own blocks")
-	}
-	id, err := idOf(r.Id)
-	if err != nil {
-		return nil, err
-	}
-	b := store.KeyBlock{ID: id, Owner: r.Owner, Keys: make([][32]byte, len(r.Keys)), Erased: make([]bool, len(r.Keys))}
-	defer b.Wipe()
-	for i, k := range r.Keys {
-		if len(k) != 32 {
-			return nil, status.Error(codes.InvalidArgument, "malformed key")
-		}
-		copy(b.Keys[i][:], k)
-		clear(k)
-	}
-	return &nodev1.PutBlockResponse{}, answer(s.node.store.InstallBlock(b))
-}
-
-// GetBlock answers a key block.
-func (s *nodeService) GetBlock(_ context.Context, r *nodev1.GetBlockRequest) (*nodev1.GetBlockResponse, error) {
-	id, err := idOf(r.Id)
-	if err != nil {
-		return nil, err
-	}
-	b, damaged, err := s.node.store.ExportBlock(id)
-	if err != nil {
-		return nil, answer(err)
-	}
-	out := &nodev1.GetBlockResponse{Owner: b.Owner, Keys: make([][]byte, len(b.Keys)), Erased: b.Erased}
-	for i := range b.Keys {
-		if !b.Erased[i] && !damaged[uint32(i)] {
-			out.Keys[i] = b.Keys[i][:]
-		}
-	}
-	return out, nil
 }
 
 // GetChunks answers what this node holds under a slot.

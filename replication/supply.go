@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	nodev1 "github.com/sago-worm/sago/proto/sago/node/v1"
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
 )
@@ -114,26 +113,18 @@ func (n *Node) spread(ctx context.Context, b store.KeyBlock) error {
 	if err := n.store.InstallBlock(local); err != nil {
 		return err
 	}
-	req := &nodev1.PutBlockRequest{Id: b.ID[:], Owner: b.Owner, Keys: make([][]byte, len(b.Keys))}
-	for i := range b.Keys {
-		req.Keys[i] = b.Keys[i][:]
-	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	members := votersOf(n.members())
 	answers := make(chan error, len(members))
+	var sending sync.WaitGroup
+	defer sending.Wait() // the caller wipes the block
 	for _, m := range members {
 		if m.Number == n.own.number {
 			answers <- nil
 			continue
 		}
-		go func() {
-			c, err := n.peers.get(m.Name)
-			if err == nil {
-				_, err = c.PutBlock(ctx, req)
-			}
-			answers <- err
-		}()
+		sending.Go(func() { answers <- n.sendBlock(ctx, m, b) })
 	}
 	have, need := 0, len(members)/2+1
 	var errs []error

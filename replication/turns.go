@@ -65,12 +65,12 @@ func (r *restorer) turn() error {
 		if t.Size < size {
 			continue
 		}
-		if err := os.Remove(turnFile(r.cfg.KeyDir, t.Size)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := durable.Remove(turnFile(r.cfg.KeyDir, t.Size)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
 	if len(r.params.Keys) == 0 {
-		return durable.SyncDir(r.cfg.KeyDir)
+		return nil
 	}
 	return durable.WriteFile(turnFile(r.cfg.KeyDir, size), r.act, 0o600)
 }

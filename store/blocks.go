@@ -12,6 +12,15 @@ import (
 // KeyBlock is a block on its way between nodes.
 type KeyBlock = keyring.Block
 
+// Transfer is the way of a block between two nodes, and Ephemeral one end's key of it.
+type (
+	Transfer  = keyring.Transfer
+	Ephemeral = keyring.Ephemeral
+)
+
+// NewEphemeral draws one end's key of a transfer.
+func NewEphemeral(random io.Reader) (*Ephemeral, error) { return keyring.NewEphemeral(random) }
+
 // NewBlock draws a key block for a node from a source of randomness.
 func NewBlock(random io.Reader, owner uint32, slots int) (KeyBlock, error) {
 	return keyring.NewBlock(random, owner, slots)

@@ -222,7 +222,13 @@ func (c *certificateVerifyCmd) Run(s *session) error {
 	}
 	nodes := make([]client.NodeKey, 0, len(keys.Nodes))
 	for _, n := range keys.Nodes {
-		nodes = append(nodes, client.NodeKey{Name: n.Name, PublicKey: n.Key})
+		node := client.NodeKey{Name: n.Name, PublicKey: n.Key}
+		for _, f := range keys.Former {
+			if f.Name == n.Name {
+				node.Former = append(node.Former, f.Key)
+			}
+		}
+		nodes = append(nodes, node)
 	}
 	cluster, err := clusterOf(keys)
 	if err != nil {

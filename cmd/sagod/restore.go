@@ -181,7 +181,7 @@ func (c *restoreCmd) say(s *shell, r replication.RestoreReport) error {
 		lines = append(lines, fmt.Sprintf("%d bundles that the history knows are in no backup: they cannot be read", r.Missing))
 	}
 	if len(r.Params.Keys) > 0 {
-		lines = append(lines, "new node keys: "+keysText(r.Params)+"; in every context, keys file and witness's list they replace the former ones, which verify what was signed before")
+		lines = append(lines, "new node keys: "+keysText(r.Params)+"; in every context (public_key, former_keys), keys file (node, former) and witness's list they replace the lost ones")
 	}
 	return s.say("%s", strings.Join(lines, "\n"))
 }

@@ -164,6 +164,7 @@ class Keys:
         said = {word: [rest for w, rest in words if w == word] for word, _ in words}
         self.origin, needed = said.pop("origin", [""])[-1], said.get("witnesses-needed", ["0"])
         self.nodes = [Key(vkey, 2) for vkey in said.pop("node", [])]
+        former = [Key(vkey, 2).name for vkey in said.pop("former", [])]  # for certificates only
         self.witnesses = [Key(vkey, 4) for vkey in said.pop("witness", [])]
         once = len([w for w, _ in words if w == "origin"]) == 1 and len(needed) == 1 and not set(said) - {"witnesses-needed"}
         good = first == "sago-keys-1" and len(raw) <= MAX_SMALL and re.fullmatch("sago\\.log/[0-9a-f]{32}", self.origin)
@@ -172,8 +173,8 @@ class Keys:
         self.needed = int(needed[0])
         twice = any(len({f(k) for k in keys}) < len(keys) for keys in (self.nodes, self.witnesses)
                     for f in (lambda k: k.name, lambda k: k.key))
-        if twice or self.needed > len(self.witnesses):
-            raise ValueError("a name or key stands twice, or more witnesses are needed than listed")
+        if twice or set(former) - {k.name for k in self.nodes} or self.needed > len(self.witnesses):
+            raise ValueError("a name or key stands twice, or more witnesses are needed than listed, or a former key is of nobody")
 
 def parse_note(raw):
     """The text of a signed note, and its lines as (name, key id, signature)."""

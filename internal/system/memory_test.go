@@ -131,6 +131,42 @@ func TestRoot_P42_KeysInMemory(t *testing.T) {
 	}
 }
 
+// TestRoot_P42_BlocksOnTheirWay: three nodes have sent each other their key blocks, and
+// root finds of none of their keys a copy in any of them: not in the connections'
+// buffers either.
+func TestRoot_P42_BlocksOnTheirWay(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("reads the memory of another process: needs root")
+	}
+	ctx := bounded(t, 2*time.Minute)
+	s := startSite(t, ctx, testcluster.Options{Nodes: 3})
+	s.acknowledge(ctx, 0, "A", 3)
+	must(t, s.Stop(ctx, 2))
+	must(t, s.Wipe(2))
+	must(t, s.Start(2)) // asks the others for all blocks
+	must(t, s.ReadyAt(ctx, 2))
+	files, err := filepath.Glob(filepath.Join(s.DataDir(0), "keys", "*.kb"))
+	must(t, err)
+	needles := map[string][]byte{}
+	for _, f := range files {
+		raw, err := hex.DecodeString(strings.TrimSuffix(filepath.Base(f), ".kb"))
+		must(t, err)
+		for i := uint32(100); i < 4000; i += 400 {
+			key, _ := s.slotKey(0, format.Slot{Block: format.ID(raw), Index: i})
+			needles[fmt.Sprintf("%x/%d", raw[:3], i)] = bytes.Clone(key[:])
+		}
+	}
+	if len(needles) < 30 {
+		t.Fatalf("only %d keys to look for", len(needles))
+	}
+	for i := range s.Size() {
+		pid, _ := s.Pid(i)
+		if found := memoryOf(t, pid, needles); len(found) > 0 {
+			t.Errorf("node %d: %d of %d keys: %v", i+1, len(found), len(needles), counts(found))
+		}
+	}
+}
+
 func counts(found map[string][]string) map[string]int {
 	n := map[string]int{}
 	for name, at := range found {

@@ -21,7 +21,10 @@ func TestP68_LostNodeKeys(t *testing.T) {
 	ctx := bounded(t, 2*time.Minute)
 	s := startSite(t, ctx, testcluster.Options{Nodes: 3})
 	stays := s.acknowledge(ctx, 0, "STAYS", 3)
-	_, err := put(ctx, s.client(ctx, 1, "app"), "GOES", "PT20S", contentOf("GOES"))
+	_, err := put(ctx, s.client(ctx, 0, "app"), "EARLY", "PT1S", contentOf("EARLY"))
+	must(t, err)
+	s.awaitShown(ctx, 0, "EARLY", "erased")
+	_, err = put(ctx, s.client(ctx, 1, "app"), "GOES", "PT20S", contentOf("GOES"))
 	must(t, err)
 	dir, act := filepath.Join(t.TempDir(), "backup"), filepath.Join(t.TempDir(), "restore.act")
 	s.sago(ctx, 0, 0, "admin", "cluster", "backup", "-o", dir)
@@ -69,7 +72,8 @@ func TestP68_LostNodeKeys(t *testing.T) {
 	}
 	s.sago(ctx, 0, 0, "auditor", "--no-memory", "history", "checkpoint") // what it remembers was signed by lost keys
 	s.awaitState(ctx, 0, "erased", map[string]bool{s.Name(0): true, s.Name(1): true, s.Name(2): true})
-	s.sago(ctx, 0, 0, "admin", "--no-memory", "cluster", "backup", "-o", dir) // goes on with the one that lost keys signed
+	s.sago(ctx, 0, 0, "admin", "--no-memory", "cluster", "backup", "-o", dir)                      // goes on with the one that lost keys signed
+	s.sago(ctx, 0, 0, "auditor", "--no-memory", "bundle", "certificate", "--transaction", "EARLY") // attested under lost keys
 	s.rejoins(ctx, 2, stays)
 	s.intact(ctx)
 }

@@ -32,7 +32,7 @@ func (c *Cluster) Wipe(i int) error {
 }
 
 // LoseKeys removes the key directory of node i and has it make new keys, which the
-// clients of the contexts pin from now on. It answers the path of the node's request.
+// clients of the contexts pin from now on, beside the lost ones. It answers the path of the node's request.
 func (c *Cluster) LoseKeys(ctx context.Context, i int) (request string, err error) {
 	n := c.nodes[i]
 	if c.Running(i) {
@@ -44,10 +44,13 @@ func (c *Cluster) LoseKeys(ctx context.Context, i int) (request string, err erro
 	if request, err = c.init(ctx, "node", "--config", c.Config(i), "--number", strconv.Itoa(i+1)); err != nil {
 		return "", err
 	}
-	c.keys = slices.DeleteFunc(c.keys, func(k contextNode) bool { return k.Name == n.name })
+	at := slices.IndexFunc(c.keys, func(k contextNode) bool { return k.Name == n.name })
+	lost := c.keys[at].PublicKey
+	c.keys = slices.Delete(c.keys, at, at+1)
 	if err := c.readKey(n, request); err != nil {
 		return "", err
 	}
+	c.keys[len(c.keys)-1].Former = []string{lost}
 	return request, c.writeContexts()
 }
 

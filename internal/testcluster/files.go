@@ -147,8 +147,9 @@ type contextTOML struct {
 }
 
 type contextNode struct {
-	Name      string `toml:"name"`
-	PublicKey string `toml:"public_key"`
+	Name      string   `toml:"name"`
+	PublicKey string   `toml:"public_key"`
+	Former    []string `toml:"former_keys,omitempty"`
 }
 
 // Context is the path of a role's context file for all nodes: app, officer, head,

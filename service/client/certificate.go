@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/hex"
 	"slices"
 
@@ -248,14 +247,15 @@ func (v *certificateCheck) attestation(a *sagov1.CertifiedAttestation) error {
 }
 
 func verifyAttestation(n NodeKey, e format.AttestEffect, cluster [16]byte) error {
-	public, err := x509.ParsePKIXPublicKey(n.PublicKey)
-	if err != nil {
-		return integrity("the key of node %s: %v", n.Name, err)
-	}
-	key, ok := public.(*ecdsa.PublicKey)
 	sum := sha256.Sum256(e.Message(cluster))
-	if !ok || !ecdsa.VerifyASN1(key, sum[:], e.Signature) {
-		return integrity("the attestation of node %s does not verify", n.Name)
+	for _, der := range append([][]byte{n.PublicKey}, n.Former...) {
+		key, err := parseNodeKey(der)
+		if err != nil {
+			return integrity("the key of node %s: %v", n.Name, err)
+		}
+		if ecdsa.VerifyASN1(key, sum[:], e.Signature) {
+			return nil
+		}
 	}
-	return nil
+	return integrity("the attestation of node %s does not verify", n.Name)
 }

@@ -43,6 +43,9 @@ type NodeKey struct {
 	Name string
 	// PublicKey is ECDSA P-256, PKIX DER.
 	PublicKey []byte
+	// Former are the node's keys that a restore replaced: what it attested under them
+	// still counts, in a certificate whose checkpoint is signed by the present ones.
+	Former [][]byte
 }
 
 // file is a context file as it is written.
@@ -57,8 +60,9 @@ type file struct {
 }
 
 type fileNode struct {
-	Name      string `toml:"name"`
-	PublicKey string `toml:"public_key"`
+	Name      string   `toml:"name"`
+	PublicKey string   `toml:"public_key"`
+	Former    []string `toml:"former_keys"`
 }
 
 // LoadContext reads a context file (TOML, docs/cli.md). Files that it names are
@@ -145,7 +149,18 @@ func parseNodes(nodes []fileNode) ([]NodeKey, error) {
 			return nil, fmt.Errorf("node %q without a name, or twice", n.Name)
 		}
 		seen[n.Name] = true
-		keys = append(keys, NodeKey{Name: n.Name, PublicKey: der})
+		key := NodeKey{Name: n.Name, PublicKey: der}
+		for _, text := range n.Former {
+			der, err := base64.StdEncoding.DecodeString(text)
+			if err == nil {
+				_, err = parseNodeKey(der)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("node %q: former_keys: %w", n.Name, err)
+			}
+			key.Former = append(key.Former, der)
+		}
+		keys = append(keys, key)
 	}
 	return keys, nil
 }

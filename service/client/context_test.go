@@ -100,6 +100,7 @@ func TestLoadContextRefuses(t *testing.T) {
 		{"no cluster", `cluster_id = "000102030405060708090a0b0c0d0e0f"`, "", "cluster_id"},
 		{"half a cluster", "08090a0b0c0d0e0f", "", "cluster_id"},
 		{"a node key that is none", `public_key = "`, `public_key = "AAAA`, "public_key"},
+		{"a former key that is none", "[[node]]\n", "[[node]]\nformer_keys = [\"AAAA\"]\n", "former_keys"},
 		{"a node without a name", `name = "node1"`, "", "without a name"},
 		{"no TOML", "endpoints = [", "endpoints [", ""},
 	} {

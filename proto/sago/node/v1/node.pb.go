@@ -388,18 +388,159 @@ func (x *SignResponse) GetIncarnation() []byte {
 	return nil
 }
 
+type OfferKeyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // of the block
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OfferKeyRequest) Reset() {
+	*x = OfferKeyRequest{}
+	mi := &file_sago_node_v1_node_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OfferKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OfferKeyRequest) ProtoMessage() {}
+
+func (x *OfferKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_node_v1_node_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OfferKeyRequest.ProtoReflect.Descriptor instead.
+func (*OfferKeyRequest) Descriptor() ([]byte, []int) {
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *OfferKeyRequest) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+type OfferKeyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Receiver      []byte                 `protobuf:"bytes,1,opt,name=receiver,proto3" json:"receiver,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OfferKeyResponse) Reset() {
+	*x = OfferKeyResponse{}
+	mi := &file_sago_node_v1_node_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OfferKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OfferKeyResponse) ProtoMessage() {}
+
+func (x *OfferKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_node_v1_node_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OfferKeyResponse.ProtoReflect.Descriptor instead.
+func (*OfferKeyResponse) Descriptor() ([]byte, []int) {
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *OfferKeyResponse) GetReceiver() []byte {
+	if x != nil {
+		return x.Receiver
+	}
+	return nil
+}
+
+// SealedBlock is a key block under the keys of one transfer (store/keyring/transfer.go).
+type SealedBlock struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sender        []byte                 `protobuf:"bytes,1,opt,name=sender,proto3" json:"sender,omitempty"`
+	Sealed        []byte                 `protobuf:"bytes,2,opt,name=sealed,proto3" json:"sealed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SealedBlock) Reset() {
+	*x = SealedBlock{}
+	mi := &file_sago_node_v1_node_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SealedBlock) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SealedBlock) ProtoMessage() {}
+
+func (x *SealedBlock) ProtoReflect() protoreflect.Message {
+	mi := &file_sago_node_v1_node_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SealedBlock.ProtoReflect.Descriptor instead.
+func (*SealedBlock) Descriptor() ([]byte, []int) {
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *SealedBlock) GetSender() []byte {
+	if x != nil {
+		return x.Sender
+	}
+	return nil
+}
+
+func (x *SealedBlock) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
 type PutBlockRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Owner         uint32                 `protobuf:"varint,2,opt,name=owner,proto3" json:"owner,omitempty"`
-	Keys          [][]byte               `protobuf:"bytes,3,rep,name=keys,proto3" json:"keys,omitempty"`
+	Block         *SealedBlock           `protobuf:"bytes,4,opt,name=block,proto3" json:"block,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PutBlockRequest) Reset() {
 	*x = PutBlockRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[8]
+	mi := &file_sago_node_v1_node_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -411,7 +552,7 @@ func (x *PutBlockRequest) String() string {
 func (*PutBlockRequest) ProtoMessage() {}
 
 func (x *PutBlockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[8]
+	mi := &file_sago_node_v1_node_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -424,7 +565,7 @@ func (x *PutBlockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutBlockRequest.ProtoReflect.Descriptor instead.
 func (*PutBlockRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{8}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PutBlockRequest) GetId() []byte {
@@ -441,9 +582,9 @@ func (x *PutBlockRequest) GetOwner() uint32 {
 	return 0
 }
 
-func (x *PutBlockRequest) GetKeys() [][]byte {
+func (x *PutBlockRequest) GetBlock() *SealedBlock {
 	if x != nil {
-		return x.Keys
+		return x.Block
 	}
 	return nil
 }
@@ -456,7 +597,7 @@ type PutBlockResponse struct {
 
 func (x *PutBlockResponse) Reset() {
 	*x = PutBlockResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[9]
+	mi := &file_sago_node_v1_node_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -468,7 +609,7 @@ func (x *PutBlockResponse) String() string {
 func (*PutBlockResponse) ProtoMessage() {}
 
 func (x *PutBlockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[9]
+	mi := &file_sago_node_v1_node_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -481,19 +622,20 @@ func (x *PutBlockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutBlockResponse.ProtoReflect.Descriptor instead.
 func (*PutBlockResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{9}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{12}
 }
 
 type GetBlockRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Receiver      []byte                 `protobuf:"bytes,2,opt,name=receiver,proto3" json:"receiver,omitempty"` // public key that the answer is sealed for
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetBlockRequest) Reset() {
 	*x = GetBlockRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[10]
+	mi := &file_sago_node_v1_node_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -505,7 +647,7 @@ func (x *GetBlockRequest) String() string {
 func (*GetBlockRequest) ProtoMessage() {}
 
 func (x *GetBlockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[10]
+	mi := &file_sago_node_v1_node_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -518,7 +660,7 @@ func (x *GetBlockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBlockRequest.ProtoReflect.Descriptor instead.
 func (*GetBlockRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{10}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetBlockRequest) GetId() []byte {
@@ -528,19 +670,24 @@ func (x *GetBlockRequest) GetId() []byte {
 	return nil
 }
 
+func (x *GetBlockRequest) GetReceiver() []byte {
+	if x != nil {
+		return x.Receiver
+	}
+	return nil
+}
+
 type GetBlockResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Owner uint32                 `protobuf:"varint,1,opt,name=owner,proto3" json:"owner,omitempty"`
-	// Keys holds 32 bytes a slot, or nothing for a slot that is erased or damaged here.
-	Keys          [][]byte `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"`
-	Erased        []bool   `protobuf:"varint,3,rep,packed,name=erased,proto3" json:"erased,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Owner         uint32                 `protobuf:"varint,1,opt,name=owner,proto3" json:"owner,omitempty"`
+	Block         *SealedBlock           `protobuf:"bytes,4,opt,name=block,proto3" json:"block,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetBlockResponse) Reset() {
 	*x = GetBlockResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[11]
+	mi := &file_sago_node_v1_node_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -552,7 +699,7 @@ func (x *GetBlockResponse) String() string {
 func (*GetBlockResponse) ProtoMessage() {}
 
 func (x *GetBlockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[11]
+	mi := &file_sago_node_v1_node_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -565,7 +712,7 @@ func (x *GetBlockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBlockResponse.ProtoReflect.Descriptor instead.
 func (*GetBlockResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{11}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetBlockResponse) GetOwner() uint32 {
@@ -575,16 +722,9 @@ func (x *GetBlockResponse) GetOwner() uint32 {
 	return 0
 }
 
-func (x *GetBlockResponse) GetKeys() [][]byte {
+func (x *GetBlockResponse) GetBlock() *SealedBlock {
 	if x != nil {
-		return x.Keys
-	}
-	return nil
-}
-
-func (x *GetBlockResponse) GetErased() []bool {
-	if x != nil {
-		return x.Erased
+		return x.Block
 	}
 	return nil
 }
@@ -600,7 +740,7 @@ type GetChunksRequest struct {
 
 func (x *GetChunksRequest) Reset() {
 	*x = GetChunksRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[12]
+	mi := &file_sago_node_v1_node_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -612,7 +752,7 @@ func (x *GetChunksRequest) String() string {
 func (*GetChunksRequest) ProtoMessage() {}
 
 func (x *GetChunksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[12]
+	mi := &file_sago_node_v1_node_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -625,7 +765,7 @@ func (x *GetChunksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetChunksRequest.ProtoReflect.Descriptor instead.
 func (*GetChunksRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{12}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetChunksRequest) GetBlock() []byte {
@@ -659,7 +799,7 @@ type GetChunksResponse struct {
 
 func (x *GetChunksResponse) Reset() {
 	*x = GetChunksResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[13]
+	mi := &file_sago_node_v1_node_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -671,7 +811,7 @@ func (x *GetChunksResponse) String() string {
 func (*GetChunksResponse) ProtoMessage() {}
 
 func (x *GetChunksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[13]
+	mi := &file_sago_node_v1_node_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -684,7 +824,7 @@ func (x *GetChunksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetChunksResponse.ProtoReflect.Descriptor instead.
 func (*GetChunksResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{13}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetChunksResponse) GetHeader() []byte {
@@ -709,7 +849,7 @@ type CopyBeginningRequest struct {
 
 func (x *CopyBeginningRequest) Reset() {
 	*x = CopyBeginningRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[14]
+	mi := &file_sago_node_v1_node_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -721,7 +861,7 @@ func (x *CopyBeginningRequest) String() string {
 func (*CopyBeginningRequest) ProtoMessage() {}
 
 func (x *CopyBeginningRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[14]
+	mi := &file_sago_node_v1_node_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -734,7 +874,7 @@ func (x *CopyBeginningRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopyBeginningRequest.ProtoReflect.Descriptor instead.
 func (*CopyBeginningRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{14}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{17}
 }
 
 type CopyBeginningResponse struct {
@@ -755,7 +895,7 @@ type CopyBeginningResponse struct {
 
 func (x *CopyBeginningResponse) Reset() {
 	*x = CopyBeginningResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[15]
+	mi := &file_sago_node_v1_node_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -767,7 +907,7 @@ func (x *CopyBeginningResponse) String() string {
 func (*CopyBeginningResponse) ProtoMessage() {}
 
 func (x *CopyBeginningResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[15]
+	mi := &file_sago_node_v1_node_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -780,7 +920,7 @@ func (x *CopyBeginningResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopyBeginningResponse.ProtoReflect.Descriptor instead.
 func (*CopyBeginningResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{15}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CopyBeginningResponse) GetWhole() uint64 {
@@ -835,7 +975,7 @@ type CopyHistoryRequest struct {
 
 func (x *CopyHistoryRequest) Reset() {
 	*x = CopyHistoryRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[16]
+	mi := &file_sago_node_v1_node_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -847,7 +987,7 @@ func (x *CopyHistoryRequest) String() string {
 func (*CopyHistoryRequest) ProtoMessage() {}
 
 func (x *CopyHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[16]
+	mi := &file_sago_node_v1_node_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -860,7 +1000,7 @@ func (x *CopyHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopyHistoryRequest.ProtoReflect.Descriptor instead.
 func (*CopyHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{16}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CopyHistoryRequest) GetFrom() uint64 {
@@ -887,7 +1027,7 @@ type CopyHistoryResponse struct {
 
 func (x *CopyHistoryResponse) Reset() {
 	*x = CopyHistoryResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[17]
+	mi := &file_sago_node_v1_node_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -899,7 +1039,7 @@ func (x *CopyHistoryResponse) String() string {
 func (*CopyHistoryResponse) ProtoMessage() {}
 
 func (x *CopyHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[17]
+	mi := &file_sago_node_v1_node_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -912,7 +1052,7 @@ func (x *CopyHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopyHistoryResponse.ProtoReflect.Descriptor instead.
 func (*CopyHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{17}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CopyHistoryResponse) GetFirst() uint64 {
@@ -938,7 +1078,7 @@ type CheckpointRequest struct {
 
 func (x *CheckpointRequest) Reset() {
 	*x = CheckpointRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[18]
+	mi := &file_sago_node_v1_node_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -950,7 +1090,7 @@ func (x *CheckpointRequest) String() string {
 func (*CheckpointRequest) ProtoMessage() {}
 
 func (x *CheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[18]
+	mi := &file_sago_node_v1_node_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -963,7 +1103,7 @@ func (x *CheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointRequest.ProtoReflect.Descriptor instead.
 func (*CheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{18}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CheckpointRequest) GetEntry() uint64 {
@@ -983,7 +1123,7 @@ type CheckpointResponse struct {
 
 func (x *CheckpointResponse) Reset() {
 	*x = CheckpointResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[19]
+	mi := &file_sago_node_v1_node_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -995,7 +1135,7 @@ func (x *CheckpointResponse) String() string {
 func (*CheckpointResponse) ProtoMessage() {}
 
 func (x *CheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[19]
+	mi := &file_sago_node_v1_node_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1008,7 +1148,7 @@ func (x *CheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointResponse.ProtoReflect.Descriptor instead.
 func (*CheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{19}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CheckpointResponse) GetEffect() []byte {
@@ -1030,7 +1170,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[20]
+	mi := &file_sago_node_v1_node_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1042,7 +1182,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[20]
+	mi := &file_sago_node_v1_node_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1055,7 +1195,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{20}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *JoinRequest) GetSignature() []byte {
@@ -1089,7 +1229,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[21]
+	mi := &file_sago_node_v1_node_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1101,7 +1241,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[21]
+	mi := &file_sago_node_v1_node_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1114,7 +1254,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{21}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *JoinResponse) GetState() uint32 {
@@ -1132,7 +1272,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[22]
+	mi := &file_sago_node_v1_node_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1144,7 +1284,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[22]
+	mi := &file_sago_node_v1_node_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1157,7 +1297,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{22}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{25}
 }
 
 type StatusResponse struct {
@@ -1182,7 +1322,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[23]
+	mi := &file_sago_node_v1_node_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1194,7 +1334,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[23]
+	mi := &file_sago_node_v1_node_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1207,7 +1347,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{23}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *StatusResponse) GetNumber() uint32 {
@@ -1304,7 +1444,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[24]
+	mi := &file_sago_node_v1_node_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1316,7 +1456,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[24]
+	mi := &file_sago_node_v1_node_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1329,7 +1469,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{24}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *VerifyRequest) GetSize() uint64 {
@@ -1354,7 +1494,7 @@ type VerifyResponse struct {
 
 func (x *VerifyResponse) Reset() {
 	*x = VerifyResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[25]
+	mi := &file_sago_node_v1_node_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1366,7 +1506,7 @@ func (x *VerifyResponse) String() string {
 func (*VerifyResponse) ProtoMessage() {}
 
 func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[25]
+	mi := &file_sago_node_v1_node_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1379,7 +1519,7 @@ func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyResponse.ProtoReflect.Descriptor instead.
 func (*VerifyResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{25}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *VerifyResponse) GetHistorySize() uint64 {
@@ -1441,7 +1581,7 @@ type StateRequest struct {
 
 func (x *StateRequest) Reset() {
 	*x = StateRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[26]
+	mi := &file_sago_node_v1_node_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1453,7 +1593,7 @@ func (x *StateRequest) String() string {
 func (*StateRequest) ProtoMessage() {}
 
 func (x *StateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[26]
+	mi := &file_sago_node_v1_node_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1466,7 +1606,7 @@ func (x *StateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateRequest.ProtoReflect.Descriptor instead.
 func (*StateRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{26}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StateRequest) GetEntry() uint64 {
@@ -1486,7 +1626,7 @@ type StateResponse struct {
 
 func (x *StateResponse) Reset() {
 	*x = StateResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[27]
+	mi := &file_sago_node_v1_node_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1498,7 +1638,7 @@ func (x *StateResponse) String() string {
 func (*StateResponse) ProtoMessage() {}
 
 func (x *StateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[27]
+	mi := &file_sago_node_v1_node_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1511,7 +1651,7 @@ func (x *StateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateResponse.ProtoReflect.Descriptor instead.
 func (*StateResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{27}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *StateResponse) GetEffect() []byte {
@@ -1531,7 +1671,7 @@ type CarryRequest struct {
 
 func (x *CarryRequest) Reset() {
 	*x = CarryRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[28]
+	mi := &file_sago_node_v1_node_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1543,7 +1683,7 @@ func (x *CarryRequest) String() string {
 func (*CarryRequest) ProtoMessage() {}
 
 func (x *CarryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[28]
+	mi := &file_sago_node_v1_node_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1556,7 +1696,7 @@ func (x *CarryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CarryRequest.ProtoReflect.Descriptor instead.
 func (*CarryRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{28}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CarryRequest) GetEffect() []byte {
@@ -1576,7 +1716,7 @@ type CarryResponse struct {
 
 func (x *CarryResponse) Reset() {
 	*x = CarryResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[29]
+	mi := &file_sago_node_v1_node_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1588,7 +1728,7 @@ func (x *CarryResponse) String() string {
 func (*CarryResponse) ProtoMessage() {}
 
 func (x *CarryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[29]
+	mi := &file_sago_node_v1_node_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1601,7 +1741,7 @@ func (x *CarryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CarryResponse.ProtoReflect.Descriptor instead.
 func (*CarryResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{29}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CarryResponse) GetSignature() []byte {
@@ -1629,7 +1769,7 @@ type RowsDigest struct {
 
 func (x *RowsDigest) Reset() {
 	*x = RowsDigest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[30]
+	mi := &file_sago_node_v1_node_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1641,7 +1781,7 @@ func (x *RowsDigest) String() string {
 func (*RowsDigest) ProtoMessage() {}
 
 func (x *RowsDigest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[30]
+	mi := &file_sago_node_v1_node_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1654,7 +1794,7 @@ func (x *RowsDigest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RowsDigest.ProtoReflect.Descriptor instead.
 func (*RowsDigest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{30}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RowsDigest) GetTable() uint32 {
@@ -1694,7 +1834,7 @@ type RowsRequest struct {
 
 func (x *RowsRequest) Reset() {
 	*x = RowsRequest{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[31]
+	mi := &file_sago_node_v1_node_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1706,7 +1846,7 @@ func (x *RowsRequest) String() string {
 func (*RowsRequest) ProtoMessage() {}
 
 func (x *RowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[31]
+	mi := &file_sago_node_v1_node_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1719,7 +1859,7 @@ func (x *RowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RowsRequest.ProtoReflect.Descriptor instead.
 func (*RowsRequest) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{31}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RowsRequest) GetEntry() uint64 {
@@ -1767,7 +1907,7 @@ type RowsResponse struct {
 
 func (x *RowsResponse) Reset() {
 	*x = RowsResponse{}
-	mi := &file_sago_node_v1_node_proto_msgTypes[32]
+	mi := &file_sago_node_v1_node_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1779,7 +1919,7 @@ func (x *RowsResponse) String() string {
 func (*RowsResponse) ProtoMessage() {}
 
 func (x *RowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sago_node_v1_node_proto_msgTypes[32]
+	mi := &file_sago_node_v1_node_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1792,7 +1932,7 @@ func (x *RowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RowsResponse.ProtoReflect.Descriptor instead.
 func (*RowsResponse) Descriptor() ([]byte, []int) {
-	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{32}
+	return file_sago_node_v1_node_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RowsResponse) GetRanges() []*RowsDigest {
@@ -1823,18 +1963,25 @@ const file_sago_node_v1_node_proto_rawDesc = "" +
 	"\x04text\x18\x02 \x01(\tR\x04text\"N\n" +
 	"\fSignResponse\x12\x1c\n" +
 	"\tsignature\x18\x01 \x01(\fR\tsignature\x12 \n" +
-	"\vincarnation\x18\x02 \x01(\fR\vincarnation\"K\n" +
+	"\vincarnation\x18\x02 \x01(\fR\vincarnation\"!\n" +
+	"\x0fOfferKeyRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\".\n" +
+	"\x10OfferKeyResponse\x12\x1a\n" +
+	"\breceiver\x18\x01 \x01(\fR\breceiver\"=\n" +
+	"\vSealedBlock\x12\x16\n" +
+	"\x06sender\x18\x01 \x01(\fR\x06sender\x12\x16\n" +
+	"\x06sealed\x18\x02 \x01(\fR\x06sealed\"n\n" +
 	"\x0fPutBlockRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x14\n" +
-	"\x05owner\x18\x02 \x01(\rR\x05owner\x12\x12\n" +
-	"\x04keys\x18\x03 \x03(\fR\x04keys\"\x12\n" +
-	"\x10PutBlockResponse\"!\n" +
+	"\x05owner\x18\x02 \x01(\rR\x05owner\x12/\n" +
+	"\x05block\x18\x04 \x01(\v2\x19.sago.node.v1.SealedBlockR\x05blockJ\x04\b\x03\x10\x04\"\x12\n" +
+	"\x10PutBlockResponse\"=\n" +
 	"\x0fGetBlockRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\fR\x02id\"T\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1a\n" +
+	"\breceiver\x18\x02 \x01(\fR\breceiver\"e\n" +
 	"\x10GetBlockResponse\x12\x14\n" +
-	"\x05owner\x18\x01 \x01(\rR\x05owner\x12\x12\n" +
-	"\x04keys\x18\x02 \x03(\fR\x04keys\x12\x16\n" +
-	"\x06erased\x18\x03 \x03(\bR\x06erased\"_\n" +
+	"\x05owner\x18\x01 \x01(\rR\x05owner\x12/\n" +
+	"\x05block\x18\x04 \x01(\v2\x19.sago.node.v1.SealedBlockR\x05blockJ\x04\b\x02\x10\x03J\x04\b\x03\x10\x04\"_\n" +
 	"\x10GetChunksRequest\x12\x14\n" +
 	"\x05block\x18\x01 \x01(\fR\x05block\x12\x12\n" +
 	"\x04slot\x18\x02 \x01(\rR\x04slot\x12!\n" +
@@ -1917,11 +2064,12 @@ const file_sago_node_v1_node_proto_rawDesc = "" +
 	"\x02to\x18\x04 \x01(\fR\x02to\x12\x12\n" +
 	"\x04cuts\x18\x05 \x03(\fR\x04cuts\"@\n" +
 	"\fRowsResponse\x120\n" +
-	"\x06ranges\x18\x01 \x03(\v2\x18.sago.node.v1.RowsDigestR\x06ranges2\x87\t\n" +
+	"\x06ranges\x18\x01 \x03(\v2\x18.sago.node.v1.RowsDigestR\x06ranges2\xd2\t\n" +
 	"\vNodeService\x12F\n" +
 	"\aPropose\x12\x1c.sago.node.v1.ProposeRequest\x1a\x1d.sago.node.v1.ProposeResponse\x12=\n" +
 	"\x04Vote\x12\x19.sago.node.v1.VoteRequest\x1a\x1a.sago.node.v1.VoteResponse\x12=\n" +
 	"\x04Sign\x12\x19.sago.node.v1.SignRequest\x1a\x1a.sago.node.v1.SignResponse\x12I\n" +
+	"\bOfferKey\x12\x1d.sago.node.v1.OfferKeyRequest\x1a\x1e.sago.node.v1.OfferKeyResponse\x12I\n" +
 	"\bPutBlock\x12\x1d.sago.node.v1.PutBlockRequest\x1a\x1e.sago.node.v1.PutBlockResponse\x12I\n" +
 	"\bGetBlock\x12\x1d.sago.node.v1.GetBlockRequest\x1a\x1e.sago.node.v1.GetBlockResponse\x12N\n" +
 	"\tGetChunks\x12\x1e.sago.node.v1.GetChunksRequest\x1a\x1f.sago.node.v1.GetChunksResponse0\x01\x12T\n" +
@@ -1949,7 +2097,7 @@ func file_sago_node_v1_node_proto_rawDescGZIP() []byte {
 	return file_sago_node_v1_node_proto_rawDescData
 }
 
-var file_sago_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_sago_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_sago_node_v1_node_proto_goTypes = []any{
 	(*ProposeRequest)(nil),        // 0: sago.node.v1.ProposeRequest
 	(*ProposeResponse)(nil),       // 1: sago.node.v1.ProposeResponse
@@ -1959,71 +2107,78 @@ var file_sago_node_v1_node_proto_goTypes = []any{
 	(*VoteResponse)(nil),          // 5: sago.node.v1.VoteResponse
 	(*SignRequest)(nil),           // 6: sago.node.v1.SignRequest
 	(*SignResponse)(nil),          // 7: sago.node.v1.SignResponse
-	(*PutBlockRequest)(nil),       // 8: sago.node.v1.PutBlockRequest
-	(*PutBlockResponse)(nil),      // 9: sago.node.v1.PutBlockResponse
-	(*GetBlockRequest)(nil),       // 10: sago.node.v1.GetBlockRequest
-	(*GetBlockResponse)(nil),      // 11: sago.node.v1.GetBlockResponse
-	(*GetChunksRequest)(nil),      // 12: sago.node.v1.GetChunksRequest
-	(*GetChunksResponse)(nil),     // 13: sago.node.v1.GetChunksResponse
-	(*CopyBeginningRequest)(nil),  // 14: sago.node.v1.CopyBeginningRequest
-	(*CopyBeginningResponse)(nil), // 15: sago.node.v1.CopyBeginningResponse
-	(*CopyHistoryRequest)(nil),    // 16: sago.node.v1.CopyHistoryRequest
-	(*CopyHistoryResponse)(nil),   // 17: sago.node.v1.CopyHistoryResponse
-	(*CheckpointRequest)(nil),     // 18: sago.node.v1.CheckpointRequest
-	(*CheckpointResponse)(nil),    // 19: sago.node.v1.CheckpointResponse
-	(*JoinRequest)(nil),           // 20: sago.node.v1.JoinRequest
-	(*JoinResponse)(nil),          // 21: sago.node.v1.JoinResponse
-	(*StatusRequest)(nil),         // 22: sago.node.v1.StatusRequest
-	(*StatusResponse)(nil),        // 23: sago.node.v1.StatusResponse
-	(*VerifyRequest)(nil),         // 24: sago.node.v1.VerifyRequest
-	(*VerifyResponse)(nil),        // 25: sago.node.v1.VerifyResponse
-	(*StateRequest)(nil),          // 26: sago.node.v1.StateRequest
-	(*StateResponse)(nil),         // 27: sago.node.v1.StateResponse
-	(*CarryRequest)(nil),          // 28: sago.node.v1.CarryRequest
-	(*CarryResponse)(nil),         // 29: sago.node.v1.CarryResponse
-	(*RowsDigest)(nil),            // 30: sago.node.v1.RowsDigest
-	(*RowsRequest)(nil),           // 31: sago.node.v1.RowsRequest
-	(*RowsResponse)(nil),          // 32: sago.node.v1.RowsResponse
+	(*OfferKeyRequest)(nil),       // 8: sago.node.v1.OfferKeyRequest
+	(*OfferKeyResponse)(nil),      // 9: sago.node.v1.OfferKeyResponse
+	(*SealedBlock)(nil),           // 10: sago.node.v1.SealedBlock
+	(*PutBlockRequest)(nil),       // 11: sago.node.v1.PutBlockRequest
+	(*PutBlockResponse)(nil),      // 12: sago.node.v1.PutBlockResponse
+	(*GetBlockRequest)(nil),       // 13: sago.node.v1.GetBlockRequest
+	(*GetBlockResponse)(nil),      // 14: sago.node.v1.GetBlockResponse
+	(*GetChunksRequest)(nil),      // 15: sago.node.v1.GetChunksRequest
+	(*GetChunksResponse)(nil),     // 16: sago.node.v1.GetChunksResponse
+	(*CopyBeginningRequest)(nil),  // 17: sago.node.v1.CopyBeginningRequest
+	(*CopyBeginningResponse)(nil), // 18: sago.node.v1.CopyBeginningResponse
+	(*CopyHistoryRequest)(nil),    // 19: sago.node.v1.CopyHistoryRequest
+	(*CopyHistoryResponse)(nil),   // 20: sago.node.v1.CopyHistoryResponse
+	(*CheckpointRequest)(nil),     // 21: sago.node.v1.CheckpointRequest
+	(*CheckpointResponse)(nil),    // 22: sago.node.v1.CheckpointResponse
+	(*JoinRequest)(nil),           // 23: sago.node.v1.JoinRequest
+	(*JoinResponse)(nil),          // 24: sago.node.v1.JoinResponse
+	(*StatusRequest)(nil),         // 25: sago.node.v1.StatusRequest
+	(*StatusResponse)(nil),        // 26: sago.node.v1.StatusResponse
+	(*VerifyRequest)(nil),         // 27: sago.node.v1.VerifyRequest
+	(*VerifyResponse)(nil),        // 28: sago.node.v1.VerifyResponse
+	(*StateRequest)(nil),          // 29: sago.node.v1.StateRequest
+	(*StateResponse)(nil),         // 30: sago.node.v1.StateResponse
+	(*CarryRequest)(nil),          // 31: sago.node.v1.CarryRequest
+	(*CarryResponse)(nil),         // 32: sago.node.v1.CarryResponse
+	(*RowsDigest)(nil),            // 33: sago.node.v1.RowsDigest
+	(*RowsRequest)(nil),           // 34: sago.node.v1.RowsRequest
+	(*RowsResponse)(nil),          // 35: sago.node.v1.RowsResponse
 }
 var file_sago_node_v1_node_proto_depIdxs = []int32{
-	30, // 0: sago.node.v1.RowsResponse.ranges:type_name -> sago.node.v1.RowsDigest
-	0,  // 1: sago.node.v1.NodeService.Propose:input_type -> sago.node.v1.ProposeRequest
-	4,  // 2: sago.node.v1.NodeService.Vote:input_type -> sago.node.v1.VoteRequest
-	6,  // 3: sago.node.v1.NodeService.Sign:input_type -> sago.node.v1.SignRequest
-	8,  // 4: sago.node.v1.NodeService.PutBlock:input_type -> sago.node.v1.PutBlockRequest
-	10, // 5: sago.node.v1.NodeService.GetBlock:input_type -> sago.node.v1.GetBlockRequest
-	12, // 6: sago.node.v1.NodeService.GetChunks:input_type -> sago.node.v1.GetChunksRequest
-	16, // 7: sago.node.v1.NodeService.CopyHistory:input_type -> sago.node.v1.CopyHistoryRequest
-	14, // 8: sago.node.v1.NodeService.CopyBeginning:input_type -> sago.node.v1.CopyBeginningRequest
-	18, // 9: sago.node.v1.NodeService.Checkpoint:input_type -> sago.node.v1.CheckpointRequest
-	20, // 10: sago.node.v1.NodeService.Join:input_type -> sago.node.v1.JoinRequest
-	22, // 11: sago.node.v1.NodeService.Status:input_type -> sago.node.v1.StatusRequest
-	24, // 12: sago.node.v1.NodeService.Verify:input_type -> sago.node.v1.VerifyRequest
-	26, // 13: sago.node.v1.NodeService.State:input_type -> sago.node.v1.StateRequest
-	31, // 14: sago.node.v1.NodeService.Rows:input_type -> sago.node.v1.RowsRequest
-	2,  // 15: sago.node.v1.NodeService.Room:input_type -> sago.node.v1.RoomRequest
-	28, // 16: sago.node.v1.NodeService.Carry:input_type -> sago.node.v1.CarryRequest
-	1,  // 17: sago.node.v1.NodeService.Propose:output_type -> sago.node.v1.ProposeResponse
-	5,  // 18: sago.node.v1.NodeService.Vote:output_type -> sago.node.v1.VoteResponse
-	7,  // 19: sago.node.v1.NodeService.Sign:output_type -> sago.node.v1.SignResponse
-	9,  // 20: sago.node.v1.NodeService.PutBlock:output_type -> sago.node.v1.PutBlockResponse
-	11, // 21: sago.node.v1.NodeService.GetBlock:output_type -> sago.node.v1.GetBlockResponse
-	13, // 22: sago.node.v1.NodeService.GetChunks:output_type -> sago.node.v1.GetChunksResponse
-	17, // 23: sago.node.v1.NodeService.CopyHistory:output_type -> sago.node.v1.CopyHistoryResponse
-	15, // 24: sago.node.v1.NodeService.CopyBeginning:output_type -> sago.node.v1.CopyBeginningResponse
-	19, // 25: sago.node.v1.NodeService.Checkpoint:output_type -> sago.node.v1.CheckpointResponse
-	21, // 26: sago.node.v1.NodeService.Join:output_type -> sago.node.v1.JoinResponse
-	23, // 27: sago.node.v1.NodeService.Status:output_type -> sago.node.v1.StatusResponse
-	25, // 28: sago.node.v1.NodeService.Verify:output_type -> sago.node.v1.VerifyResponse
-	27, // 29: sago.node.v1.NodeService.State:output_type -> sago.node.v1.StateResponse
-	32, // 30: sago.node.v1.NodeService.Rows:output_type -> sago.node.v1.RowsResponse
-	3,  // 31: sago.node.v1.NodeService.Room:output_type -> sago.node.v1.RoomResponse
-	29, // 32: sago.node.v1.NodeService.Carry:output_type -> sago.node.v1.CarryResponse
-	17, // [17:33] is the sub-list for method output_type
-	1,  // [1:17] is the sub-list for method input_type
-	1,  // [1:1] is the sub-list for extension type_name
-	1,  // [1:1] is the sub-list for extension extendee
-	0,  // [0:1] is the sub-list for field type_name
+	10, // 0: sago.node.v1.PutBlockRequest.block:type_name -> sago.node.v1.SealedBlock
+	10, // 1: sago.node.v1.GetBlockResponse.block:type_name -> sago.node.v1.SealedBlock
+	33, // 2: sago.node.v1.RowsResponse.ranges:type_name -> sago.node.v1.RowsDigest
+	0,  // 3: sago.node.v1.NodeService.Propose:input_type -> sago.node.v1.ProposeRequest
+	4,  // 4: sago.node.v1.NodeService.Vote:input_type -> sago.node.v1.VoteRequest
+	6,  // 5: sago.node.v1.NodeService.Sign:input_type -> sago.node.v1.SignRequest
+	8,  // 6: sago.node.v1.NodeService.OfferKey:input_type -> sago.node.v1.OfferKeyRequest
+	11, // 7: sago.node.v1.NodeService.PutBlock:input_type -> sago.node.v1.PutBlockRequest
+	13, // 8: sago.node.v1.NodeService.GetBlock:input_type -> sago.node.v1.GetBlockRequest
+	15, // 9: sago.node.v1.NodeService.GetChunks:input_type -> sago.node.v1.GetChunksRequest
+	19, // 10: sago.node.v1.NodeService.CopyHistory:input_type -> sago.node.v1.CopyHistoryRequest
+	17, // 11: sago.node.v1.NodeService.CopyBeginning:input_type -> sago.node.v1.CopyBeginningRequest
+	21, // 12: sago.node.v1.NodeService.Checkpoint:input_type -> sago.node.v1.CheckpointRequest
+	23, // 13: sago.node.v1.NodeService.Join:input_type -> sago.node.v1.JoinRequest
+	25, // 14: sago.node.v1.NodeService.Status:input_type -> sago.node.v1.StatusRequest
+	27, // 15: sago.node.v1.NodeService.Verify:input_type -> sago.node.v1.VerifyRequest
+	29, // 16: sago.node.v1.NodeService.State:input_type -> sago.node.v1.StateRequest
+	34, // 17: sago.node.v1.NodeService.Rows:input_type -> sago.node.v1.RowsRequest
+	2,  // 18: sago.node.v1.NodeService.Room:input_type -> sago.node.v1.RoomRequest
+	31, // 19: sago.node.v1.NodeService.Carry:input_type -> sago.node.v1.CarryRequest
+	1,  // 20: sago.node.v1.NodeService.Propose:output_type -> sago.node.v1.ProposeResponse
+	5,  // 21: sago.node.v1.NodeService.Vote:output_type -> sago.node.v1.VoteResponse
+	7,  // 22: sago.node.v1.NodeService.Sign:output_type -> sago.node.v1.SignResponse
+	9,  // 23: sago.node.v1.NodeService.OfferKey:output_type -> sago.node.v1.OfferKeyResponse
+	12, // 24: sago.node.v1.NodeService.PutBlock:output_type -> sago.node.v1.PutBlockResponse
+	14, // 25: sago.node.v1.NodeService.GetBlock:output_type -> sago.node.v1.GetBlockResponse
+	16, // 26: sago.node.v1.NodeService.GetChunks:output_type -> sago.node.v1.GetChunksResponse
+	20, // 27: sago.node.v1.NodeService.CopyHistory:output_type -> sago.node.v1.CopyHistoryResponse
+	18, // 28: sago.node.v1.NodeService.CopyBeginning:output_type -> sago.node.v1.CopyBeginningResponse
+	22, // 29: sago.node.v1.NodeService.Checkpoint:output_type -> sago.node.v1.CheckpointResponse
+	24, // 30: sago.node.v1.NodeService.Join:output_type -> sago.node.v1.JoinResponse
+	26, // 31: sago.node.v1.NodeService.Status:output_type -> sago.node.v1.StatusResponse
+	28, // 32: sago.node.v1.NodeService.Verify:output_type -> sago.node.v1.VerifyResponse
+	30, // 33: sago.node.v1.NodeService.State:output_type -> sago.node.v1.StateResponse
+	35, // 34: sago.node.v1.NodeService.Rows:output_type -> sago.node.v1.RowsResponse
+	3,  // 35: sago.node.v1.NodeService.Room:output_type -> sago.node.v1.RoomResponse
+	32, // 36: sago.node.v1.NodeService.Carry:output_type -> sago.node.v1.CarryResponse
+	20, // [20:37] is the sub-list for method output_type
+	3,  // [3:20] is the sub-list for method input_type
+	3,  // [3:3] is the sub-list for extension type_name
+	3,  // [3:3] is the sub-list for extension extendee
+	0,  // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_sago_node_v1_node_proto_init() }
@@ -2037,7 +2192,7 @@ func file_sago_node_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sago_node_v1_node_proto_rawDesc), len(file_sago_node_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

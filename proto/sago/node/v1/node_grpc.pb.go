@@ -26,6 +26,7 @@ const (
 	NodeService_Propose_FullMethodName       = "/sago.node.v1.NodeService/Propose"
 	NodeService_Vote_FullMethodName          = "/sago.node.v1.NodeService/Vote"
 	NodeService_Sign_FullMethodName          = "/sago.node.v1.NodeService/Sign"
+	NodeService_OfferKey_FullMethodName      = "/sago.node.v1.NodeService/OfferKey"
 	NodeService_PutBlock_FullMethodName      = "/sago.node.v1.NodeService/PutBlock"
 	NodeService_GetBlock_FullMethodName      = "/sago.node.v1.NodeService/GetBlock"
 	NodeService_GetChunks_FullMethodName     = "/sago.node.v1.NodeService/GetChunks"
@@ -54,6 +55,8 @@ type NodeServiceClient interface {
 	Vote(ctx context.Context, in *VoteRequest, opts ...grpc.CallOption) (*VoteResponse, error)
 	// Sign answers this node's signature over the checkpoint at a MARK.
 	Sign(ctx context.Context, in *SignRequest, opts ...grpc.CallOption) (*SignResponse, error)
+	// OfferKey answers the public key that the next PutBlock of the caller is sealed for.
+	OfferKey(ctx context.Context, in *OfferKeyRequest, opts ...grpc.CallOption) (*OfferKeyResponse, error)
 	// PutBlock makes a new key block durable on this node.
 	PutBlock(ctx context.Context, in *PutBlockRequest, opts ...grpc.CallOption) (*PutBlockResponse, error)
 	// GetBlock answers a key block, erased slots marked.
@@ -117,6 +120,16 @@ func (c *nodeServiceClient) Sign(ctx context.Context, in *SignRequest, opts ...g
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SignResponse)
 	err := c.cc.Invoke(ctx, NodeService_Sign_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *nodeServiceClient) OfferKey(ctx context.Context, in *OfferKeyRequest, opts ...grpc.CallOption) (*OfferKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(OfferKeyResponse)
+	err := c.cc.Invoke(ctx, NodeService_OfferKey_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -293,6 +306,8 @@ type NodeServiceServer interface {
 	Vote(context.Context, *VoteRequest) (*VoteResponse, error)
 	// Sign answers this node's signature over the checkpoint at a MARK.
 	Sign(context.Context, *SignRequest) (*SignResponse, error)
+	// OfferKey answers the public key that the next PutBlock of the caller is sealed for.
+	OfferKey(context.Context, *OfferKeyRequest) (*OfferKeyResponse, error)
 	// PutBlock makes a new key block durable on this node.
 	PutBlock(context.Context, *PutBlockRequest) (*PutBlockResponse, error)
 	// GetBlock answers a key block, erased slots marked.
@@ -340,6 +355,9 @@ func (UnimplementedNodeServiceServer) Vote(context.Context, *VoteRequest) (*Vote
 }
 func (UnimplementedNodeServiceServer) Sign(context.Context, *SignRequest) (*SignResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Sign not implemented")
+}
+func (UnimplementedNodeServiceServer) OfferKey(context.Context, *OfferKeyRequest) (*OfferKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method OfferKey not implemented")
 }
 func (UnimplementedNodeServiceServer) PutBlock(context.Context, *PutBlockRequest) (*PutBlockResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PutBlock not implemented")
@@ -451,6 +469,24 @@ func _NodeService_Sign_Handler(srv interface{}, ctx context.Context, dec func(in
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(NodeServiceServer).Sign(ctx, req.(*SignRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _NodeService_OfferKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(OfferKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServiceServer).OfferKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NodeService_OfferKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServiceServer).OfferKey(ctx, req.(*OfferKeyRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -686,6 +722,10 @@ var NodeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Sign",
 			Handler:    _NodeService_Sign_Handler,
+		},
+		{
+			MethodName: "OfferKey",
+			Handler:    _NodeService_OfferKey_Handler,
 		},
 		{
 			MethodName: "PutBlock",
