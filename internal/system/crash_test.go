@@ -69,7 +69,7 @@ func daemonSteps() []crashStep {
 // any bundle is left, and the neighbour is there.
 func TestRoot_P34_KilledAtEveryStep(t *testing.T) {
 	keeper, daemon := keeperSteps(), daemonSteps()
-	for i, steps := range [][]crashStep{keeper[:4], keeper[4:], daemon[:3], daemon[3:6], daemon[6:]} {
+	for i, steps := range [][]crashStep{keeper[:4], keeper[4:], daemon[:4], daemon[4:]} {
 		inDaemon := i > 1
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
