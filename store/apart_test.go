@@ -115,7 +115,7 @@ func TestP38_ARottenHeaderKeepsNoKeyAndNoOtherWaiting(t *testing.T) {
 	w.must(custodian.ClearTree(n.dir))
 	f, err := os.OpenFile(filepath.Join(n.dir, n.segments.Name(held[0].File)), os.O_RDWR, 0)
 	w.must(err)
-	_, err = f.WriteAt([]byte{0xff}, held[0].Offset+8)
+	_, err = f.WriteAt([]byte{0xff}, held[0].Offset+33) // of the zeros there
 	w.must(errors.Join(err, f.Close()))
 	bundles, blocks := n.pending(1)
 	if err := n.Destroy(context.Background(), bundles, blocks); !errors.Is(err, custodian.ErrRange) {
