@@ -98,6 +98,11 @@ func (s *Server) actOf(c *caller, v *store.ActView) (*sagov1.Act, error) {
 	if out.Particulars, err = s.particularsOf(v.Row.Proposed); err != nil {
 		return nil, err
 	}
+	if v.Doc.Kind == format.ActKindPolicy {
+		if out.ReplacedPolicy, err = s.replacedPolicy(v.Doc); err != nil {
+			return nil, err
+		}
+	}
 	if v.Doc.Kind == format.ActKindSpecialDelete {
 		blocked, err := s.node.Store().Blocked(v.Doc.Nonce)
 		if err != nil {
@@ -107,6 +112,22 @@ func (s *Server) actOf(c *caller, v *store.ActView) (*sagov1.Act, error) {
 	}
 	out.MaySign, err = s.node.Store().MaySign(v, c.ID)
 	return out, err
+}
+
+// replacedPolicy is the policy that an act replaces, so that who signs sees what
+// changes; nil when no version has the digest in the document.
+func (s *Server) replacedPolicy(doc format.Act) ([]byte, error) {
+	p, err := format.DecodePolicyParams(doc.Params)
+	if err != nil {
+		return nil, err
+	}
+	versions, err := s.node.Store().PolicyVersions()
+	for _, v := range versions {
+		if store.PolicyDigest(v.Policy) == p.Replaces {
+			return format.EncodePolicy(v.Policy), err
+		}
+	}
+	return nil, err
 }
 
 // said opens the detail of a record; nil where its key or the record is erased.

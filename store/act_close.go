@@ -13,8 +13,12 @@ import (
 // that were handed over when its closing is proposed.
 const maxUnhanded = 100_000
 
-// maxCloseAhead is how far ahead a closing date may lie, microseconds.
-const maxCloseAhead = 2 * 366 * 24 * 3600 * 1e6
+// How far ahead a closing date may lie, and how far back when persons sign late,
+// microseconds: further off it is a slip of the pen.
+const (
+	maxCloseAhead  = 2 * 366 * 24 * 3600 * 1e6
+	maxCloseBehind = maxCloseAhead / 2
+)
 
 // checkClose lets an institution be closed whose use records, all of them, were
 // handed over against a receipt.
@@ -34,8 +38,8 @@ func (m *Machine) checkClose(a *openAct) error {
 		return refuse(format.ReasonInvalid, "a closing is about one institution")
 	case p.Receipt == format.Digest{}:
 		return refuse(format.ReasonState, "a closing needs the receipt for the use records that were handed over")
-	case p.Date <= 0 || p.Date > m.clock.Now+maxCloseAhead:
-		return refuse(format.ReasonInvalid, "a closing has a date, at most two years ahead")
+	case p.Date < max(1, m.clock.Now-maxCloseBehind) || p.Date > m.clock.Now+maxCloseAhead:
+		return refuse(format.ReasonInvalid, "a closing has a date, at most two years ahead and one year back")
 	}
 	if err := m.checkHandedOver(a.object.Institution, row, p); err != nil {
 		return err

@@ -170,6 +170,7 @@ func TestR26_NothingIsErasedWithoutTheReceipt(t *testing.T) {
 	}{
 		"no receipt":     {func(p *format.CloseParams) { p.Receipt = format.Digest{} }, format.ReasonState},
 		"no date":        {func(p *format.CloseParams) { p.Date = 0 }, format.ReasonInvalid},
+		"years ago":      {func(p *format.CloseParams) { p.Date = v.nodes[0].Summary().Clock.Now - maxCloseBehind - 1 }, format.ReasonInvalid},
 		"too late":       {func(p *format.CloseParams) { p.First = 1 }, format.ReasonState},
 		"too short":      {func(p *format.CloseParams) { p.End = 1 }, format.ReasonState},
 		"nothing":        {func(p *format.CloseParams) { p.End = 0 }, format.ReasonState},

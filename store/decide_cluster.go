@@ -154,10 +154,13 @@ func (m *Machine) checkVote(v format.SignedVote) error {
 	return nil
 }
 
+// maxSweep is how many bundles one SWEEP expires at most, whoever asks.
+const maxSweep = 1000
+
 // decideSweep expires what the clock has passed, oldest deadline first.
 func (t *turn) decideSweep() error {
 	r := format.NewReader(t.op.Body)
-	limit := int(r.U32())
+	limit := int(min(r.U32(), maxSweep))
 	if r.Done() != nil {
 		return refuse(format.ReasonInvalid, "a sweep names how many bundles at most")
 	}

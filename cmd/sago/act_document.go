@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -24,7 +25,7 @@ func documentOf(a *sagov1.Act) ([]said, error) {
 	if err != nil {
 		return nil, fmt.Errorf("document of act %s: %w", a.GetId(), err)
 	}
-	out, err := saidBy(doc)
+	out, err := saidBy(doc, a.GetReplacedPolicy())
 	if err != nil {
 		return nil, fmt.Errorf("document of act %s: %w", a.GetId(), err)
 	}
@@ -36,7 +37,7 @@ func documentOf(a *sagov1.Act) ([]said, error) {
 	return append(out, said{"문서 해시", "document", "sha256:" + hex.EncodeToString(digest[:])}), err
 }
 
-func saidBy(doc format.Act) ([]said, error) {
+func saidBy(doc format.Act, replaced []byte) ([]said, error) {
 	switch doc.Kind {
 	case format.ActKindSpecialDelete:
 		p, err := format.DecodeSpecialParams(doc.Params)
@@ -51,8 +52,7 @@ func saidBy(doc format.Act) ([]said, error) {
 	case format.ActKindClose:
 		return closeSaid(doc)
 	case format.ActKindPolicy:
-		p, err := format.DecodePolicyParams(doc.Params)
-		return saidByPolicy(p), err
+		return policySaid(doc, replaced)
 	case format.ActKindMember:
 		p, err := format.DecodeMemberParams(doc.Params)
 		what := "admit"
@@ -102,9 +102,29 @@ func archiveSaid(doc format.Act) ([]said, error) {
 	return out, nil
 }
 
-// saidByPolicy is the whole new policy, value by value.
-func saidByPolicy(params format.PolicyParams) []said {
-	p := params.Policy
+// policySaid is the whole new policy, value by value, and beside what changes the
+// value now. What the server calls the policy now is held against the document.
+func policySaid(doc format.Act, replaced []byte) ([]said, error) {
+	p, err := format.DecodePolicyParams(doc.Params)
+	if err != nil {
+		return nil, err
+	}
+	out := policyValues(p.Policy)
+	if len(replaced) > 0 {
+		now, err := format.DecodePolicy(replaced)
+		if err != nil || format.Digest(sha256.Sum256(replaced)) != p.Replaces {
+			return nil, errors.New("the policy shown as the one now is not the one that the document replaces")
+		}
+		for i, v := range policyValues(now) {
+			if v.value != out[i].value {
+				out[i].value = fmt.Sprintf("%s (now %s)", out[i].value, v.value)
+			}
+		}
+	}
+	return append(out, said{"바뀌는 정책의 해시", "replaces", digestText(p.Replaces)}), nil
+}
+
+func policyValues(p format.Policy) []said {
 	duration := func(us int64) string { return (time.Duration(us) * time.Microsecond).String() }
 	sources, witnesses := []string{}, []string{}
 	for _, s := range p.Sources {
@@ -121,7 +141,7 @@ func saidByPolicy(params format.PolicyParams) []said {
 		{"폐쇄망", "closed_network", strconv.FormatBool(p.ClosedNetwork)}, {"최소 시각원 수", "min_sources", strconv.FormatUint(uint64(p.MinSources), 10)},
 		{"시각원", "sources", strings.Join(sources, "; ")}, {"증인", "witnesses", strings.Join(witnesses, "; ")},
 		{"필요한 증인 수", "witnesses_needed", strconv.FormatUint(uint64(p.WitnessesNeeded), 10)},
-		{"백업 지연 경보 (시간)", "backup_hours", strconv.FormatUint(uint64(p.BackupWithin()), 10)}, {"바뀌는 정책의 해시", "replaces", digestText(params.Replaces)},
+		{"백업 지연 경보 (시간)", "backup_hours", strconv.FormatUint(uint64(p.BackupWithin()), 10)},
 	}
 }
 

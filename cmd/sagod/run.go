@@ -18,6 +18,7 @@ type runCmd struct {
 // Run runs one node until a signal, or until it stops by itself: then the
 // service manager starts it anew, and what it may not use again it puts aside.
 func (c *runCmd) Run(s *shell) error {
+	collectLess()
 	if err := keepSecrets(); err != nil {
 		return err
 	}

@@ -59,9 +59,12 @@ type Act struct {
 	// Whether the caller's own signature would be taken now.
 	MaySign bool `protobuf:"varint,17,opt,name=may_sign,json=maySign,proto3" json:"may_sign,omitempty"`
 	// Of a special deletion, what keeps it from going on, as SpecialDelete says.
-	BlockedBy     string `protobuf:"bytes,18,opt,name=blocked_by,json=blockedBy,proto3" json:"blocked_by,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	BlockedBy string `protobuf:"bytes,18,opt,name=blocked_by,json=blockedBy,proto3" json:"blocked_by,omitempty"`
+	// Of a change of policy, the canonical bytes of the policy that it replaces:
+	// their SHA-256 is in the document. Empty when no version has it.
+	ReplacedPolicy []byte `protobuf:"bytes,19,opt,name=replaced_policy,json=replacedPolicy,proto3" json:"replaced_policy,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Act) Reset() {
@@ -218,6 +221,13 @@ func (x *Act) GetBlockedBy() string {
 		return x.BlockedBy
 	}
 	return ""
+}
+
+func (x *Act) GetReplacedPolicy() []byte {
+	if x != nil {
+		return x.ReplacedPolicy
+	}
+	return nil
 }
 
 // ActSignature says who signed, as role and number, and when.
@@ -783,7 +793,7 @@ var File_sago_v1_act_proto protoreflect.FileDescriptor
 
 const file_sago_v1_act_proto_rawDesc = "" +
 	"\n" +
-	"\x11sago/v1/act.proto\x12\asago.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x90\x05\n" +
+	"\x11sago/v1/act.proto\x12\asago.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb9\x05\n" +
 	"\x03Act\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
@@ -808,7 +818,8 @@ const file_sago_v1_act_proto_rawDesc = "" +
 	"\x06vetoed\x18\x10 \x01(\x04R\x06vetoed\x12\x19\n" +
 	"\bmay_sign\x18\x11 \x01(\bR\amaySign\x12\x1d\n" +
 	"\n" +
-	"blocked_by\x18\x12 \x01(\tR\tblockedBy\"\xa0\x01\n" +
+	"blocked_by\x18\x12 \x01(\tR\tblockedBy\x12'\n" +
+	"\x0freplaced_policy\x18\x13 \x01(\fR\x0ereplacedPolicy\"\xa0\x01\n" +
 	"\fActSignature\x12\x14\n" +
 	"\x05actor\x18\x01 \x01(\tR\x05actor\x12\x16\n" +
 	"\x06person\x18\x02 \x01(\x04R\x06person\x127\n" +
