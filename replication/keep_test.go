@@ -115,7 +115,7 @@ func TestHistoryRetentionOfACluster(t *testing.T) {
 	// The others cut their logs, so that the wiped node has to copy.
 	c.stop(1)
 	c.wipe(1)
-	c.timing.SnapshotThreshold, c.timing.TrailingLogs, c.timing.SnapshotInterval = 20, 5, 100*time.Millisecond
+	c.timing.SnapshotThreshold, c.timing.TrailingLogs, c.timing.SnapshotInterval = 20, 100, 100*time.Millisecond
 	for _, i := range []int{0, 2} {
 		c.stop(i)
 		c.startNode(i)

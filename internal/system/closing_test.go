@@ -86,7 +86,8 @@ func TestR25_R26_R60_AnInstitutionsLife(t *testing.T) {
 	s.notified(ctx)
 	s.neverSpecial(ctx)
 	backup := filepath.Join(t.TempDir(), "backup")
-	s.sago(ctx, 4, 0, "admin", "cluster", "backup", "-o", backup) // of one institution of two
+	s.sago(ctx, 4, 0, "app2", "cluster", "backup", "-o", backup)
+	s.sago(ctx, 0, 0, "admin", "cluster", "backup", "-o", backup) // of the operating institution, though there are two
 	s.sago(ctx, 0, 0, "keeper", "cluster", "backup", "-o", backup)
 	old, _ := s.copied()
 	s.closed(ctx, who, chunks)

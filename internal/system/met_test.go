@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -74,31 +75,40 @@ func (s *site) meet(ctx context.Context, content []byte) {
 	must(s.t, errors.Join(errs...))
 }
 
-// torn is a document whose disk fails behind its half.
-type torn struct{ whole *bytes.Reader }
+// torn is a document whose disk fails behind its half, once before has returned.
+type torn struct {
+	whole  *bytes.Reader
+	before func()
+}
 
 func (d torn) ReadAt(b []byte, at int64) (int, error) {
 	if at >= d.whole.Size()/2 {
+		d.before()
 		return 0, io.ErrUnexpectedEOF
 	}
 	return d.whole.ReadAt(b, at)
 }
 
-// cutPut begins a put of CUT that its client gives up, and waits until some of it is on
-// every node's disk.
+// cutPut begins a put of CUT that its client gives up when some of it is on every
+// node's disk.
 func (s *site) cutPut(ctx context.Context, content []byte) {
 	s.t.Helper()
+	met := func() {
+		await(s.t, ctx, "chunks of what is to be cut", func(context.Context) (bool, string, error) {
+			for i := range s.Size() {
+				if len(s.chunks(i)) == 0 {
+					return false, s.Name(i), nil
+				}
+			}
+			return true, "", nil
+		})
+	}
 	_, err := s.client(ctx, 1, "app").Put(ctx, bundle("CUT", "P5Y"),
-		client.Content{Name: "d.bin", MediaType: "application/octet-stream", Size: int64(len(content)), Data: torn{bytes.NewReader(content)}})
+		client.Content{Name: "d.bin", MediaType: "application/octet-stream", Size: int64(len(content)), Data: torn{bytes.NewReader(content), sync.OnceFunc(met)}})
 	if err == nil {
 		s.t.Fatal("half a document was stored")
 	}
-	await(s.t, ctx, "chunks of what was cut", func(ctx context.Context) (bool, string, error) {
-		for i := range s.Size() {
-			if len(s.chunks(i)) == 0 {
-				return false, s.Name(i), nil
-			}
-		}
+	await(s.t, ctx, "the put is refused", func(ctx context.Context) (bool, string, error) {
 		b, err := s.client(ctx, 1, "auditor").Show(ctx, &sagov1.ShowRequest{Transaction: "CUT", Part: 1})
 		return err != nil, b.String(), nil
 	})

@@ -150,7 +150,7 @@ func (c *Cluster) Stop(ctx context.Context, i int) error {
 	select {
 	case <-p.done:
 	case <-ctx.Done():
-		return errors.Join(fmt.Errorf("%s did not stop: %w", n.name, ctx.Err()), p.kill())
+		return errors.Join(fmt.Errorf("%s did not stop: %w", n.name, ctx.Err()), p.trace(), p.kill())
 	}
 	if p.err != nil {
 		return fmt.Errorf("%s: %w", n.name, p.err)
@@ -165,6 +165,18 @@ func (c *Cluster) Kill(i int) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.process.kill()
+}
+
+// trace has a process that does not end say where it stands, among its last words.
+func (p *process) trace() error {
+	if err := syscall.Kill(p.pid, syscall.SIGQUIT); err != nil {
+		return err
+	}
+	select {
+	case <-p.done:
+	case <-time.After(5 * time.Second):
+	}
+	return nil
 }
 
 func (p *process) kill() error {

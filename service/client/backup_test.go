@@ -226,35 +226,6 @@ func holding(t testing.TB, dir string, what []byte) (found string) {
 	return ""
 }
 
-// TestP47_ABackupBesideAnotherCommand is no fork: what another command of the same
-// user remembers meanwhile is not what the proofs of this run are from.
-func TestP47_ABackupBesideAnotherCommand(t *testing.T) {
-	l, memory := newBackupLog(t, 4), client.NewFileMemory(t.TempDir(), testCluster)
-	cl, dir := l.client(memory), filepath.Join(t.TempDir(), "b")
-	if _, err := l.run(cl, dir); err != nil {
-		t.Fatal(err)
-	}
-	l.store()
-	met := 0
-	l.spoil = func(m *sagov1.BackupResponse, _ int) {
-		if m.GetCheckpoint() == nil || len(m.GetCheckpoint().GetConsistency()) == 0 {
-			return
-		}
-		met++
-		had, err := memory.Load()
-		if err != nil {
-			t.Error(err)
-		}
-		if done, err := memory.Swap(had, l.note(l.next()-uint64(3-met))); err != nil || !done {
-			t.Errorf("%v: %v", done, err)
-		}
-	}
-	if _, err := l.run(cl, dir); err != nil || met != 2 {
-		t.Errorf("%d checkpoints: %v", met, err)
-	}
-	l.holds(dir, 5)
-}
-
 func TestBackupAddsOnlyWhatIsNew(t *testing.T) {
 	l := newBackupLog(t, 12)
 	dir := filepath.Join(t.TempDir(), "b")
