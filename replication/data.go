@@ -347,8 +347,8 @@ func (n *Node) copyPending() (bool, error) {
 func (n *Node) installing(index uint64) error {
 	n.applying.Lock()
 	defer n.applying.Unlock()
-	if index <= max(n.fsm.target.Load(), n.raft.AppliedIndex()) {
-		return nil // this node's own snapshot, of what it was given; its last entry may be raft's own, which no fsm sees
+	if index <= n.fsm.target.Load() {
+		return nil // this node's own snapshot, of what it was given
 	}
 	n.fsm.target.Store(index)
 	return n.beginCopy()

@@ -34,7 +34,7 @@ func (c *testCluster) entries(count uint64) {
 		r := c.nodes[c.leader()].raft
 		var futures []raft.Future
 		for range 200 {
-			futures = append(futures, r.Barrier(0))
+			futures = append(futures, r.Apply(nil, 0)) // no barrier: of one that no fsm sees a node would take its own snapshot for another's
 		}
 		for _, f := range futures {
 			if f.Error() != nil {

@@ -298,25 +298,34 @@ func (t *payloadTransport) AppendEntries(id raft.ServerID, target raft.ServerAdd
 	return t.NetworkTransport.AppendEntries(id, target, full, resp)
 }
 
+// pipelineWait is how long a pipeline's sender waits for its reader.
+const pipelineWait = 5 * time.Second
+
 // AppendEntriesPipeline is a pipeline that sends entries whole.
 func (t *payloadTransport) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAddress) (raft.AppendPipeline, error) {
 	p, err := t.NetworkTransport.AppendEntriesPipeline(id, target)
 	if err != nil {
 		return nil, err
 	}
-	return &payloadPipeline{AppendPipeline: p, transport: t}, nil
+	return &payloadPipeline{AppendPipeline: p, loaded: t.loaded, wait: pipelineWait}, nil
 }
 
 type payloadPipeline struct {
 	raft.AppendPipeline
-	transport *payloadTransport
+	loaded func(*raft.AppendEntriesRequest) (*raft.AppendEntriesRequest, error)
+	wait   time.Duration
 }
 
-// AppendEntries sends entries whole.
+// AppendEntries sends entries whole. raft's reader of answers leaves at the first of a
+// newer term; a sender that raft has waiting for it then would wait for ever, and
+// raft's shutdown for the sender. So a pipeline that takes nothing for a while is
+// closed: raft goes on without one.
 func (p *payloadPipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
-	full, err := p.transport.loaded(args)
+	full, err := p.loaded(args)
 	if err != nil {
 		return nil, err
 	}
+	stuck := time.AfterFunc(p.wait, func() { _ = p.Close() }) // the sender closes it again
+	defer stuck.Stop()
 	return p.AppendPipeline.AppendEntries(full, resp)
 }
