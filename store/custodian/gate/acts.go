@@ -40,10 +40,18 @@ func (h *history) signed(rec *format.Record, kind format.ActKind) (format.Act, e
 	}
 	asked, _ := h.person(proposer, rule) // nobody, where the gate knows no such person: whoever proposed may not sign
 	asked.ID = proposer
+	if !rule.Complete(h.signers(s, rule, object.Institution, asked)) {
+		return act, refuse("too few signed the act of record %d", rec.Sequence)
+	}
+	return act, nil
+}
+
+// signers are those whose signatures over an act count. For the appliance persons of
+// one institution sign, the first one's.
+func (h *history) signers(s format.SignedAct, rule access.ActRule, of uint32, asked access.Signer) []access.Signer {
 	var signers []access.Signer
 	for _, g := range s.Signatures {
 		p, ok := h.person(g.Person, rule)
-		of := object.Institution
 		if rule.Appliance && len(signers) > 0 {
 			of = signers[0].Institution
 		}
@@ -51,10 +59,7 @@ func (h *history) signed(rec *format.Record, kind format.ActKind) (format.Act, e
 			signers = append(signers, p)
 		}
 	}
-	if !rule.Complete(signers) {
-		return act, refuse("too few signed the act of record %d", rec.Sequence)
-	}
-	return act, nil
+	return signers
 }
 
 // person is who may sign by a rule. The officers of an institution that was registered

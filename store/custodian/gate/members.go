@@ -25,13 +25,17 @@ type member struct {
 	gone             []format.ID
 }
 
-// change is a MEMBER record, or an act about a node, that no checkpoint of the
-// majority before it covers yet.
+// change is a MEMBER record, an act about a node, or a restore, that no checkpoint of
+// the majority before it covers yet.
 type change struct {
-	seq uint64
-	e   format.MemberEffect
-	act *format.MemberParams // nil for a MEMBER record
+	seq      uint64
+	e        format.MemberEffect
+	act      *format.MemberParams // nil for another change
+	restored *restored            // nil for another change
 }
+
+// restored is what the incarnations behind a restore follow from, beside its sequence.
+type restored struct{ root, act format.Digest }
 
 // readCeremony pins the keys that the ceremony lists: its record must be the first,
 // and its document the one whose digest the custodian was given.
@@ -84,8 +88,12 @@ func (m *members) settle(size uint64) {
 	for len(m.pending) > 0 && m.pending[0].seq < size {
 		next := m.pending[0]
 		m.pending = m.pending[1:]
-		if next.act != nil {
+		switch {
+		case next.act != nil:
 			m.settleAct(*next.act)
+			continue
+		case next.restored != nil:
+			m.settleRestore(next.seq, *next.restored)
 			continue
 		}
 		e := next.e
@@ -114,6 +122,33 @@ func (m *members) settleAct(p format.MemberParams) {
 	if key, err := parseKey(p.Node.PublicKey); err == nil && m.rows[p.Node.Number] == nil {
 		m.rows[p.Node.Number] = &member{key: key}
 	}
+}
+
+// settleRestore has every node that voted go on under the incarnation that follows from
+// the restore.
+func (m *members) settleRestore(size uint64, r restored) {
+	for n, row := range m.rows {
+		if row.current == (format.ID{}) {
+			continue
+		}
+		row.retire(row.current)
+		row.retire(row.joining)
+		row.current, row.joining = format.RestoredIncarnation(m.cluster, n, size, r.root, r.act), format.ID{}
+	}
+}
+
+// pin gives nodes that lost their keys new ones.
+func (m *members) pin(keys []format.NodeKey) error {
+	for _, k := range keys {
+		key, err := parseKey(k.PublicKey)
+		if err != nil {
+			return err
+		}
+		if row, ok := m.rows[k.Number]; ok {
+			row.key = key
+		}
+	}
+	return nil
 }
 
 func parseKey(der []byte) (*ecdsa.PublicKey, error) {

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"crypto/sha256"
 	"slices"
 
 	"github.com/sago-worm/sago/access"
@@ -100,13 +101,42 @@ func (h *history) mayExit(institution uint32, decision uint64) error {
 // confirms it (until, 0 where none does) nothing ends.
 type loss struct{ from, until uint64 }
 
-// takeRestore notes a RESTORE record that declares a loss, whoever signed that.
+// takeRestore takes a RESTORE record in: the incarnations behind it, a loss that its act
+// declares, whoever signed that, and new keys of nodes that it names.
 func (h *history) takeRestore(rec *format.Record) error {
 	e, err := format.DecodeActEffect(rec.Effect)
-	if err == nil && len(e.Signed) > 0 {
+	if err != nil {
+		return err
+	}
+	r := restored{root: h.tree.root()}
+	defer func() { h.members.pending = append(h.members.pending, change{seq: rec.Sequence, restored: &r}) }()
+	if len(e.Signed) == 0 {
+		return nil
+	}
+	s, err := format.DecodeSignedAct(e.Signed)
+	if err != nil {
+		return err
+	}
+	r.act = sha256.Sum256(s.Document)
+	act, err := format.DecodeAct(s.Document)
+	if err != nil {
+		return err
+	}
+	p, err := format.DecodeRestoreParams(act.Params)
+	if err != nil {
+		return err
+	}
+	if p.DeclaresLoss() {
 		h.losses = append(h.losses, loss{from: rec.Sequence})
 	}
-	return err
+	// The persons of the ceremony vouch for new keys, over this very history: the
+	// majority's keys may be those that were lost.
+	rule, ok := h.ruleOf(format.ActKindRestore, rec.Sequence)
+	if ok && act.Kind == format.ActKindRestore && act.Cluster == h.members.cluster && p.Size == rec.Sequence && p.Root == r.root &&
+		rule.Complete(h.signers(s, rule, 0, access.Signer{})) {
+		return h.members.pin(p.Keys)
+	}
+	return nil
 }
 
 // takeConfirmation notes the act that confirms a restore.

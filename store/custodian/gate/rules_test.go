@@ -120,6 +120,67 @@ func (w *world) restored(declared bool) {
 	w.add(format.Record{Action: format.ActRestore}, e)
 }
 
+// offline is an act of restore, which nobody proposed in the log.
+func (w *world) offline(p format.RestoreParams, signers ...uint64) format.ActEffect {
+	doc := format.Act{Cluster: w.cluster, Kind: format.ActKindRestore, Params: p.Encode(), Nonce: format.ID{9}, Expires: w.now * 2}.Encode()
+	s := format.SignedAct{Document: doc}
+	for _, id := range signers {
+		s.Signatures = append(s.Signatures, format.ActSignature{Person: id, Signature: w.sign(w.people[id], doc)})
+	}
+	return format.ActEffect{Signed: s.Encode()}
+}
+
+// TestP68_RestoredIncarnations: behind a restore the gate takes the incarnation that
+// follows from it for the node's, and the one before for gone.
+func TestP68_RestoredIncarnations(t *testing.T) {
+	w := newWorld(t)
+	c := w.checkpoint().Checkpoint
+	w.add(format.Record{Action: format.ActRestore}, format.ActEffect{})
+	next := format.RestoredIncarnation(w.cluster, 1, c.Size, c.Root, format.Digest{})
+	mark := w.checkpoint(1, 2)
+	w.add(format.Record{Action: format.ActCheckpoint}, mark)
+	w.wants("anything", false, w.ask(0, w.checkpoint(1, 2))) // has the gate read the history
+	m := w.gate.h.members
+	w.wants("the one before", true, m.admitGone(next, []format.ID{w.inc}))
+	w.wants("the one before writes on", false, m.admitGone(w.inc, []format.ID{w.inc}))
+	w.wants("another's", false, m.admitGone(next, []format.ID{{0x10, 2}}))
+}
+
+// TestP68_NewNodeKeysOfARestore: the persons' act over this very history pins the keys
+// of nodes that lost theirs, declares no loss, and only so.
+func TestP68_NewNodeKeysOfARestore(t *testing.T) {
+	for name, c := range map[string]struct {
+		signers  []uint64
+		change   func(*format.RestoreParams)
+		admitted bool
+	}{
+		"two sign":            {[]uint64{manager, approver}, func(*format.RestoreParams) {}, true},
+		"one signs":           {[]uint64{manager}, func(*format.RestoreParams) {}, false},
+		"no manager signs":    {[]uint64{approver, second}, func(*format.RestoreParams) {}, false},
+		"of another history":  {[]uint64{manager, approver}, func(p *format.RestoreParams) { p.Root[0]++ }, false},
+		"of a longer history": {[]uint64{manager, approver}, func(p *format.RestoreParams) { p.Size++; p.Lost++ }, false},
+	} {
+		w := newWorld(t)
+		store := w.store("PT1M")
+		w.tick(time.Minute)
+		w.tick(time.Minute)
+		w.tick(day)
+		before, fresh := w.nodes[2], w.key()
+		c0 := w.checkpoint().Checkpoint
+		p := format.RestoreParams{Size: c0.Size, Root: c0.Root, Keys: []format.NodeKey{{Number: 2, PublicKey: w.public(fresh)}}}
+		p.Lost = p.Size
+		c.change(&p)
+		w.add(format.Record{Action: format.ActRestore}, w.offline(p, c.signers...))
+		decision := w.expire(store)
+		w.nodes[2] = fresh
+		w.wants(name, c.admitted, w.ask(decision, w.checkpoint(1, 2)))
+		w.nodes[2] = before
+		if c.admitted {
+			w.wants(name+", by the lost key", false, w.ask(decision, w.checkpoint(2, 3)))
+		}
+	}
+}
+
 // confirms executes the act that confirms a restore.
 func (w *world) confirms(signers ...uint64) {
 	w.add(format.Record{Action: format.ActAct}, w.act(format.ActKindRestoreConfirm, format.ActObject{}, make([]byte, len(format.Digest{})), signers...))
