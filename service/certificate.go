@@ -255,6 +255,12 @@ func (w *certifying) copies() error {
 		w.remain("backup", fmt.Sprintf("%s의 백업(이력 %d건): 암호문이 있을 수 있고 키는 없습니다. 같은 폴더에 나중에 끝난 백업이 있으면 거기서는 지워졌습니다", at, b.End),
 			fmt.Sprintf("backup of %s at history %d: may hold ciphertext, holds no keys; a later run that ended in the same directory has overwritten it there", at, b.End))
 	}
+	w.archiveRemains()
+	return nil
+}
+
+// archiveRemains says in which key archives the key may be.
+func (w *certifying) archiveRemains() {
 	for _, a := range w.out.GetArchives() {
 		switch {
 		case a.GetDestroyed() != 0:
@@ -267,7 +273,6 @@ func (w *certifying) copies() error {
 					a.GetPeriod(), a.GetNeeded(), len(a.GetHolders())))
 		}
 	}
-	return nil
 }
 
 func (w *certifying) remain(kind, ko, en string) {
