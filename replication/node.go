@@ -137,6 +137,9 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 		return nil, err
 	}
 	n.sayAside()
+	if err := forgetRequest(c.KeyDir); err != nil { // a restore was cut before it did
+		return nil, errors.Join(err, n.store.Abandon(), n.files.Close())
+	}
 	if err := n.openNetwork(); err != nil {
 		return nil, errors.Join(err, n.store.Abandon(), n.files.Close())
 	}

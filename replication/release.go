@@ -17,7 +17,7 @@ import (
 )
 
 // releaseKeyFile is the private half of a node's request for shares, beside its
-// other keys until a restore has used it.
+// other keys until a restore has used it, or the node starts.
 const releaseKeyFile = "release.key"
 
 // ErrShares refuses a restore with shares that open no key archive.
@@ -73,9 +73,21 @@ func newReleaseKey(keyDir string) (*ecdh.PrivateKey, error) {
 	return key, durable.WriteFile(filepath.Join(keyDir, releaseKeyFile), text, 0o600)
 }
 
-// forgetRequest removes the private half: what was released to it opens no more.
+// forgetRequest destroys the private half, if there is one: what was released to it
+// opens no more.
 func forgetRequest(keyDir string) error {
-	return durable.Remove(filepath.Join(keyDir, releaseKeyFile))
+	path := filepath.Join(keyDir, releaseKeyFile)
+	err := wipeFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = durable.Remove(path)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", releaseKeyFile, err)
+	}
+	return nil
 }
 
 // openArchive is a key archive and the key that the shares gave.

@@ -255,14 +255,24 @@ func (w *certifying) copies() error {
 		w.remain("backup", fmt.Sprintf("%s의 백업(이력 %d건): 암호문이 있을 수 있고 키는 없습니다. 같은 폴더에 나중에 끝난 백업이 있으면 거기서는 지워졌습니다", at, b.End),
 			fmt.Sprintf("backup of %s at history %d: may hold ciphertext, holds no keys; a later run that ended in the same directory has overwritten it there", at, b.End))
 	}
+	w.archiveRemains()
+	return nil
+}
+
+// archiveRemains says in which key archives the key may be.
+func (w *certifying) archiveRemains() {
 	for _, a := range w.out.GetArchives() {
-		if a.GetDestroyed() == 0 {
+		switch {
+		case a.GetDestroyed() != 0:
+		case a.GetNeeded() == 0:
+			w.remain("key-archive", fmt.Sprintf("복원으로 잃은 이력에서 만든 키 보관본에 키가 있을 수 있습니다 (기간 %s). 그 파기가 기록되지 않았습니다", a.GetPeriod()),
+				fmt.Sprintf("key archives made in a part of the history that a restore lost may hold its key (period %s), and nothing records that they were destroyed", a.GetPeriod()))
+		default:
 			w.remain("key-archive", fmt.Sprintf("기간 %s의 키 보관본에 키가 있을 수 있습니다. 보관자 %d명 중 %d명이 함께 엽니다. 복구키의 파기가 기록되지 않았습니다", a.GetPeriod(), len(a.GetHolders()), a.GetNeeded()),
 				fmt.Sprintf("key archives of period %s may hold its key: %d of %d holders open them together, and nothing records that the recovery keys were destroyed",
 					a.GetPeriod(), a.GetNeeded(), len(a.GetHolders())))
 		}
 	}
-	return nil
 }
 
 func (w *certifying) remain(kind, ko, en string) {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -129,6 +130,17 @@ func TestP36_I5_AKeyArchiveIsOutstanding(t *testing.T) {
 	must(t, err)
 	if got := r.GetPeriods(); len(got) != 1 || got[0].GetState() != "destroyed" || got[0].GetBegin() == 0 || got[0].GetBegin() != got[0].GetEnd() {
 		t.Fatalf("%v", got)
+	}
+}
+
+// TestP36_I5_WhatARestoreLostIsOutstanding: a row without holders reads as what it is.
+func TestP36_I5_WhatARestoreLostIsOutstanding(t *testing.T) {
+	w := &certifying{out: &sagov1.Certificate{Final: true}, archives: []format.ArchiveRow{{Period: format.ID{7}, Opened: 9, Begin: 9, End: 9}}}
+	must(t, w.keyArchives())
+	w.archiveRemains()
+	r := w.out.GetRemains()
+	if w.out.GetFinal() || len(r) != 1 || r[0].GetKind() != "key-archive" || !strings.Contains(r[0].GetEn(), "a restore lost") || !strings.Contains(r[0].GetKo(), "복원으로 잃은") {
+		t.Fatalf("%v", w.out)
 	}
 }
 

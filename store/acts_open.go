@@ -38,6 +38,15 @@ func (a *openAct) aim() (format.Digest, error) {
 			return format.Digest{}, err
 		}
 		what.U32(p.Node.Number)
+	case format.ActKindKeyArchive:
+		p, err := format.DecodeArchiveParams(a.doc.Params)
+		if err != nil {
+			return format.Digest{}, err
+		}
+		what.U8(uint8(p.Step))
+		if p.Step == format.ArchiveDestroyed { // of two that would be opened, one is the open one
+			what.Raw(p.Period[:])
+		}
 	case format.ActKindClose, format.ActKindResync:
 	default:
 		what.Raw(a.doc.Params[len(format.Digest{}):]) // behind the particulars

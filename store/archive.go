@@ -151,17 +151,25 @@ func (m *Machine) foldKeysLeft(sequence uint64, period format.ID) error {
 }
 
 // foldKeysLost counts keys as gone that may have left in a part of the history that
-// was lost: nobody knows of those runs any more.
-func (m *Machine) foldKeysLost(sequence uint64) error {
+// a restore lost: under the newest period, and under one that nobody knows of any
+// more. The latter gets a row of its own, without holders: it takes no archives, and
+// stands until an act records that whatever was made in that part is destroyed.
+func (m *Machine) foldKeysLost(rec *format.Record) error {
 	rows, err := m.archives()
-	if err != nil || len(rows) == 0 {
+	if err != nil {
 		return err
 	}
-	if row := rows[len(rows)-1]; row.Destroyed == 0 {
-		return m.foldKeysLeft(sequence, row.Period)
+	if n := len(rows); n > 0 && rows[n-1].Destroyed == 0 && !unknownPeriod(rows[n-1]) {
+		if err := m.foldKeysLeft(rec.Sequence, rows[n-1].Period); err != nil {
+			return err
+		}
 	}
-	return nil
+	row := format.ArchiveRow{Period: rec.Operation, Opened: rec.Sequence, From: rec.Clock, Until: rec.Clock, Begin: rec.Sequence, End: rec.Sequence}
+	return m.set(tArchive, row.Period[:], row.Encode())
 }
+
+// unknownPeriod reports whether a row stands for what a restore lost.
+func unknownPeriod(row format.ArchiveRow) bool { return row.Needed == 0 }
 
 // takesKeys refuses a run that would take keys out in another period than the open
 // one.
@@ -201,7 +209,7 @@ func (m *Machine) archiveState(rows []format.ArchiveRow, i int) ArchiveState {
 	switch {
 	case rows[i].Destroyed != 0:
 		return ArchiveIsDestroyed
-	case i < len(rows)-1:
+	case i < len(rows)-1, unknownPeriod(rows[i]):
 		return ArchiveIsSuperseded
 	case m.clock.Now >= rows[i].Until:
 		return ArchiveIsLapsed
@@ -210,7 +218,8 @@ func (m *Machine) archiveState(rows []format.ArchiveRow, i int) ArchiveState {
 }
 
 // ArchiveView is a period of key archives as answers show it. Ending says that it is
-// the newest one and ends within 14 days, or has ended: a new one is due.
+// the newest one and ends within 14 days, or has ended: a new one is due. A row
+// without holders is what a restore may have lost.
 type ArchiveView struct {
 	Row    format.ArchiveRow
 	State  ArchiveState
@@ -228,7 +237,8 @@ func (m *Machine) Archives() ([]ArchiveView, error) {
 	out := make([]ArchiveView, 0, len(rows))
 	for i, row := range rows {
 		s := m.archiveState(rows, i)
-		out = append(out, ArchiveView{row, s, s <= ArchiveIsLapsed && m.clock.Now > row.Until-archiveOverdue})
+		newest := i == len(rows)-1 && s != ArchiveIsDestroyed
+		out = append(out, ArchiveView{row, s, newest && m.clock.Now > row.Until-archiveOverdue})
 	}
 	return out, nil
 }

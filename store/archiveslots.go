@@ -2,6 +2,9 @@ package store
 
 import (
 	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
 
 	"github.com/sago-worm/sago/store/format"
 	"github.com/sago-worm/sago/store/keyring"
@@ -55,6 +58,9 @@ func (s *Store) BundleSlots(ctx context.Context, from, to uint64, each func(form
 // a *format.DamageError. The caller wipes it.
 func (s *Store) SlotKey(slot format.Slot) ([32]byte, error) { return s.keys.Key(slot) }
 
+// ErrArchivesDiffer refuses key archives of which one at least is false.
+var ErrArchivesDiffer = errors.New("two key archives give different keys for one slot")
+
 // Returned says what a key archive gave back.
 type Returned struct {
 	Blocks       int    // key blocks that were installed
@@ -80,7 +86,7 @@ func (f *filling) lacks() (n uint64) {
 // TakeKeys installs key blocks made of keys from archives, which give tells one by
 // one: those of slots that the state knows to live. A block that is here already
 // stays as it is; one of which no key comes is left for a peer to give, unless
-// there is none in it to be had.
+// there is none in it to be had. ErrArchivesDiffer where two keys come for one slot.
 func (s *Store) TakeKeys(give func(take func(format.Slot, [32]byte) error) error) (out Returned, err error) {
 	blocks := map[format.ID]*filling{}
 	defer func() {
@@ -94,8 +100,11 @@ func (s *Store) TakeKeys(give func(take func(format.Slot, [32]byte) error) error
 		if b == nil || err != nil {
 			return err
 		}
-		if b.Absent[slot.Index] {
+		switch given := &b.Keys[slot.Index]; {
+		case b.Absent[slot.Index]:
 			out.Keys++
+		case subtle.ConstantTimeCompare(given[:], key[:]) != 1:
+			return fmt.Errorf("%w: block %x, slot %d", ErrArchivesDiffer, slot.Block[:], slot.Index)
 		}
 		b.Keys[slot.Index], b.Absent[slot.Index] = key, false
 		return nil

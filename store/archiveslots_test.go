@@ -68,6 +68,12 @@ func TestP36_TakeKeysFillsWhatLives(t *testing.T) {
 	delete(keys, later)
 	keys[format.Slot{Block: format.ID{0xff}, Index: 3}] = [32]byte{1} // of another history
 	keys[format.Slot{Block: stays.Block, Index: 1 << 20}] = [32]byte{2}
+	_, err = b.TakeKeys(func(take func(format.Slot, [32]byte) error) error {
+		return errors.Join(take(stays, keys[stays]), take(stays, keys[stays]), take(stays, [32]byte{3}))
+	})
+	if !errors.Is(err, ErrArchivesDiffer) || b.keys.Has(stays.Block) {
+		t.Fatalf("archives that differ: %v", err)
+	}
 	for i := range 2 {
 		got, err := b.TakeKeys(func(take func(format.Slot, [32]byte) error) error {
 			for slot, key := range keys {

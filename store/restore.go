@@ -53,7 +53,8 @@ func (m *Machine) restoredFrom(sequence uint64, e format.ActEffect) (root, act f
 
 // foldRestore gives every node the incarnation of its restored data directory:
 // the ones before it are gone, with all that they still hold. Nodes whose keys are
-// lost have those that the act names. A loss that was declared stops expiry until an
+// lost have those that the act names. With an act, keys may have left that the history
+// does not know of. A loss that was declared stops expiry until an
 // act confirms that lost holds and extensions stand again.
 func (m *Machine) foldRestore(rec *format.Record) error {
 	e, err := format.DecodeActEffect(rec.Effect)
@@ -82,10 +83,10 @@ func (m *Machine) foldRestore(rec *format.Record) error {
 			return err
 		}
 	}
-	if !p.DeclaresLoss() {
+	if len(e.Signed) == 0 {
 		return nil
 	}
-	if err := m.foldKeysLost(rec.Sequence); err != nil {
+	if err := m.foldKeysLost(rec); err != nil || !p.DeclaresLoss() {
 		return err
 	}
 	return m.set(tMeta, []byte(metaRestored), key64(rec.Sequence))

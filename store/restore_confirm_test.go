@@ -18,10 +18,22 @@ func lost(t *testing.T) (*world, actors) {
 }
 
 // loses restores every node with a declared loss.
-func (w *world) loses() {
+func (w *world) loses() { w.restores(true) }
+
+// restores restores every node with an act: a declared loss, or none.
+func (w *world) restores(loss bool) {
 	w.Helper()
-	act := w.document(format.ActKindRestore, format.ActObject{}, format.RestoreParams{Size: w.nodes[0].Summary().Size}.Encode())
-	signed := format.SignedAct{Document: act.Encode()}.Encode()
+	p := format.RestoreParams{Size: w.nodes[0].Summary().Size}
+	if !loss {
+		p.Lost = p.Size
+	}
+	act := w.document(format.ActKindRestore, format.ActObject{}, p.Encode())
+	w.beginRestored(format.SignedAct{Document: act.Encode()}.Encode())
+}
+
+// beginRestored restores every node with a signed act, or without one.
+func (w *world) beginRestored(signed []byte) {
+	w.Helper()
 	for _, n := range w.nodes {
 		r, err := n.BeginRestored(signed)
 		w.must(err)

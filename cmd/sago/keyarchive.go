@@ -254,7 +254,7 @@ func (c *keyArchiveListCmd) Run(s *session) error {
 					backups = fmt.Sprintf("%d-%d", row.FirstBackup, row.LastBackup)
 				}
 				one := r.GetPeriods()[i]
-				p.row(row.Period, row.State, fmt.Sprintf("%d/%d", row.Needed, len(names)), strings.Join(names, " "), local(one.GetSince()), local(one.GetUntil()), backups)
+				p.row(row.Period, archiveStateText(one), fmt.Sprintf("%d/%d", row.Needed, len(names)), strings.Join(names, " "), local(one.GetSince()), local(one.GetUntil()), backups)
 			}
 			for _, row := range rows {
 				if row.Ending {
@@ -263,4 +263,12 @@ func (c *keyArchiveListCmd) Run(s *session) error {
 			}
 		})
 	})
+}
+
+// archiveStateText is a period's state, as people read it.
+func archiveStateText(p *sagov1.KeyArchivePeriod) string {
+	if p.GetNeeded() == 0 && p.GetDestroyed() == 0 {
+		return "unknown: a restore lost what was opened"
+	}
+	return p.GetState()
 }

@@ -55,6 +55,7 @@ func (keyArchiveAppliance) List(ctx context.Context, _ *sagov1.KeyArchiveService
 	until := timestamppb.New(at.AsTime().AddDate(0, 0, 10))
 	holders := []*sagov1.KeyArchiveHolder{{Person: 7, PublicKey: []byte{2, 7}, Name: "officer/7"}, {Person: 8, PublicKey: []byte{2, 8}, Name: "approver/8"}}
 	return &sagov1.KeyArchiveServiceListResponse{Caller: uint64(len(caller(ctx))), Periods: []*sagov1.KeyArchivePeriod{
+		{Period: "6000", State: "superseded", Since: at, Until: at, Opened: 39, Begin: 39, End: 39},
 		{Period: "6001", State: "superseded", Needed: 2, Holders: holders, Since: at, Until: at, Opened: 40, Begin: 44, End: 61},
 		{Period: hex.EncodeToString(thePeriod[:]), State: "open", Needed: 2, Holders: holders, Since: at, Until: until, Opened: 80, Ending: true},
 	}}, nil

@@ -158,7 +158,7 @@ func restoreError(err error) error {
 		return &refusedError{err}
 	case errors.Is(err, backup.ErrDirectory):
 		return &inputError{err.Error()}
-	case errors.Is(err, backup.ErrContradict), errors.As(err, &d):
+	case errors.Is(err, backup.ErrContradict), errors.Is(err, store.ErrArchivesDiffer), errors.As(err, &d):
 		return &integrityError{err}
 	}
 	return err

@@ -365,3 +365,30 @@ func mendSafely(raw []byte) []byte {
 	}
 	return mend(raw)
 }
+
+// TestTheKeyThatSealedIsWiped: what sealed a share cannot be asked to open it.
+func TestTheKeyThatSealedIsWiped(t *testing.T) {
+	holder, err := NewPrivateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := keyring.NewEphemeral(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := own.ECDH(holder.PublicKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := [32]byte{7}
+	ephemeral, in, err := sealFrom(own, holder.PublicKey(), PublicOf(holder.PublicKey()), labelShare, nil, &secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after, err := own.ECDH(holder.PublicKey()); err == nil && bytes.Equal(after, before) {
+		t.Error("the key works still")
+	}
+	if got, err := openFrom(holder, labelShare, nil, ephemeral, in); err != nil || got != secret {
+		t.Errorf("the holder opens %x: %v", got, err)
+	}
+}

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"fmt"
 
 	"github.com/sago-worm/sago/store/format"
 	"github.com/sago-worm/sago/store/keyring"
@@ -26,8 +25,10 @@ type PublicKey = [format.PublicKeySize]byte
 type sealed = [format.SealedKeySize]byte
 
 // PublicOf compresses a public key of P-256.
-func PublicOf(key *ecdh.PublicKey) (out PublicKey) {
-	b := key.Bytes() // 4, x, y
+func PublicOf(key *ecdh.PublicKey) PublicKey { return compressed(key.Bytes()) }
+
+// compressed makes that of an uncompressed point: 4, x, y.
+func compressed(b []byte) (out PublicKey) {
 	out[0] = 2 + b[len(b)-1]&1
 	copy(out[1:], b[1:])
 	return out
@@ -74,17 +75,23 @@ func ParsePrivateKey(text []byte) (*ecdh.PrivateKey, error) {
 }
 
 // sealTo seals 32 bytes to a public key: an ephemeral key's ECDH secret, KBKDF over
-// both public keys, AES-256-GCM. The ephemeral key is used once and dropped.
+// both public keys, AES-256-GCM. The ephemeral key is used once and wiped.
 func sealTo(to PublicKey, label string, data []byte, secret *[32]byte) (ephemeral PublicKey, out sealed, err error) {
 	public, err := format.RecoveryPublicKey(to[:])
 	if err != nil {
 		return ephemeral, out, err
 	}
-	own, err := NewPrivateKey()
+	own, err := keyring.NewEphemeral(rand.Reader)
 	if err != nil {
-		return ephemeral, out, fmt.Errorf("randomness: %w", err)
+		return ephemeral, out, err
 	}
-	ephemeral = PublicOf(own.PublicKey())
+	return sealFrom(own, public, to, label, data, secret)
+}
+
+// sealFrom seals with a key of its own, which it wipes.
+func sealFrom(own *keyring.Ephemeral, public *ecdh.PublicKey, to PublicKey, label string, data []byte, secret *[32]byte) (ephemeral PublicKey, out sealed, err error) {
+	defer own.Wipe()
+	ephemeral = compressed(own.Public())
 	key, err := agreed(own, public, ephemeral, to, label)
 	if err != nil {
 		return ephemeral, out, err
@@ -109,7 +116,9 @@ func openFrom(own *ecdh.PrivateKey, label string, data []byte, ephemeral PublicK
 }
 
 // agreed derives the key that only the two keys' owners know.
-func agreed(own *ecdh.PrivateKey, other *ecdh.PublicKey, ephemeral, to PublicKey, label string) ([32]byte, error) {
+func agreed(own interface {
+	ECDH(*ecdh.PublicKey) ([]byte, error)
+}, other *ecdh.PublicKey, ephemeral, to PublicKey, label string) ([32]byte, error) {
 	shared, err := own.ECDH(other)
 	if err != nil {
 		return [32]byte{}, err

@@ -47,6 +47,13 @@ func NewEphemeral(random io.Reader) (*Ephemeral, error) {
 // Public is what the other end needs: an uncompressed point, 65 bytes.
 func (e *Ephemeral) Public() []byte { return e.key.PublicKey().Bytes() }
 
+// ECDH is the secret shared with another key's owner, who finds the same. The caller
+// wipes it.
+func (e *Ephemeral) ECDH(other *ecdh.PublicKey) ([]byte, error) {
+	defer burnStack()
+	return e.key.ECDH(other)
+}
+
 // Wipe zeroes the private key. nil is nothing.
 func (e *Ephemeral) Wipe() {
 	if e == nil {
