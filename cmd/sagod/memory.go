@@ -8,8 +8,8 @@ import (
 )
 
 // collectLess has the garbage collector run when the heap is five times what lives,
-// not twice: a node keeps little and allocates much, so that costs some ten MiB and
-// saves about a fifth of its CPU. Beyond half of the machine's memory it collects as
+// not twice: a node keeps little and allocates much, so that costs little and saved
+// a fifth of its CPU in the one run that compared the two. Beyond half of the machine's memory it collects as
 // often as it must. GOGC and GOMEMLIMIT overrule both.
 func collectLess() {
 	if os.Getenv("GOGC") == "" {
