@@ -293,18 +293,11 @@ func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure,
 	if err := n.store.Destroy(ctx, bundles, slices.Concat(blocks, spent)); err != nil {
 		return fmt.Errorf("destroying: %w", err)
 	}
-	var effects []format.AttestEffect
-	for some := range slices.Chunk(bundles, erasureLimit) {
-		var e format.AttestEffect
-		for _, b := range some {
-			e.Bundles = append(e.Bundles, b.Store)
-		}
-		effects = append(effects, e)
-	}
+	effects := ranges(bundles)
 	if len(blocks)+len(spent) > 0 {
 		var e format.AttestEffect
 		for _, s := range spent {
-			e.Bundles = append(e.Bundles, s.Decision)
+			e.Keys = append(e.Keys, s.Decision)
 		}
 		for _, b := range blocks {
 			e.Blocks = append(e.Blocks, b.ID)
@@ -318,6 +311,18 @@ func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure,
 		crashpoint.Reached("attest", true)
 	}
 	return nil
+}
+
+// ranges are the attestations of bundles, which come in the order of the records
+// that ended them: of each run that one attestation can name, so many at once.
+func ranges(bundles []store.PendingErasure) (effects []format.AttestEffect) {
+	for i, n := 0, 0; i < len(bundles); i++ {
+		if n++; bundles[i].Apart || n > erasureLimit || i == 0 {
+			effects, n = append(effects, format.AttestEffect{From: bundles[i].Decision}), 1
+		}
+		effects[len(effects)-1].To = bundles[i].Decision + 1
+	}
+	return effects
 }
 
 // attest signs and records that what e names is destroyed on this node.

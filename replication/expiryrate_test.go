@@ -243,6 +243,7 @@ func (c *testCluster) reportRates(first uint64, sizes []sizeAt) {
 		return sizes[min(i, len(sizes)-1)].at
 	}
 	store := c.nodes[0].Store()
+	var decided []uint64
 	if err := store.History(c.t.Context(), first, store.Summary().Size, func(seq uint64, encoded []byte) error {
 		rec, err := format.DecodeRecord(encoded)
 		if err != nil {
@@ -256,12 +257,17 @@ func (c *testCluster) reportRates(first uint64, sizes []sizeAt) {
 			s.begin = s.last
 		}
 		s.n++
+		if rec.Action == format.ActExpire {
+			decided = append(decided, seq)
+		}
 		if rec.Action == format.ActAttest {
 			e, err := format.DecodeAttestEffect(rec.Effect)
 			if err != nil {
 				return err
 			}
-			s.bundles += len(e.Bundles)
+			from, _ := slices.BinarySearch(decided, e.From)
+			to, _ := slices.BinarySearch(decided, e.To)
+			s.bundles += to - from
 		}
 		return nil
 	}); err != nil {

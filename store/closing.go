@@ -171,8 +171,8 @@ func (m *Machine) keptBundles(n uint32, limit int) (leave []dueBundle, kept bool
 func (m *Machine) closedWhole(n uint32) (bool, error) {
 	done := true
 	err := m.idx.Ascend(tErasure, nil, nil, func(_, v []byte) (bool, error) {
-		row, err := format.DecodeErasureRow(v)
-		done = done && row.Bundle.Institution != n
+		key, err := format.DecodeBundleKey(v)
+		done = done && key.Institution != n
 		return done, err
 	})
 	if err != nil || !done {

@@ -262,15 +262,14 @@ func (m *Machine) foldExpire(rec *format.Record) error {
 // destruction is pending on every node.
 func (m *Machine) end(key format.BundleKey, store, decision uint64) error {
 	return m.changeBundle(key, store, func(row *format.BundleRow) error {
+		if row.Expire != 0 {
+			return fmt.Errorf("the bundle of record %d has ended before", store)
+		}
 		row.Expire, m.expired = decision+1, decision+1
-		pending := format.ErasureRow{Bundle: key, Slot: row.Slot, Decision: decision}
-		if err := m.set(tDeadSlot, slotKey(row.Slot), key.Encode()); err != nil {
-			return err
-		}
-		if err := m.unset(tKept, cat(key32(key.Institution), key64(row.Store))); err != nil {
-			return err
-		}
-		return m.set(tErasure, key64(row.Store), pending.Encode())
+		encoded := key.Encode()
+		m.add(tDeadSlot, slotKey(row.Slot), encoded)
+		m.add(tErasure, key64(decision), encoded)
+		return m.unset(tKept, cat(key32(key.Institution), key64(row.Store)))
 	})
 }
 
@@ -280,25 +279,22 @@ func (m *Machine) foldErase(rec *format.Record) error {
 		return err
 	}
 	key := keyOf(rec)
-	if err := m.set(tEnded, key.Encode(), key64(uint64(rec.Clock))); err != nil {
-		return err
-	}
 	return m.changeBundle(key, e.Store, func(row *format.BundleRow) error {
+		if row.Erase != 0 || row.Expire == 0 {
+			return fmt.Errorf("the bundle of record %d is erased already, or has not ended", e.Store)
+		}
 		row.Erase = rec.Sequence + 1
+		encoded := key.Encode()
+		m.add(tEnded, encoded, key64(uint64(rec.Clock)))
 		if err := m.countUsed(key.Institution, 0, row.Sealed); err != nil {
 			return err
 		}
-		return m.settle(row)
+		_, all, err := m.attests.count(row.Expire - 1)
+		if err == nil && all {
+			m.replace(tErasure, key64(row.Expire-1), encoded, nil)
+		}
+		return err
 	})
-}
-
-// settle removes a pending erasure once every voter has attested and the ERASE
-// record stands.
-func (m *Machine) settle(row *format.BundleRow) error {
-	if row.Erase == 0 || !containsAll(row.Attested, m.voters()) {
-		return nil
-	}
-	return m.set(tErasure, key64(row.Store), nil)
 }
 
 func containsAll(have, want []uint32) bool {

@@ -63,6 +63,8 @@ type Machine struct {
 	pruned     format.PrunedRow
 	members    map[uint32]format.MemberRow
 
+	attests *spans // of what is attested so far; for Apply alone
+
 	window window
 	marks  map[uint64]format.Checkpoint // by MARK entry; transient
 	held   *StateView                   // of the newest MARK that asked for one, until it is taken

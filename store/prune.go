@@ -75,8 +75,11 @@ func (m *Machine) ended(key format.BundleKey) (e retention.Ended, found bool, er
 		return retention.Ended{}, false, err
 	}
 	e = retention.Ended{Effect: retention.EffectBundle, Held: len(b.Retention.Holds) > 0 || wider != nil}
-	pending, err := m.erasure(b.Store)
-	if err != nil || pending != nil || b.Erase == 0 {
+	if b.Erase == 0 {
+		return e, true, nil
+	}
+	pending, err := m.erasurePending(b)
+	if err != nil || pending {
 		return e, true, err
 	}
 	at, err := lookup(m, tEnded, key.Encode(), func(v []byte) (int64, error) {
@@ -319,5 +322,5 @@ func (m *Machine) foldPrune(rec *format.Record) error {
 	if !e.Again {
 		m.pruned.Bound = e.To
 	}
-	return m.set(tMeta, []byte(metaPruned), m.pruned.Encode())
+	return errors.Join(m.pruneAttested(), m.set(tMeta, []byte(metaPruned), m.pruned.Encode()))
 }

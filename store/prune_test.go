@@ -197,7 +197,8 @@ func TestI1_AHoldAndAnOpenErasureKeepTheHistory(t *testing.T) {
 	// Two of three attest both, the third only one of them.
 	w.attest(1)
 	w.attest(2)
-	w.accept(w.commit(w.op(KindAttest, w.attestation(3, []uint64{n.row("done").Store}, nil))))
+	done := n.row("done").Expire
+	w.accept(w.commit(w.op(KindAttest, w.attestation(3, format.AttestEffect{From: done - 1, To: done}))))
 	w.years(4)
 	w.prune()
 	for number, want := range map[string]bool{"held": true, "open": true, "done": false} {

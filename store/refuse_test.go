@@ -170,9 +170,9 @@ func TestRefusalsOfTheClusterItselfLeaveNothing(t *testing.T) {
 	w.silent(w.op(KindMember, join), format.ReasonSignature)
 	join.Signature = sign(w, w.keys[1], join.Message(w.cluster)) // another node's
 	w.silent(w.op(KindMember, join), format.ReasonSignature)
-	w.silent(w.op(KindAttest, w.attestation(1, []uint64{0}, nil)), format.ReasonState)
-	w.silent(w.op(KindAttest, w.attestation(1, nil, []format.ID{w.block.ID})), format.ReasonState) // not retired
-	w.silent(w.op(KindAttest, w.attestation(1, nil, nil)), format.ReasonInvalid)
+	w.silent(w.op(KindAttest, w.attestation(1, format.AttestEffect{Keys: []uint64{0}})), format.ReasonState)
+	w.silent(w.op(KindAttest, w.attestation(1, format.AttestEffect{Blocks: []format.ID{w.block.ID}})), format.ReasonState) // not retired
+	w.silent(w.op(KindAttest, w.attestation(1, format.AttestEffect{})), format.ReasonInvalid)
 }
 
 func TestBeforeTheCeremonyNothingIsDone(t *testing.T) {

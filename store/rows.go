@@ -77,8 +77,11 @@ func (m *Machine) bundle(k format.BundleKey) (*format.BundleRow, error) {
 	return lookup(m, tBundle, k.Encode(), format.DecodeBundleRow)
 }
 
-func (m *Machine) erasure(store uint64) (*format.ErasureRow, error) {
-	return lookup(m, tErasure, key64(store), format.DecodeErasureRow)
+// erasurePending reports whether the erasure of a bundle that has ended waits for
+// somebody.
+func (m *Machine) erasurePending(b *format.BundleRow) (bool, error) {
+	v, err := m.idx.Get(tErasure, key64(b.Expire-1))
+	return v != nil, err
 }
 
 func (m *Machine) person(id uint64) (*format.Person, error) {
@@ -189,6 +192,7 @@ func (m *Machine) anyRow(t index.Table, prefix []byte) (bool, error) {
 // load fills the caches from the index.
 func (m *Machine) load() error {
 	m.members, m.marks, m.ends = map[uint32]format.MemberRow{}, map[uint64]format.Checkpoint{}, nil
+	m.attests = m.spans()
 	row := func(name string, decode func([]byte) error) error {
 		v, err := m.idx.Get(tMeta, []byte(name))
 		if err != nil || v == nil {
