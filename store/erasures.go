@@ -17,7 +17,7 @@ type PendingErasure struct {
 	// Decision is the sequence of the record that decided it.
 	Decision uint64
 	// Apart says that one attestation cannot name both this bundle and the one before
-	// it in the list: one between them is attested already, or has to stay.
+	// it in the list: between them lies one that it has attested, or that has to stay.
 	Apart bool
 }
 
@@ -28,7 +28,7 @@ const erasuresAtOnce = 64
 // bundles that records from one on ended, below size, in the order of these
 // records, at most limit. next is the record where to go on, 0 when there is no more.
 func (m *Machine) PendingErasures(node uint32, size, from uint64, limit int) (out []PendingErasure, next uint64, err error) {
-	p := pendings{Machine: m, node: node, size: size, next: from, limit: limit, apart: true}
+	p := pendings{Machine: m, node: node, size: size, next: from, limit: limit}
 	for more := true; more && len(p.out) < limit; {
 		if more, err = p.some(); err != nil {
 			return p.out, 0, err
@@ -47,7 +47,8 @@ type pendings struct {
 	size, next uint64
 	limit      int
 	out        []PendingErasure
-	apart      bool // as of the next one
+	apart      bool   // as of the next one
+	gap        uint64 // up to where the node has attested nothing behind the one before
 }
 
 // some looks at a few rows more, and reports whether there are others behind them.
@@ -71,9 +72,11 @@ func (p *pendings) some() (more bool, err error) {
 			return false, err
 		}
 		if is.row != nil {
-			more, p.next, p.apart = true, is.to, true // on behind all that it covers
+			more, p.next = true, is.to // on behind all that it covers
 			return false, nil
 		}
+		p.apart = p.apart || decision >= p.gap
+		p.gap = is.to
 		return true, p.take(key, decision)
 	})
 	return more, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -201,6 +202,13 @@ func TestI1_AHoldAndAnOpenErasureKeepTheHistory(t *testing.T) {
 	w.accept(w.commit(w.op(KindAttest, w.attestation(3, format.AttestEffect{From: done - 1, To: done}))))
 	w.years(4)
 	w.prune()
+	// The range of the first two names the open one too; the third's says no more of anything.
+	if nodes, err := n.AttestedBy(n.row("open")); err != nil || !slices.Equal(nodes, []uint32{1, 2}) {
+		t.Fatalf("attested by %v: %v", nodes, err)
+	}
+	if is, err := n.spanOf(3, done-1); err != nil || is.row != nil {
+		t.Fatalf("%+v: %v", is.row, err)
+	}
 	for number, want := range map[string]bool{"held": true, "open": true, "done": false} {
 		list, err := n.Sequences(1, number, format.Digest{}, 0, 10)
 		if err != nil || (len(list) > 0) != want {
