@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"runtime/pprof"
 	"slices"
 	"strconv"
@@ -17,23 +18,25 @@ import (
 	"github.com/sago-worm/sago/store/format"
 )
 
-// rateCount is how many bundles the rates are measured with: COUNT of `make
-// bench-expiry`, else a few, which show only that the measurement works.
-func rateCount(t *testing.T) int {
-	n, err := strconv.Atoi(os.Getenv("COUNT"))
-	if err != nil || n < 2 {
-		return 3000
+// rateOption is a number that `make bench-expiry` is given: how many bundles the
+// rates are measured with (COUNT; else a few, which show only that the measurement
+// works), on how many nodes (NODES).
+func rateOption(name string, least, otherwise int) int {
+	n, err := strconv.Atoi(os.Getenv(name))
+	if err != nil || n < least {
+		return otherwise
 	}
 	return n
 }
 
-// TestExpiryRates stores bundles of 512 bytes on three nodes of this process, lets
+// TestExpiryRates stores bundles of 512 bytes on nodes of this process, lets
 // half of them fall due at once, and measures how fast they are decided, destroyed
 // and recorded as erased, beside a foreground of puts and recorded reads
 // (docs/operations.md, Measuring).
 func TestExpiryRates(t *testing.T) {
-	count := rateCount(t)
-	c := newTestCluster(t, 3)
+	count, nodes := rateOption("COUNT", 2, 3000), rateOption("NODES", 1, 3)
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // as sagod runs
+	c := newTestCluster(t, nodes)
 	c.timing = Timing{}
 	if count < 10_000 {
 		c.timing = Timing{Duties: 20 * time.Millisecond, TickBusy: 100 * time.Millisecond}
@@ -43,7 +46,9 @@ func TestExpiryRates(t *testing.T) {
 	c.fill(count)
 	t.Logf("filled: %d bundles of %d bytes in %.0f s", count, rateSize, time.Since(begin).Seconds())
 	first := c.nodes[0].Store().Summary().Size
+	cpu := cpuTime(t)
 	before := c.foreground(max(time.Second, min(5*time.Second, time.Duration(count)*time.Millisecond)), nil)
+	t.Logf("CPU before it: %d us for each put or read, on all nodes together", (cpuTime(t)-cpu).Microseconds()/int64(len(before)))
 	watched := c.watchSizes()
 	for _, source := range c.times {
 		source.set(func(s *testTime) { s.offset += int64(55 * time.Minute / time.Microsecond) })
@@ -56,14 +61,14 @@ func TestExpiryRates(t *testing.T) {
 		}
 	}()
 	profiled := profile(t)
-	cpu := cpuTime(t)
+	cpu = cpuTime(t)
 	during := c.foreground(0, erased)
 	cpu = cpuTime(t) - cpu
 	profiled()
 	sizes := watched()
 	c.reportRates(first, sizes)
 	t.Logf("CPU from the first decision on: %.1f s, %d us for each expired bundle and node, foreground included",
-		cpu.Seconds(), cpu.Microseconds()/int64(3*count/2))
+		cpu.Seconds(), cpu.Microseconds()/int64(nodes*count/2))
 	t.Logf("foreground before: %s", before)
 	t.Logf("foreground during: %s; p99 x %.2f", during, during.at(0.99).Seconds()/before.at(0.99).Seconds())
 	c.awaitEqual()
@@ -123,7 +128,7 @@ func (c *testCluster) fill(count int) {
 				if n%2 == 1 {
 					rule = "PT50M"
 				}
-				if _, err := c.put(w%3, rateName(n), rule, make([]byte, rateSize)); err != nil {
+				if _, err := c.put(w%len(c.nodes), rateName(n), rule, make([]byte, rateSize)); err != nil {
 					c.t.Errorf("put %d: %v", n, err)
 				}
 			}
@@ -168,9 +173,9 @@ func (c *testCluster) foreground(within time.Duration, end <-chan struct{}) late
 				begin := time.Now()
 				var err error
 				if k%2 == 0 {
-					_, err = c.put(w%3, fmt.Sprintf("F-%d-%d-%d", round, w, k), "P5Y", make([]byte, rateSize))
+					_, err = c.put(w%len(c.nodes), fmt.Sprintf("F-%d-%d-%d", round, w, k), "P5Y", make([]byte, rateSize))
 				} else {
-					_, err = c.read(w%3, rateName(2*(k%100)))
+					_, err = c.read(w%len(c.nodes), rateName(2*(k%100)))
 				}
 				if err != nil {
 					c.t.Errorf("foreground: %v", err)
@@ -279,7 +284,7 @@ func (c *testCluster) reportRates(first uint64, sizes []sizeAt) {
 	}
 	say("decided (EXPIRE records)", spans[format.ActExpire], spans[format.ActExpire].n)
 	say("erased (ERASE records, a majority)", spans[format.ActErase], spans[format.ActErase].n)
-	say("destroyed and attested (all three nodes)", spans[format.ActAttest], spans[format.ActAttest].bundles)
+	say("destroyed and attested (all nodes)", spans[format.ActAttest], spans[format.ActAttest].bundles)
 	c.t.Logf("%d ATTEST and %d CHECKPOINT records; first decision to last erasure %.2f s", spans[format.ActAttest].n, spans[format.ActCheckpoint].n,
 		spans[format.ActErase].last.Sub(spans[format.ActExpire].begin).Seconds())
 }

@@ -102,7 +102,7 @@ func (t *turn) sweepAll(n uint32, row *format.TenantRow, limit int) (int, error)
 		}
 		may, err := t.mayLeave(key, &b)
 		if may {
-			leave = append(leave, dueBundle{key: key, row: &b})
+			leave = append(leave, dueBundle{key: key, bundleAt: bundleAt{row: b}})
 		} else {
 			e.Kept = append(e.Kept, key)
 		}
@@ -159,7 +159,7 @@ func (m *Machine) keptBundles(n uint32, limit int) (leave []dueBundle, kept bool
 		}
 		may, err := m.mayLeave(key, b)
 		if may {
-			leave = append(leave, dueBundle{key: key, row: b})
+			leave = append(leave, dueBundle{key: key, bundleAt: bundleAt{row: *b}})
 		}
 		return len(leave) < limit, err
 	})

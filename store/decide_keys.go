@@ -134,17 +134,18 @@ func (t *turn) erase(waiting []ending) error {
 		if n < majority {
 			continue
 		}
-		b, err := t.bundle(w.key)
+		b, err := t.bundleAt(w.key)
 		if err != nil {
 			return err
 		}
-		if b == nil {
+		if b.encoded == nil {
 			return fmt.Errorf("an erasure waits for %v, which is not there", w.key)
 		}
-		if b.Erase != 0 {
+		if b.row.Erase != 0 {
 			continue
 		}
-		if err := t.write(aboutBundle(format.ActErase, w.key, format.BundleRef{Store: b.Store})); err != nil {
+		t.recent = b
+		if err := t.write(aboutBundle(format.ActErase, w.key, format.BundleRef{Store: b.row.Store})); err != nil {
 			return err
 		}
 	}

@@ -82,14 +82,8 @@ func (m *Machine) ended(key format.BundleKey) (e retention.Ended, found bool, er
 	if err != nil || pending {
 		return e, true, err
 	}
-	at, err := lookup(m, tEnded, key.Encode(), func(v []byte) (int64, error) {
-		r := format.NewReader(v)
-		return r.I64(), r.Done()
-	})
-	if err == nil && at != nil {
-		e.Erased = retention.Instant(*at)
-	}
-	return e, true, err
+	e.Erased = retention.Instant(b.ErasedAt)
+	return e, true, nil
 }
 
 // holdEnded is what is known of the end of a hold on a subject or definition, by the

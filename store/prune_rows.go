@@ -118,7 +118,7 @@ func (m *Machine) dropBundles(prefix []byte) error {
 		if b.row.Erase == 0 {
 			return fmt.Errorf("the bundle of record %d is not erased and has no records", b.row.Store)
 		}
-		err = errors.Join(m.set(tDeadSlot, slotKey(b.row.Slot), []byte{}), m.unset(tEnded, b.key), m.unset(tStop, b.key), m.unset(tExit, b.key),
+		err = errors.Join(m.set(tDeadSlot, slotKey(b.row.Slot), []byte{}), m.unset(tStop, b.key), m.unset(tExit, b.key),
 			m.unset(tSubject, cat(subjectKey(key.Institution, b.row.Subject), key64(b.row.Store))), m.unset(tBundle, b.key))
 		if err != nil {
 			return err

@@ -230,6 +230,7 @@ func TestP25_ARowThatCannotBeReadHaltsAndIsNotTakenForMissing(t *testing.T) {
 			key = keyOfBundle("T0").Encode()
 		}
 		n.idx.Put(table, key, []byte("not a row"))
+		n.counted = countedRow{} // as after a start
 		_, err := n.Apply(Entry{Index: w.next, Ops: []Op{w.about(KindRead, app, "T0", format.ReadEffect{Request: format.ID{1}})}})
 		if !errors.Is(err, ErrHalted) {
 			t.Fatalf("table %d: %v", table, err)

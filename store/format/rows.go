@@ -19,6 +19,7 @@ type BundleRow struct {
 	Retention  RetentionRow
 	// Expire and Erase are the sequences of those records plus one; 0 while none.
 	Expire, Erase uint64
+	ErasedAt      int64 // quorum clock at the ERASE record, microseconds; 0 while none
 }
 
 // Encode returns the canonical bytes of b.
@@ -38,6 +39,7 @@ func (b BundleRow) Encode() []byte {
 	b.Retention.encode(&w)
 	w.U64(b.Expire)
 	w.U64(b.Erase)
+	w.I64(b.ErasedAt)
 	return w.Bytes()
 }
 
@@ -72,6 +74,7 @@ func readBundleRow(r *Reader) (b BundleRow) {
 	b.Retention = readRetentionRow(r)
 	b.Expire = r.U64()
 	b.Erase = r.U64()
+	b.ErasedAt = r.I64()
 	return b
 }
 
