@@ -20,7 +20,8 @@ import (
 
 // rateOption is a number that `make bench-expiry` is given: how many bundles the
 // rates are measured with (COUNT; else a few, which show only that the measurement
-// works), on how many nodes (NODES).
+// works), on how many nodes (NODES),
+// beside how many puts and reads a second (RATE).
 func rateOption(name string, least, otherwise int) int {
 	n, err := strconv.Atoi(os.Getenv(name))
 	if err != nil || n < least {
@@ -34,7 +35,7 @@ func rateOption(name string, least, otherwise int) int {
 // and recorded as erased, beside a foreground of puts and recorded reads
 // (docs/operations.md, Measuring).
 func TestExpiryRates(t *testing.T) {
-	count, nodes := rateOption("COUNT", 2, 3000), rateOption("NODES", 1, 3)
+	count, nodes, rate := rateOption("COUNT", 2, 3000), rateOption("NODES", 1, 3), rateOption("RATE", 1, 100)
 	defer debug.SetGCPercent(debug.SetGCPercent(400)) // as sagod runs
 	c := newTestCluster(t, nodes)
 	c.timing = Timing{}
@@ -47,7 +48,7 @@ func TestExpiryRates(t *testing.T) {
 	t.Logf("filled: %d bundles of %d bytes in %.0f s", count, rateSize, time.Since(begin).Seconds())
 	first := c.nodes[0].Store().Summary().Size
 	cpu := cpuTime(t)
-	before := c.foreground(max(time.Second, min(5*time.Second, time.Duration(count)*time.Millisecond)), nil)
+	before := c.foreground(rate, max(time.Second, min(20*time.Second, time.Duration(count)*time.Millisecond)), nil)
 	t.Logf("CPU before it: %d us for each put or read, on all nodes together", (cpuTime(t)-cpu).Microseconds()/int64(len(before)))
 	watched := c.watchSizes()
 	for _, source := range c.times {
@@ -62,7 +63,7 @@ func TestExpiryRates(t *testing.T) {
 	}()
 	profiled := profile(t)
 	cpu = cpuTime(t)
-	during := c.foreground(0, erased)
+	during := c.foreground(rate, 0, erased)
 	cpu = cpuTime(t) - cpu
 	profiled()
 	sizes := watched()
@@ -152,9 +153,10 @@ func (l latencies) String() string {
 
 var foregroundRound atomic.Int64
 
-// foreground puts and reads, by a few clients at every node, for so long or until
-// end is closed.
-func (c *testCluster) foreground(within time.Duration, end <-chan struct{}) latencies {
+// foreground puts and reads in turn at every node, rate times a second, for so long
+// or until end is closed. Each is begun at its time, whatever has become of those
+// before it, and took what passed since then.
+func (c *testCluster) foreground(rate int, within time.Duration, end <-chan struct{}) latencies {
 	c.t.Helper()
 	ctx, cancel := context.WithCancel(c.t.Context())
 	if end == nil {
@@ -167,30 +169,40 @@ func (c *testCluster) foreground(within time.Duration, end <-chan struct{}) late
 	var mu sync.Mutex
 	var took latencies
 	var wg sync.WaitGroup
-	for w := range 6 {
-		wg.Go(func() {
-			for k := 0; ctx.Err() == nil; k++ {
-				begin := time.Now()
-				var err error
-				if k%2 == 0 {
-					_, err = c.put(w%len(c.nodes), fmt.Sprintf("F-%d-%d-%d", round, w, k), "P5Y", make([]byte, rateSize))
-				} else {
-					_, err = c.read(w%len(c.nodes), rateName(2*(k%100)))
-				}
-				if err != nil {
+	every := time.NewTicker(time.Second / time.Duration(rate))
+	defer every.Stop()
+	begun := time.Now()
+	for k := 0; ctx.Err() == nil; {
+		select {
+		case <-every.C:
+		case <-ctx.Done():
+		}
+		for ; k < int(time.Since(begun).Seconds()*float64(rate)); k++ { // a ticker leaves out what nobody took
+			due := begun.Add(time.Duration(k) * time.Second / time.Duration(rate))
+			wg.Go(func() {
+				if err := c.putOrRead(round, k); err != nil {
 					c.t.Errorf("foreground: %v", err)
 					return
 				}
 				mu.Lock()
-				took = append(took, time.Since(begin))
+				took = append(took, time.Since(due))
 				mu.Unlock()
-				time.Sleep(2 * time.Millisecond)
-			}
-		})
+			})
+		}
 	}
 	wg.Wait()
 	slices.Sort(took)
 	return took
+}
+
+// putOrRead is the k-th operation of a round.
+func (c *testCluster) putOrRead(round int64, k int) (err error) {
+	if k%2 == 0 {
+		_, err = c.put(k/2%len(c.nodes), fmt.Sprintf("F-%d-%d", round, k), "P5Y", make([]byte, rateSize))
+	} else {
+		_, err = c.read(k/2%len(c.nodes), rateName(2*(k%100)))
+	}
+	return err
 }
 
 // sizeAt is how long the history of the first node was at an instant.
