@@ -260,9 +260,9 @@ func (d *duties) destroyDue(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		batch, requests := time.Now(), n.requests.Load()
+		requests, busy := n.requests.Load(), time.Duration(0)
 		if len(bundles)+len(blocks)+len(spent) > 0 {
-			if err := n.destroyBatch(ctx, bundles, blocks, spent); err != nil {
+			if busy, err = n.destroyBatch(ctx, bundles, blocks, spent); err != nil {
 				return err
 			}
 			blocks, spent = nil, nil
@@ -276,9 +276,10 @@ func (d *duties) destroyDue(ctx context.Context) error {
 		if n.requests.Load() == requests {
 			continue
 		}
-		// Half of the time is the foreground's alone, while there is one.
+		// As long as the disk and a core were busy with it they are the foreground's
+		// alone, while there is one.
 		select {
-		case <-time.After(time.Since(batch)):
+		case <-time.After(busy):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -287,12 +288,14 @@ func (d *duties) destroyDue(ctx context.Context) error {
 }
 
 // destroyBatch destroys bundles, and slots that none took, and attests them, so
-// many in one record as it holds.
-func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure, blocks, spent []store.PendingBlock) error {
+// many in one record as it holds. busy is how long the destruction took.
+func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure, blocks, spent []store.PendingBlock) (busy time.Duration, err error) {
 	n.logs.recent.drop()
+	begin := time.Now()
 	if err := n.store.Destroy(ctx, bundles, slices.Concat(blocks, spent)); err != nil {
-		return fmt.Errorf("destroying: %w", err)
+		return 0, fmt.Errorf("destroying: %w", err)
 	}
+	busy = time.Since(begin)
 	effects := ranges(bundles)
 	if len(blocks)+len(spent) > 0 {
 		var e format.AttestEffect
@@ -305,12 +308,12 @@ func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure,
 		effects = append(effects, e)
 	}
 	if err := together(len(effects), attestsAtOnce, func(i int) error { return n.attest(ctx, effects[i]) }); err != nil {
-		return err
+		return 0, err
 	}
 	if len(bundles) > 0 {
 		crashpoint.Reached("attest", true)
 	}
-	return nil
+	return busy, nil
 }
 
 // ranges are the attestations of bundles, which come in the order of the records
