@@ -260,9 +260,9 @@ func (d *duties) destroyDue(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		batch, requests := time.Now(), n.requests.Load()
+		requests, busy := n.requests.Load(), time.Duration(0)
 		if len(bundles)+len(blocks)+len(spent) > 0 {
-			if err := n.destroyBatch(ctx, bundles, blocks, spent); err != nil {
+			if busy, err = n.destroyBatch(ctx, bundles, blocks, spent); err != nil {
 				return err
 			}
 			blocks, spent = nil, nil
@@ -276,9 +276,10 @@ func (d *duties) destroyDue(ctx context.Context) error {
 		if n.requests.Load() == requests {
 			continue
 		}
-		// Half of the time is the foreground's alone, while there is one.
+		// As long as the disk and a core were busy with it they are the foreground's
+		// alone, while there is one.
 		select {
-		case <-time.After(time.Since(batch)):
+		case <-time.After(busy):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -287,24 +288,19 @@ func (d *duties) destroyDue(ctx context.Context) error {
 }
 
 // destroyBatch destroys bundles, and slots that none took, and attests them, so
-// many in one record as it holds.
-func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure, blocks, spent []store.PendingBlock) error {
+// many in one record as it holds. busy is how long the destruction took.
+func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure, blocks, spent []store.PendingBlock) (busy time.Duration, err error) {
 	n.logs.recent.drop()
+	begin := time.Now()
 	if err := n.store.Destroy(ctx, bundles, slices.Concat(blocks, spent)); err != nil {
-		return fmt.Errorf("destroying: %w", err)
+		return 0, fmt.Errorf("destroying: %w", err)
 	}
-	var effects []format.AttestEffect
-	for some := range slices.Chunk(bundles, erasureLimit) {
-		var e format.AttestEffect
-		for _, b := range some {
-			e.Bundles = append(e.Bundles, b.Store)
-		}
-		effects = append(effects, e)
-	}
+	busy = time.Since(begin)
+	effects := ranges(bundles)
 	if len(blocks)+len(spent) > 0 {
 		var e format.AttestEffect
 		for _, s := range spent {
-			e.Bundles = append(e.Bundles, s.Decision)
+			e.Keys = append(e.Keys, s.Decision)
 		}
 		for _, b := range blocks {
 			e.Blocks = append(e.Blocks, b.ID)
@@ -312,12 +308,24 @@ func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure,
 		effects = append(effects, e)
 	}
 	if err := together(len(effects), attestsAtOnce, func(i int) error { return n.attest(ctx, effects[i]) }); err != nil {
-		return err
+		return 0, err
 	}
 	if len(bundles) > 0 {
 		crashpoint.Reached("attest", true)
 	}
-	return nil
+	return busy, nil
+}
+
+// ranges are the attestations of bundles, which come in the order of the records
+// that ended them: of each run that one attestation can name, so many at once.
+func ranges(bundles []store.PendingErasure) (effects []format.AttestEffect) {
+	for i, n := 0, 0; i < len(bundles); i++ {
+		if n++; bundles[i].Apart || n > erasureLimit || i == 0 {
+			effects, n = append(effects, format.AttestEffect{From: bundles[i].Decision}), 1
+		}
+		effects[len(effects)-1].To = bundles[i].Decision + 1
+	}
+	return effects
 }
 
 // attest signs and records that what e names is destroyed on this node.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"runtime/pprof"
 	"slices"
 	"strconv"
@@ -17,23 +18,26 @@ import (
 	"github.com/sago-worm/sago/store/format"
 )
 
-// rateCount is how many bundles the rates are measured with: COUNT of `make
-// bench-expiry`, else a few, which show only that the measurement works.
-func rateCount(t *testing.T) int {
-	n, err := strconv.Atoi(os.Getenv("COUNT"))
-	if err != nil || n < 2 {
-		return 3000
+// rateOption is a number that `make bench-expiry` is given: how many bundles the
+// rates are measured with (COUNT; else a few, which show only that the measurement
+// works), on how many nodes (NODES),
+// beside how many puts and reads a second (RATE).
+func rateOption(name string, least, otherwise int) int {
+	n, err := strconv.Atoi(os.Getenv(name))
+	if err != nil || n < least {
+		return otherwise
 	}
 	return n
 }
 
-// TestExpiryRates stores bundles of 512 bytes on three nodes of this process, lets
+// TestExpiryRates stores bundles of 512 bytes on nodes of this process, lets
 // half of them fall due at once, and measures how fast they are decided, destroyed
 // and recorded as erased, beside a foreground of puts and recorded reads
 // (docs/operations.md, Measuring).
 func TestExpiryRates(t *testing.T) {
-	count := rateCount(t)
-	c := newTestCluster(t, 3)
+	count, nodes, rate := rateOption("COUNT", 2, 3000), rateOption("NODES", 1, 3), rateOption("RATE", 1, 100)
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // as sagod runs
+	c := newTestCluster(t, nodes)
 	c.timing = Timing{}
 	if count < 10_000 {
 		c.timing = Timing{Duties: 20 * time.Millisecond, TickBusy: 100 * time.Millisecond}
@@ -43,7 +47,9 @@ func TestExpiryRates(t *testing.T) {
 	c.fill(count)
 	t.Logf("filled: %d bundles of %d bytes in %.0f s", count, rateSize, time.Since(begin).Seconds())
 	first := c.nodes[0].Store().Summary().Size
-	before := c.foreground(max(time.Second, min(5*time.Second, time.Duration(count)*time.Millisecond)), nil)
+	cpu := cpuTime(t)
+	before := c.foreground(rate, max(time.Second, min(20*time.Second, time.Duration(count)*time.Millisecond)), nil)
+	t.Logf("CPU before it: %d us for each put or read, on all nodes together", (cpuTime(t)-cpu).Microseconds()/int64(len(before)))
 	watched := c.watchSizes()
 	for _, source := range c.times {
 		source.set(func(s *testTime) { s.offset += int64(55 * time.Minute / time.Microsecond) })
@@ -56,14 +62,14 @@ func TestExpiryRates(t *testing.T) {
 		}
 	}()
 	profiled := profile(t)
-	cpu := cpuTime(t)
-	during := c.foreground(0, erased)
+	cpu = cpuTime(t)
+	during := c.foreground(rate, 0, erased)
 	cpu = cpuTime(t) - cpu
 	profiled()
 	sizes := watched()
 	c.reportRates(first, sizes)
 	t.Logf("CPU from the first decision on: %.1f s, %d us for each expired bundle and node, foreground included",
-		cpu.Seconds(), cpu.Microseconds()/int64(3*count/2))
+		cpu.Seconds(), cpu.Microseconds()/int64(nodes*count/2))
 	t.Logf("foreground before: %s", before)
 	t.Logf("foreground during: %s; p99 x %.2f", during, during.at(0.99).Seconds()/before.at(0.99).Seconds())
 	c.awaitEqual()
@@ -123,7 +129,7 @@ func (c *testCluster) fill(count int) {
 				if n%2 == 1 {
 					rule = "PT50M"
 				}
-				if _, err := c.put(w%3, rateName(n), rule, make([]byte, rateSize)); err != nil {
+				if _, err := c.put(w%len(c.nodes), rateName(n), rule, make([]byte, rateSize)); err != nil {
 					c.t.Errorf("put %d: %v", n, err)
 				}
 			}
@@ -147,9 +153,10 @@ func (l latencies) String() string {
 
 var foregroundRound atomic.Int64
 
-// foreground puts and reads, by a few clients at every node, for so long or until
-// end is closed.
-func (c *testCluster) foreground(within time.Duration, end <-chan struct{}) latencies {
+// foreground puts and reads in turn at every node, rate times a second, for so long
+// or until end is closed. Each is begun at its time, whatever has become of those
+// before it, and took what passed since then.
+func (c *testCluster) foreground(rate int, within time.Duration, end <-chan struct{}) latencies {
 	c.t.Helper()
 	ctx, cancel := context.WithCancel(c.t.Context())
 	if end == nil {
@@ -162,30 +169,40 @@ func (c *testCluster) foreground(within time.Duration, end <-chan struct{}) late
 	var mu sync.Mutex
 	var took latencies
 	var wg sync.WaitGroup
-	for w := range 6 {
-		wg.Go(func() {
-			for k := 0; ctx.Err() == nil; k++ {
-				begin := time.Now()
-				var err error
-				if k%2 == 0 {
-					_, err = c.put(w%3, fmt.Sprintf("F-%d-%d-%d", round, w, k), "P5Y", make([]byte, rateSize))
-				} else {
-					_, err = c.read(w%3, rateName(2*(k%100)))
-				}
-				if err != nil {
+	every := time.NewTicker(time.Second / time.Duration(rate))
+	defer every.Stop()
+	begun := time.Now()
+	for k := 0; ctx.Err() == nil; {
+		select {
+		case <-every.C:
+		case <-ctx.Done():
+		}
+		for ; k < int(time.Since(begun).Seconds()*float64(rate)); k++ { // a ticker leaves out what nobody took
+			due := begun.Add(time.Duration(k) * time.Second / time.Duration(rate))
+			wg.Go(func() {
+				if err := c.putOrRead(round, k); err != nil {
 					c.t.Errorf("foreground: %v", err)
 					return
 				}
 				mu.Lock()
-				took = append(took, time.Since(begin))
+				took = append(took, time.Since(due))
 				mu.Unlock()
-				time.Sleep(2 * time.Millisecond)
-			}
-		})
+			})
+		}
 	}
 	wg.Wait()
 	slices.Sort(took)
 	return took
+}
+
+// putOrRead is the k-th operation of a round.
+func (c *testCluster) putOrRead(round int64, k int) (err error) {
+	if k%2 == 0 {
+		_, err = c.put(k/2%len(c.nodes), fmt.Sprintf("F-%d-%d", round, k), "P5Y", make([]byte, rateSize))
+	} else {
+		_, err = c.read(k/2%len(c.nodes), rateName(2*(k%100)))
+	}
+	return err
 }
 
 // sizeAt is how long the history of the first node was at an instant.
@@ -243,6 +260,7 @@ func (c *testCluster) reportRates(first uint64, sizes []sizeAt) {
 		return sizes[min(i, len(sizes)-1)].at
 	}
 	store := c.nodes[0].Store()
+	var decided []uint64
 	if err := store.History(c.t.Context(), first, store.Summary().Size, func(seq uint64, encoded []byte) error {
 		rec, err := format.DecodeRecord(encoded)
 		if err != nil {
@@ -256,12 +274,17 @@ func (c *testCluster) reportRates(first uint64, sizes []sizeAt) {
 			s.begin = s.last
 		}
 		s.n++
+		if rec.Action == format.ActExpire {
+			decided = append(decided, seq)
+		}
 		if rec.Action == format.ActAttest {
 			e, err := format.DecodeAttestEffect(rec.Effect)
 			if err != nil {
 				return err
 			}
-			s.bundles += len(e.Bundles)
+			from, _ := slices.BinarySearch(decided, e.From)
+			to, _ := slices.BinarySearch(decided, e.To)
+			s.bundles += to - from
 		}
 		return nil
 	}); err != nil {
@@ -273,7 +296,7 @@ func (c *testCluster) reportRates(first uint64, sizes []sizeAt) {
 	}
 	say("decided (EXPIRE records)", spans[format.ActExpire], spans[format.ActExpire].n)
 	say("erased (ERASE records, a majority)", spans[format.ActErase], spans[format.ActErase].n)
-	say("destroyed and attested (all three nodes)", spans[format.ActAttest], spans[format.ActAttest].bundles)
+	say("destroyed and attested (all nodes)", spans[format.ActAttest], spans[format.ActAttest].bundles)
 	c.t.Logf("%d ATTEST and %d CHECKPOINT records; first decision to last erasure %.2f s", spans[format.ActAttest].n, spans[format.ActCheckpoint].n,
 		spans[format.ActErase].last.Sub(spans[format.ActExpire].begin).Seconds())
 }

@@ -257,7 +257,7 @@ func (k *keeper) ownKeys(ctx context.Context) error {
 	}
 	var e format.AttestEffect
 	for _, p := range pending {
-		e.Bundles = append(e.Bundles, p.Decision)
+		e.Keys = append(e.Keys, p.Decision)
 	}
 	return n.attest(ctx, e)
 }

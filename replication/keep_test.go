@@ -79,7 +79,7 @@ func TestHistoryRetentionOfACluster(t *testing.T) {
 	}
 	c.await("erasure", func() bool {
 		b, err := c.nodes[0].Store().Bundle(key("short-2"))
-		return err == nil && b.Erase != 0 && len(b.Attested) == 3
+		return err == nil && b.Erase != 0 && attestedBy(c.nodes[0], b) == 3
 	})
 	inst, err := c.nodes[0].Store().Institution(1)
 	if err != nil {

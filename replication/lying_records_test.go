@@ -33,7 +33,7 @@ func (l *liar) records() {
 			e.Signature = signed(e.Message(cluster))
 			plain(fmt.Sprintf("member %d, state %d", m.Number, state), store.KindMember, format.EncodeEffect(e))
 		}
-		e := format.AttestEffect{Node: m.Number, Incarnation: m.Current, Bundles: []uint64{1}}
+		e := format.AttestEffect{Node: m.Number, Incarnation: m.Current, From: 1, To: 2}
 		if e.Signature = signed(e.Message(cluster)); m.Number != l.n.own.number {
 			plain("another's attestation", store.KindAttest, format.EncodeEffect(e))
 		}

@@ -227,10 +227,7 @@ func (n *oneNode) erase() {
 	pending, _, err := n.st.PendingErasures(1, n.st.Summary().Checkpoint.Checkpoint.Size, 0, 100)
 	must(n.t, err)
 	must(n.t, n.st.Destroy(context.Background(), pending, nil))
-	e := format.AttestEffect{Node: 1, Incarnation: n.inc}
-	for _, p := range pending {
-		e.Bundles = append(e.Bundles, p.Store)
-	}
+	e := format.AttestEffect{Node: 1, Incarnation: n.inc, From: pending[0].Decision, To: pending[len(pending)-1].Decision + 1}
 	e.Signature = sign(n.t, n.key, e.Message(n.st.Manifest().Cluster))
 	n.accept(store.KindAttest, format.EncodeEffect(e))
 }

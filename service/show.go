@@ -42,8 +42,8 @@ func (s *bundleServer) Show(ctx context.Context, req *sagov1.ShowRequest) (*sago
 			return nil, err
 		}
 	}
-	b.Replicas = s.replicas(row)
-	return &sagov1.ShowResponse{Bundle: b}, nil
+	b.Replicas, err = s.replicas(row)
+	return &sagov1.ShowResponse{Bundle: b}, err
 }
 
 // bundle is what the state and the STORE record say of a bundle.
@@ -112,12 +112,16 @@ func (s *Server) stateOf(key format.BundleKey, row *format.BundleRow) (string, e
 
 // replicas says for each node whether it holds the bundle or, once it is to be
 // erased, whether the node has attested that.
-func (s *Server) replicas(row *format.BundleRow) []*sagov1.Replica {
+func (s *Server) replicas(row *format.BundleRow) ([]*sagov1.Replica, error) {
+	attested, err := s.node.Store().AttestedBy(row)
+	if err != nil {
+		return nil, err
+	}
 	var out []*sagov1.Replica
 	for _, m := range s.node.Store().Members() {
 		r := &sagov1.Replica{Node: m.Name, State: "stored"}
 		switch {
-		case slices.Contains(row.Attested, m.Number):
+		case slices.Contains(attested, m.Number):
 			r.State = "erased"
 		case row.Expire != 0:
 			r.State = "pending"
@@ -128,5 +132,5 @@ func (s *Server) replicas(row *format.BundleRow) []*sagov1.Replica {
 		}
 		out = append(out, r)
 	}
-	return out
+	return out, nil
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"math"
 	"slices"
 
 	"github.com/sago-worm/sago/access"
@@ -79,23 +80,12 @@ func (m *Machine) foldMemberAct(_ *format.Record, a *openAct) error {
 
 // settleAll lets go of erasures that waited for nobody but a node that left.
 func (m *Machine) settleAll() error {
-	var keys []format.BundleKey
-	err := m.idx.Ascend(tErasure, nil, nil, func(_, v []byte) (bool, error) {
-		row, err := format.DecodeErasureRow(v)
-		keys = append(keys, row.Bundle)
-		return true, err
-	})
+	waiting, err := m.endings(0, math.MaxUint64, math.MaxInt)
 	if err != nil {
 		return err
 	}
-	for _, k := range keys {
-		b, err := m.bundle(k)
-		if err != nil || b == nil {
-			return err
-		}
-		if err := m.settle(b); err != nil {
-			return err
-		}
+	if err := m.settleEach(waiting); err != nil {
+		return err
 	}
 	return m.settleKeys()
 }

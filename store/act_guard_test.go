@@ -121,7 +121,7 @@ func TestI5KeysWaitForNoNodeThatLeft(t *testing.T) {
 		t.Fatalf("%d wait", len(due))
 	}
 	for _, n := range []uint32{1, 2} {
-		w.accept(w.commit(w.op(KindAttest, w.attestation(n, []uint64{due[0].Decision}, nil))))
+		w.accept(w.commit(w.op(KindAttest, w.attestation(n, format.AttestEffect{Keys: []uint64{due[0].Decision}}))))
 	}
 	if row, err := w.nodes[0].spent(due[0].Decision); err != nil || row == nil {
 		t.Fatalf("nothing waits for node 3: %v", err)

@@ -51,7 +51,7 @@ func (m *Machine) Holders(b *format.BundleRow) (out []Holder, err error) {
 		}
 		member, ok := m.members[h.Node]
 		h.Member = ok && member.Current == h.Incarnation
-		if h.Attested, err = m.sequenceAt(tAttested, cat(key64(b.Store), k)); err != nil {
+		if h.Attested, err = m.attestedAt(h, b); err != nil {
 			return false, err
 		}
 		h.Destroyed, err = m.sequenceAt(tMedium, k)
@@ -59,6 +59,19 @@ func (m *Machine) Holders(b *format.BundleRow) (out []Holder, err error) {
 		return true, err
 	})
 	return out, err
+}
+
+// attestedAt is the sequence plus one of the record by which an incarnation attested
+// a bundle, 0 where there is none.
+func (m *Machine) attestedAt(h Holder, b *format.BundleRow) (uint64, error) {
+	if b.Expire == 0 {
+		return 0, nil
+	}
+	is, err := m.spanOf(h.Node, b.Expire-1)
+	if err != nil || is.row == nil || is.row.Incarnation != h.Incarnation {
+		return 0, err
+	}
+	return is.row.Record + 1, nil
 }
 
 // sequenceAt reads a row that begins with a sequence: that plus one, or 0 where

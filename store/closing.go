@@ -102,7 +102,7 @@ func (t *turn) sweepAll(n uint32, row *format.TenantRow, limit int) (int, error)
 		}
 		may, err := t.mayLeave(key, &b)
 		if may {
-			leave = append(leave, dueBundle{key: key, row: &b})
+			leave = append(leave, dueBundle{key: key, bundleAt: bundleAt{row: b}})
 		} else {
 			e.Kept = append(e.Kept, key)
 		}
@@ -159,7 +159,7 @@ func (m *Machine) keptBundles(n uint32, limit int) (leave []dueBundle, kept bool
 		}
 		may, err := m.mayLeave(key, b)
 		if may {
-			leave = append(leave, dueBundle{key: key, row: b})
+			leave = append(leave, dueBundle{key: key, bundleAt: bundleAt{row: *b}})
 		}
 		return len(leave) < limit, err
 	})
@@ -171,8 +171,8 @@ func (m *Machine) keptBundles(n uint32, limit int) (leave []dueBundle, kept bool
 func (m *Machine) closedWhole(n uint32) (bool, error) {
 	done := true
 	err := m.idx.Ascend(tErasure, nil, nil, func(_, v []byte) (bool, error) {
-		row, err := format.DecodeErasureRow(v)
-		done = done && row.Bundle.Institution != n
+		key, err := format.DecodeBundleKey(v)
+		done = done && key.Institution != n
 		return done, err
 	})
 	if err != nil || !done {

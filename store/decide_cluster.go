@@ -173,7 +173,7 @@ func (t *turn) decideSweep() error {
 	}
 	for _, d := range due {
 		if d.held != nil {
-			if err := t.write(reachedBy(d.key, d.row, d.held)); err != nil {
+			if err := t.write(reachedBy(d.key, &d.row, d.held)); err != nil {
 				return err
 			}
 			continue
@@ -182,6 +182,7 @@ func (t *turn) decideSweep() error {
 		if err != nil || !permit.Covers(retention.RecordID(d.row.Store)) {
 			return fmt.Errorf("bundle of record %d is due and may not be expired", d.row.Store)
 		}
+		t.recent = d.bundleAt
 		if err := t.write(aboutBundle(format.ActExpire, d.key, format.BundleRef{Store: d.row.Store})); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/sago-worm/sago/retention"
@@ -89,8 +90,8 @@ func (t *turn) decideEpoch(e format.KeyEffect) error {
 // destroyed; the word that completes a majority erases (ERASE) each bundle.
 func (t *turn) decideAttest() error {
 	e, err := format.DecodeAttestEffect(t.op.Body)
-	if err != nil || len(e.Bundles)+len(e.Blocks) == 0 {
-		return refuse(format.ReasonInvalid, "an attestation names bundles or blocks")
+	if err != nil || e.To == 0 && len(e.Keys)+len(e.Blocks) == 0 {
+		return refuse(format.ReasonInvalid, "an attestation names records whose bundles, keys or blocks are destroyed")
 	}
 	m, ok := t.members[e.Node]
 	if !ok || m.Current != e.Incarnation {
@@ -99,25 +100,18 @@ func (t *turn) decideAttest() error {
 	if !verifyNode(m, e.Message(t.own.cluster), e.Signature) {
 		return refuse(format.ReasonSignature, "attestation")
 	}
-	var keys []format.BundleKey
-	for i, seq := range e.Bundles {
-		row, err := t.erasure(seq)
+	waiting, err := t.checkRange(e)
+	if err != nil {
+		return err
+	}
+	for _, seq := range e.Keys {
+		waits, err := t.keysWait(seq)
 		if err != nil {
 			return err
 		}
-		if row == nil {
-			waits, err := t.keysWait(seq)
-			if err != nil {
-				return err
-			}
-			if waits {
-				continue
-			}
+		if !waits {
+			return refuse(format.ReasonState, "a named record ended no keys that wait for their destruction")
 		}
-		if row == nil || i > 0 && e.Bundles[i-1] >= seq {
-			return refuse(format.ReasonState, "a named bundle waits for no erasure")
-		}
-		keys = append(keys, row.Bundle)
 	}
 	if err := t.checkRetired(e.Blocks); err != nil {
 		return err
@@ -125,15 +119,33 @@ func (t *turn) decideAttest() error {
 	if err := t.write(draft{action: format.ActAttest, effect: e}); err != nil {
 		return err
 	}
-	for _, key := range keys {
-		b, err := t.bundle(key)
+	return t.erase(waiting)
+}
+
+// erase writes the ERASE record of each of these bundles that a majority has
+// attested now.
+func (t *turn) erase(waiting []ending) error {
+	majority := t.majority()
+	for _, w := range waiting {
+		n, _, err := t.attests.count(w.decision)
 		if err != nil {
 			return err
 		}
-		if b.Erase != 0 || len(b.Attested) < t.majority() {
+		if n < majority {
 			continue
 		}
-		if err := t.write(aboutBundle(format.ActErase, key, format.BundleRef{Store: b.Store})); err != nil {
+		b, err := t.bundleAt(w.key)
+		if err != nil {
+			return err
+		}
+		if b.encoded == nil {
+			return fmt.Errorf("an erasure waits for %v, which is not there", w.key)
+		}
+		if b.row.Erase != 0 {
+			continue
+		}
+		t.recent = b
+		if err := t.write(aboutBundle(format.ActErase, w.key, format.BundleRef{Store: b.row.Store})); err != nil {
 			return err
 		}
 	}

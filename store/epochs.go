@@ -219,25 +219,11 @@ func (m *Machine) foldAttest(rec *format.Record) error {
 	if err != nil {
 		return err
 	}
-	for _, seq := range e.Bundles {
-		pending, err := m.erasure(seq)
-		if err != nil {
-			return err
-		}
-		if pending == nil {
-			if err := m.attestKeys(seq, e.Node); err != nil {
-				return err
-			}
-			continue
-		}
-		err = m.changeBundle(pending.Bundle, seq, func(row *format.BundleRow) error {
-			if err := m.noteAttested(row, e, rec.Sequence); err != nil {
-				return err
-			}
-			row.Attested = withNode(row.Attested, e.Node)
-			return m.settle(row)
-		})
-		if err != nil {
+	if err := m.foldRange(e, rec.Sequence); err != nil {
+		return err
+	}
+	for _, seq := range e.Keys {
+		if err := m.attestKeys(seq, e.Node); err != nil {
 			return err
 		}
 	}
@@ -246,16 +232,6 @@ func (m *Machine) foldAttest(rec *format.Record) error {
 			return err
 		}
 	}
-	return nil
-}
-
-// noteAttested notes which record says that an incarnation destroyed a bundle.
-func (m *Machine) noteAttested(row *format.BundleRow, e format.AttestEffect, sequence uint64) error {
-	key := cat(key64(row.Store), key32(e.Node), e.Incarnation[:])
-	if contains(row.Attested, e.Node) { // by an earlier incarnation, or again
-		return m.set(tAttested, key, key64(sequence))
-	}
-	m.add(tAttested, key, key64(sequence))
 	return nil
 }
 

@@ -75,7 +75,7 @@ func (w *world) destroyEpochs() []PendingEpoch {
 				w.must(n.DestroyEpochs(context.Background(), pending))
 			}
 		}
-		w.accept(w.commit(w.op(KindAttest, w.attestation(v, sequences, nil))))
+		w.accept(w.commit(w.op(KindAttest, w.attestation(v, format.AttestEffect{Keys: sequences}))))
 		all = pending
 	}
 	return all

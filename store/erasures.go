@@ -16,68 +16,93 @@ type PendingErasure struct {
 	Permit retention.Permit
 	// Decision is the sequence of the record that decided it.
 	Decision uint64
+	// Apart says that one attestation cannot name both this bundle and the one before
+	// it in the list: between them lies one that it has attested, or that has to stay.
+	Apart bool
 }
 
 // erasuresAtOnce bounds how many rows PendingErasures looks at while Apply waits.
 const erasuresAtOnce = 64
 
 // PendingErasures lists what node has not attested and what a checkpoint covers:
-// decisions below size, of bundles whose STORE record is from or a later one,
-// ascending, at most limit. next is where to go on, 0 when there is no more.
+// bundles that records from one on ended, below size, in the order of these
+// records, at most limit. next is the record where to go on, 0 when there is no more.
 func (m *Machine) PendingErasures(node uint32, size, from uint64, limit int) (out []PendingErasure, next uint64, err error) {
-	for next = from; len(out) < limit; {
-		var some []PendingErasure
-		some, next, err = m.someErasures(node, size, next, limit-len(out))
-		out = append(out, some...)
-		if err != nil || next == 0 {
-			return out, next, err
+	p := pendings{Machine: m, node: node, size: size, next: from, limit: limit}
+	for more := true; more && len(p.out) < limit; {
+		if more, err = p.some(); err != nil {
+			return p.out, 0, err
+		}
+		if !more {
+			p.next = 0
 		}
 	}
-	return out, next, nil
+	return p.out, p.next, nil
 }
 
-// someErasures is PendingErasures of a few rows.
-func (m *Machine) someErasures(node uint32, size, from uint64, limit int) (out []PendingErasure, next uint64, err error) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	seen := 0
-	err = m.idx.Ascend(tErasure, key64(from), nil, func(k, v []byte) (bool, error) {
-		if seen++; seen > erasuresAtOnce || len(out) == limit {
-			r := format.NewReader(k)
-			next = r.U64()
+// pendings is a list of PendingErasures on its way.
+type pendings struct {
+	*Machine
+	node       uint32
+	size, next uint64
+	limit      int
+	out        []PendingErasure
+	apart      bool   // as of the next one
+	gap        uint64 // up to where the node has attested nothing behind the one before
+}
+
+// some looks at a few rows more, and reports whether there are others behind them.
+func (p *pendings) some() (more bool, err error) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	seen, attested := 0, p.spans()
+	err = p.idx.Ascend(tErasure, key64(p.next), key64(p.size), func(k, v []byte) (bool, error) {
+		r := format.NewReader(k)
+		decision := r.U64()
+		if seen++; seen > erasuresAtOnce || len(p.out) == p.limit {
+			more, p.next = true, decision
 			return false, r.Done()
 		}
-		row, err := format.DecodeErasureRow(v)
-		if err != nil || row.Decision >= size {
-			return true, err
+		key, err := format.DecodeBundleKey(v)
+		if err != nil {
+			return false, err
 		}
-		p, err := m.pendingErasure(node, row)
-		if p != nil {
-			out = append(out, *p)
+		is, err := attested.of(p.node, decision)
+		if err != nil {
+			return false, err
 		}
-		return true, err
+		if is.row != nil {
+			more, p.next = true, is.to // on behind all that it covers
+			return false, nil
+		}
+		p.apart = p.apart || decision >= p.gap
+		p.gap = is.to
+		return true, p.take(key, decision)
 	})
-	return out, next, err
+	return more, err
 }
 
-// pendingErasure is what a row of an erasure asks of a node, nil for nothing: it has
-// attested it, or the decision function says no and it stays.
-func (m *Machine) pendingErasure(node uint32, row format.ErasureRow) (*PendingErasure, error) {
-	b, err := m.bundle(row.Bundle)
+// take adds a bundle to the list, or passes over one that has to stay: the decision
+// function says no.
+func (p *pendings) take(key format.BundleKey, decision uint64) error {
+	b, err := p.bundle(key)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if b == nil {
-		return nil, fmt.Errorf("an erasure waits for %v, which is not there", row.Bundle)
+		return fmt.Errorf("an erasure waits for %v, which is not there", key)
 	}
-	if contains(b.Attested, node) {
-		return nil, nil
+	permit, allowed, err := p.permitOf(key, b)
+	if err != nil {
+		return err
 	}
-	permit, allowed, err := m.permitOf(row.Bundle, b)
-	if err != nil || !allowed {
-		return nil, err
+	if !allowed {
+		p.apart = true
+		return nil
 	}
-	return &PendingErasure{Store: b.Store, Slot: row.Slot, Permit: permit, Decision: row.Decision}, nil
+	p.out = append(p.out, PendingErasure{Store: b.Store, Slot: b.Slot, Permit: permit, Decision: decision, Apart: p.apart})
+	p.apart = false
+	return nil
 }
 
 // permitOf asks the decision function again for a bundle whose end was decided:

@@ -110,21 +110,25 @@ func (m *Machine) foldEffect(rec *format.Record) error {
 // count gives the record its place in its institution's own sequence and among
 // its transaction's records.
 func (m *Machine) count(rec *format.Record) error {
-	number := key32(rec.Institution)
-	old, err := m.idx.Get(tInstitution, number)
-	if err != nil {
-		return err
+	number, at := key32(rec.Institution), m.counted
+	if at.encoded == nil || at.row.Number != rec.Institution {
+		var err error
+		if at.encoded, err = m.idx.Get(tInstitution, number); err != nil {
+			return err
+		}
+		if at.row, err = format.DecodeInstitutionRow(at.encoded); err != nil {
+			return fmt.Errorf("institution %d: %w", rec.Institution, err)
+		}
 	}
-	inst, err := format.DecodeInstitutionRow(old)
-	if err != nil {
-		return fmt.Errorf("institution %d: %w", rec.Institution, err)
-	}
-	m.add(tOwnHistory, cat(number, key64(inst.Records)), key64(rec.Sequence))
+	m.add(tOwnHistory, cat(number, key64(at.row.Records)), key64(rec.Sequence))
 	if rec.Transaction != "" {
 		m.add(tTransaction, cat(transactionKey(rec.Institution, rec.Transaction), key64(rec.Sequence)), []byte{})
 	}
-	inst.Records++
-	m.replace(tInstitution, number, old, inst.Encode())
+	old := at.encoded
+	at.row.Records++
+	at.encoded = at.row.Encode()
+	m.replace(tInstitution, number, old, at.encoded)
+	m.counted = at
 	return nil
 }
 
@@ -167,9 +171,7 @@ func (m *Machine) putBundle(key format.BundleKey, old *format.BundleRow, encoded
 	now = retentionOf(row.Retention)
 	was, end := expiresAt(old, before), expiresAt(&row, now)
 	if was != end && was != 0 {
-		if err := m.set(tExpiry, expiryKey(int64(was), row.Store), nil); err != nil {
-			return err
-		}
+		m.replace(tExpiry, expiryKey(int64(was), row.Store), key.Encode(), nil)
 	}
 	if was != end && end != 0 {
 		k := expiryKey(int64(end), row.Store)
@@ -206,25 +208,21 @@ func expiresAt(row *format.BundleRow, r retention.Retention) retention.Instant {
 
 // changeBundle reads a record's bundle, changes it and writes it back.
 func (m *Machine) changeBundle(key format.BundleKey, store uint64, change func(*format.BundleRow) error) error {
-	encoded, err := m.idx.Get(tBundle, key.Encode())
-	if err != nil {
-		return err
+	b := m.recent
+	if k := key.Encode(); !bytes.Equal(b.key, k) {
+		var err error
+		if b, err = m.bundleAt(key); err != nil {
+			return err
+		}
 	}
-	if encoded == nil {
+	if b.encoded == nil || b.row.Store != store {
 		return fmt.Errorf("no bundle stored by record %d", store)
 	}
-	old, err := format.DecodeBundleRow(encoded)
-	if err != nil {
-		return fmt.Errorf("table %d: %w", tBundle, err)
-	}
-	if old.Store != store {
-		return fmt.Errorf("no bundle stored by record %d", store)
-	}
-	row := old
+	row := b.row
 	if err := change(&row); err != nil {
 		return err
 	}
-	return m.putBundle(key, &old, encoded, row)
+	return m.putBundle(key, &b.row, b.encoded, row)
 }
 
 func (m *Machine) foldRead(rec *format.Record) error {
@@ -262,15 +260,14 @@ func (m *Machine) foldExpire(rec *format.Record) error {
 // destruction is pending on every node.
 func (m *Machine) end(key format.BundleKey, store, decision uint64) error {
 	return m.changeBundle(key, store, func(row *format.BundleRow) error {
+		if row.Expire != 0 {
+			return fmt.Errorf("the bundle of record %d has ended before", store)
+		}
 		row.Expire, m.expired = decision+1, decision+1
-		pending := format.ErasureRow{Bundle: key, Slot: row.Slot, Decision: decision}
-		if err := m.set(tDeadSlot, slotKey(row.Slot), key.Encode()); err != nil {
-			return err
-		}
-		if err := m.unset(tKept, cat(key32(key.Institution), key64(row.Store))); err != nil {
-			return err
-		}
-		return m.set(tErasure, key64(row.Store), pending.Encode())
+		encoded := key.Encode()
+		m.add(tDeadSlot, slotKey(row.Slot), encoded)
+		m.add(tErasure, key64(decision), encoded)
+		return m.unset(tKept, cat(key32(key.Institution), key64(row.Store)))
 	})
 }
 
@@ -280,25 +277,20 @@ func (m *Machine) foldErase(rec *format.Record) error {
 		return err
 	}
 	key := keyOf(rec)
-	if err := m.set(tEnded, key.Encode(), key64(uint64(rec.Clock))); err != nil {
-		return err
-	}
 	return m.changeBundle(key, e.Store, func(row *format.BundleRow) error {
-		row.Erase = rec.Sequence + 1
+		if row.Erase != 0 || row.Expire == 0 {
+			return fmt.Errorf("the bundle of record %d is erased already, or has not ended", e.Store)
+		}
+		row.Erase, row.ErasedAt = rec.Sequence+1, rec.Clock
 		if err := m.countUsed(key.Institution, 0, row.Sealed); err != nil {
 			return err
 		}
-		return m.settle(row)
+		_, all, err := m.attests.count(row.Expire - 1)
+		if err == nil && all {
+			m.replace(tErasure, key64(row.Expire-1), key.Encode(), nil)
+		}
+		return err
 	})
-}
-
-// settle removes a pending erasure once every voter has attested and the ERASE
-// record stands.
-func (m *Machine) settle(row *format.BundleRow) error {
-	if row.Erase == 0 || !containsAll(row.Attested, m.voters()) {
-		return nil
-	}
-	return m.set(tErasure, key64(row.Store), nil)
 }
 
 func containsAll(have, want []uint32) bool {

@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"slices"
 
 	"github.com/sago-worm/sago/store/format"
 )
@@ -273,8 +272,9 @@ func (n *node) spentDue(voter uint32) []PendingBlock {
 	return spent
 }
 
-func (w *world) attestation(voter uint32, bundles []uint64, blocks []format.ID) format.AttestEffect {
-	e := format.AttestEffect{Node: voter, Incarnation: w.incs[voter-1], Bundles: bundles, Blocks: blocks}
+// attestation is a voter's word about what e names.
+func (w *world) attestation(voter uint32, e format.AttestEffect) format.AttestEffect {
+	e.Node, e.Incarnation = voter, w.incs[voter-1]
 	e.Signature = sign(w, w.keys[voter-1], e.Message(w.cluster))
 	return e
 }
@@ -283,20 +283,25 @@ func (w *world) attestation(voter uint32, bundles []uint64, blocks []format.ID) 
 func (w *world) attest(voter uint32) {
 	w.Helper()
 	bundles, blocks := w.nodes[0].pending(voter)
-	var sequences []uint64
-	var ids []format.ID
+	var said []format.AttestEffect
 	for _, b := range bundles {
-		sequences = append(sequences, b.Store)
+		if b.Apart {
+			said = append(said, format.AttestEffect{From: b.Decision})
+		}
+		said[len(said)-1].To = b.Decision + 1
 	}
+	var rest format.AttestEffect
 	for _, s := range w.nodes[0].spentDue(voter) {
-		sequences = append(sequences, s.Decision)
+		rest.Keys = append(rest.Keys, s.Decision)
 	}
-	slices.Sort(sequences)
 	for _, b := range blocks {
-		ids = append(ids, b.ID)
+		rest.Blocks = append(rest.Blocks, b.ID)
 	}
-	if len(sequences)+len(ids) > 0 {
-		w.accept(w.commit(w.op(KindAttest, w.attestation(voter, sequences, ids))))
+	if len(rest.Keys)+len(rest.Blocks) > 0 {
+		said = append(said, rest)
+	}
+	for _, e := range said {
+		w.accept(w.commit(w.op(KindAttest, w.attestation(voter, e))))
 	}
 }
 

@@ -63,6 +63,13 @@ type Machine struct {
 	pruned     format.PrunedRow
 	members    map[uint32]format.MemberRow
 
+	// What Apply has just read or written, and will ask for again: the institution
+	// whose record came last, the bundle that the next record is about, and what is
+	// attested so far. replace drops the first two with their rows.
+	counted countedRow
+	recent  bundleAt
+	attests *spans
+
 	window window
 	marks  map[uint64]format.Checkpoint // by MARK entry; transient
 	held   *StateView                   // of the newest MARK that asked for one, until it is taken

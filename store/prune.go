@@ -75,18 +75,15 @@ func (m *Machine) ended(key format.BundleKey) (e retention.Ended, found bool, er
 		return retention.Ended{}, false, err
 	}
 	e = retention.Ended{Effect: retention.EffectBundle, Held: len(b.Retention.Holds) > 0 || wider != nil}
-	pending, err := m.erasure(b.Store)
-	if err != nil || pending != nil || b.Erase == 0 {
+	if b.Erase == 0 {
+		return e, true, nil
+	}
+	pending, err := m.erasurePending(b)
+	if err != nil || pending {
 		return e, true, err
 	}
-	at, err := lookup(m, tEnded, key.Encode(), func(v []byte) (int64, error) {
-		r := format.NewReader(v)
-		return r.I64(), r.Done()
-	})
-	if err == nil && at != nil {
-		e.Erased = retention.Instant(*at)
-	}
-	return e, true, err
+	e.Erased = retention.Instant(b.ErasedAt)
+	return e, true, nil
 }
 
 // holdEnded is what is known of the end of a hold on a subject or definition, by the
@@ -319,5 +316,5 @@ func (m *Machine) foldPrune(rec *format.Record) error {
 	if !e.Again {
 		m.pruned.Bound = e.To
 	}
-	return m.set(tMeta, []byte(metaPruned), m.pruned.Encode())
+	return errors.Join(m.pruneAttested(), m.set(tMeta, []byte(metaPruned), m.pruned.Encode()))
 }

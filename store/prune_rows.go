@@ -118,30 +118,13 @@ func (m *Machine) dropBundles(prefix []byte) error {
 		if b.row.Erase == 0 {
 			return fmt.Errorf("the bundle of record %d is not erased and has no records", b.row.Store)
 		}
-		if err := m.dropAttested(b.row.Store); err != nil {
-			return err
-		}
-		err = errors.Join(m.set(tDeadSlot, slotKey(b.row.Slot), []byte{}), m.unset(tEnded, b.key), m.unset(tStop, b.key), m.unset(tExit, b.key),
+		err = errors.Join(m.set(tDeadSlot, slotKey(b.row.Slot), []byte{}), m.unset(tStop, b.key), m.unset(tExit, b.key),
 			m.unset(tSubject, cat(subjectKey(key.Institution, b.row.Subject), key64(b.row.Store))), m.unset(tBundle, b.key))
 		if err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// dropAttested takes away who attested a bundle's erasure.
-func (m *Machine) dropAttested(store uint64) error {
-	prefix := key64(store)
-	var keys [][]byte
-	err := m.idx.Ascend(tAttested, prefix, after(prefix), func(k, _ []byte) (bool, error) {
-		keys = append(keys, slices.Clone(k))
-		return true, nil
-	})
-	for _, k := range keys {
-		err = errors.Join(err, m.set(tAttested, k, nil))
-	}
-	return err
 }
 
 // dropAct takes an act's rows away with the record of its proposal.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -197,9 +198,17 @@ func TestI1_AHoldAndAnOpenErasureKeepTheHistory(t *testing.T) {
 	// Two of three attest both, the third only one of them.
 	w.attest(1)
 	w.attest(2)
-	w.accept(w.commit(w.op(KindAttest, w.attestation(3, []uint64{n.row("done").Store}, nil))))
+	done := n.row("done").Expire
+	w.accept(w.commit(w.op(KindAttest, w.attestation(3, format.AttestEffect{From: done - 1, To: done}))))
 	w.years(4)
 	w.prune()
+	// The range of the first two names the open one too; the third's says no more of anything.
+	if nodes, err := n.AttestedBy(n.row("open")); err != nil || !slices.Equal(nodes, []uint32{1, 2}) {
+		t.Fatalf("attested by %v: %v", nodes, err)
+	}
+	if is, err := n.spanOf(3, done-1); err != nil || is.row != nil {
+		t.Fatalf("%+v: %v", is.row, err)
+	}
 	for number, want := range map[string]bool{"held": true, "open": true, "done": false} {
 		list, err := n.Sequences(1, number, format.Digest{}, 0, 10)
 		if err != nil || (len(list) > 0) != want {

@@ -170,9 +170,9 @@ func TestRefusalsOfTheClusterItselfLeaveNothing(t *testing.T) {
 	w.silent(w.op(KindMember, join), format.ReasonSignature)
 	join.Signature = sign(w, w.keys[1], join.Message(w.cluster)) // another node's
 	w.silent(w.op(KindMember, join), format.ReasonSignature)
-	w.silent(w.op(KindAttest, w.attestation(1, []uint64{0}, nil)), format.ReasonState)
-	w.silent(w.op(KindAttest, w.attestation(1, nil, []format.ID{w.block.ID})), format.ReasonState) // not retired
-	w.silent(w.op(KindAttest, w.attestation(1, nil, nil)), format.ReasonInvalid)
+	w.silent(w.op(KindAttest, w.attestation(1, format.AttestEffect{Keys: []uint64{0}})), format.ReasonState)
+	w.silent(w.op(KindAttest, w.attestation(1, format.AttestEffect{Blocks: []format.ID{w.block.ID}})), format.ReasonState) // not retired
+	w.silent(w.op(KindAttest, w.attestation(1, format.AttestEffect{})), format.ReasonInvalid)
 }
 
 func TestBeforeTheCeremonyNothingIsDone(t *testing.T) {
@@ -230,6 +230,7 @@ func TestP25_ARowThatCannotBeReadHaltsAndIsNotTakenForMissing(t *testing.T) {
 			key = keyOfBundle("T0").Encode()
 		}
 		n.idx.Put(table, key, []byte("not a row"))
+		n.counted = countedRow{} // as after a start
 		_, err := n.Apply(Entry{Index: w.next, Ops: []Op{w.about(KindRead, app, "T0", format.ReadEffect{Request: format.ID{1}})}})
 		if !errors.Is(err, ErrHalted) {
 			t.Fatalf("table %d: %v", table, err)

@@ -55,6 +55,12 @@ func (m *Machine) replace(t index.Table, key, old, value []byte) {
 		w.Raw(h[:])
 	}
 	m.state = sha256.Sum256(w.Bytes())
+	switch t {
+	case tInstitution:
+		m.counted = countedRow{}
+	case tBundle:
+		m.recent = bundleAt{}
+	}
 	if value == nil {
 		m.idx.Delete(t, key)
 	} else {
@@ -73,12 +79,39 @@ func allRows[T any](m *Machine, t index.Table, decode func([]byte) (T, error)) (
 	return out, err
 }
 
+// bundleAt is a bundle's row as it stands in the index, and its key there.
+type bundleAt struct {
+	key, encoded []byte
+	row          format.BundleRow
+}
+
+// bundleAt reads a bundle's row; without encoded there is none.
+func (m *Machine) bundleAt(k format.BundleKey) (b bundleAt, err error) {
+	b.key = k.Encode()
+	if b.encoded, err = m.idx.Get(tBundle, b.key); err != nil || b.encoded == nil {
+		return b, err
+	}
+	if b.row, err = format.DecodeBundleRow(b.encoded); err != nil {
+		err = fmt.Errorf("table %d: %w", tBundle, err)
+	}
+	return b, err
+}
+
+// countedRow is an institution's row as it stands in the index; none without encoded.
+type countedRow struct {
+	encoded []byte
+	row     format.InstitutionRow
+}
+
 func (m *Machine) bundle(k format.BundleKey) (*format.BundleRow, error) {
 	return lookup(m, tBundle, k.Encode(), format.DecodeBundleRow)
 }
 
-func (m *Machine) erasure(store uint64) (*format.ErasureRow, error) {
-	return lookup(m, tErasure, key64(store), format.DecodeErasureRow)
+// erasurePending reports whether the erasure of a bundle that has ended waits for
+// somebody.
+func (m *Machine) erasurePending(b *format.BundleRow) (bool, error) {
+	v, err := m.idx.Get(tErasure, key64(b.Expire-1))
+	return v != nil, err
 }
 
 func (m *Machine) person(id uint64) (*format.Person, error) {
@@ -108,6 +141,9 @@ func (m *Machine) institution(number uint32) (format.InstitutionRow, error) {
 // institutionOrNone answers whether an institution exists. Unlike institution it
 // keeps "there is none" apart from a row that cannot be read, which must halt.
 func (m *Machine) institutionOrNone(number uint32) (format.InstitutionRow, bool, error) {
+	if m.counted.encoded != nil && m.counted.row.Number == number {
+		return m.counted.row, true, nil
+	}
 	row, err := lookup(m, tInstitution, key32(number), format.DecodeInstitutionRow)
 	if err != nil || row == nil {
 		return format.InstitutionRow{}, false, err
@@ -118,8 +154,8 @@ func (m *Machine) institutionOrNone(number uint32) (format.InstitutionRow, bool,
 // dueBundle is a bundle that the decision function lets go, or with held one that
 // a hold on its subject or definition has reached.
 type dueBundle struct {
-	key  format.BundleKey
-	row  *format.BundleRow
+	key format.BundleKey
+	bundleAt
 	held *format.HeldRow
 }
 
@@ -143,17 +179,17 @@ func (m *Machine) due(limit int) ([]dueBundle, error) {
 		if err != nil {
 			return false, err
 		}
-		row, err := m.bundle(k)
+		b, err := m.bundleAt(k)
 		if err != nil {
 			return false, err
 		}
-		if row == nil || row.Expire != 0 {
+		if b.encoded == nil || b.row.Expire != 0 {
 			return false, fmt.Errorf("expiry table names %v, which is not there to expire", k)
 		}
-		if retentionOf(row.Retention).Status(m.now()) == retention.StateExpired {
-			d := dueBundle{key: k, row: row}
+		if retentionOf(b.row.Retention).Status(m.now()) == retention.StateExpired {
+			d := dueBundle{key: k, bundleAt: b}
 			if holds {
-				if d.held, err = m.heldByScope(k, row); err != nil {
+				if d.held, err = m.heldByScope(k, &d.row); err != nil {
 					return false, err
 				}
 			}
@@ -189,6 +225,7 @@ func (m *Machine) anyRow(t index.Table, prefix []byte) (bool, error) {
 // load fills the caches from the index.
 func (m *Machine) load() error {
 	m.members, m.marks, m.ends = map[uint32]format.MemberRow{}, map[uint64]format.Checkpoint{}, nil
+	m.counted, m.recent, m.attests = countedRow{}, bundleAt{}, m.spans()
 	row := func(name string, decode func([]byte) error) error {
 		v, err := m.idx.Get(tMeta, []byte(name))
 		if err != nil || v == nil {

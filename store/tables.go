@@ -15,7 +15,7 @@ const (
 	tBundle        index.Table = 2  // BundleKey -> BundleRow
 	tExpiry        index.Table = 3  // end || STORE sequence -> BundleKey
 	tWaiting       index.Table = 4  // STORE sequence -> open round || BundleKey
-	tErasure       index.Table = 5  // STORE sequence -> ErasureRow
+	tErasure       index.Table = 5  // sequence of the record that ended a bundle -> BundleKey
 	tMember        index.Table = 6  // number -> MemberRow
 	tPerson        index.Table = 7  // id -> Person
 	tIdentity      index.Table = 8  // identity -> id
@@ -31,7 +31,6 @@ const (
 	tDeadSlot      index.Table = 18 // slot -> BundleKey of the bundle that expired, or sequence of the KEY record (spent)
 	tCarried       index.Table = 19 // sequence below the bound -> CarriedRow
 	tCarriedKey    index.Table = 20 // sequence of a carried record -> epoch || its detail's key, sealed
-	tEnded         index.Table = 21 // BundleKey -> clock at its ERASE record
 	tSealedBy      index.Table = 22 // institution || epoch || sequence of a carried record whose detail that epoch's key opens -> nothing
 	tPassed        index.Table = 23 // institution -> newest epoch whose KEY record lies below the bound
 	tEpochEnd      index.Table = 24 // sequence of the KEY record -> EpochEndRow
@@ -49,7 +48,7 @@ const (
 	tBackup        index.Table = 36 // sequence of the BACKUP record of a run's end -> BackupRow
 	tHoldEnd       index.Table = 37 // institution || sequence of HOLD_PLACE of a hold on a subject or definition -> clock at its end
 	tKept          index.Table = 38 // institution || STORE sequence -> BundleKey of a bundle that its closing keeps as yet
-	tAttested      index.Table = 39 // STORE sequence || node || incarnation -> sequence of the ATTEST record
+	tAttested      index.Table = 39 // node || end of a range of such sequences -> AttestedRow
 	tIncarnation   index.Table = 40 // node || incarnation -> IncarnationRow
 	tAnnounced     index.Table = 41 // block id -> sequence of the KEY record that announced it
 	tSpecialStep   index.Table = 42 // sequence of a record of a circulation stop or special deletion -> nothing

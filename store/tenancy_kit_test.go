@@ -159,7 +159,7 @@ func (v *tenancy) settle() {
 				v.must(n.DestroyEpochs(context.Background(), pending))
 			}
 		}
-		v.accept(v.commit(v.op(KindAttest, v.attestation(i, sequences, nil))))
+		v.accept(v.commit(v.op(KindAttest, v.attestation(i, format.AttestEffect{Keys: sequences}))))
 	}
 }
 

@@ -81,6 +81,7 @@ type certificateCheck struct {
 	cluster [16]byte
 	nodes   []NodeKey
 	stored  format.Record
+	decided uint64 // sequence of the record that decided its end
 	leaf    format.Digest
 }
 
@@ -126,6 +127,7 @@ func (v *certificateCheck) records() (err error) {
 	if err := v.decision(decided); err != nil {
 		return err
 	}
+	v.decided = decided.Sequence
 	if v.cert.GetErased() == nil {
 		return nil
 	}
@@ -235,7 +237,7 @@ func (v *certificateCheck) attestation(a *sagov1.CertifiedAttestation) error {
 	if err != nil || rec.Action != format.ActAttest {
 		return integrity("record %d is no attestation", rec.Sequence)
 	}
-	if e.Node != a.GetNumber() || !bytes.Equal(e.Incarnation[:], a.GetIncarnation()) || !slices.Contains(e.Bundles, v.stored.Sequence) {
+	if e.Node != a.GetNumber() || !bytes.Equal(e.Incarnation[:], a.GetIncarnation()) || !e.Ends(v.decided) {
 		return integrity("record %d attests something else than is shown", rec.Sequence)
 	}
 	for _, n := range v.nodes {

@@ -18,7 +18,7 @@ func TestCarve(t *testing.T) {
 			t.Fatalf("a record cut at %d of %d bytes was read", i, len(text))
 		}
 	}
-	row := BundleRow{Store: 3, Definition: "MDS0000001", Slot: Slot{ID{1}, 2}, Chunks: 4, Digest: Digest{5}, Attested: []uint32{1, 2}}
+	row := BundleRow{Store: 3, Definition: "MDS0000001", Slot: Slot{ID{1}, 2}, Chunks: 4, Digest: Digest{5}}
 	text = row.Encode()
 	carved, n, err := CarveBundleRow(append(text[:len(text):len(text)], "more"...))
 	if err != nil || n != len(text) || !reflect.DeepEqual(carved, row) {

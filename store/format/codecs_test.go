@@ -284,7 +284,13 @@ func effectCodecs() []codec {
 	checkpoint := func(e *format.CheckpointEffect) {
 		asSet(&e.Signatures, func(a, b format.NodeSignature) int { return byNumber(a.Node, b.Node) })
 	}
-	attest := func(e *format.AttestEffect) { asSet(&e.Bundles, byNumber); asSet(&e.Blocks, byID) }
+	attest := func(e *format.AttestEffect) {
+		if e.From, e.To = min(e.From, e.To), max(e.From, e.To); e.From == e.To {
+			e.From, e.To = 0, 0
+		}
+		asSet(&e.Keys, byNumber)
+		asSet(&e.Blocks, byID)
+	}
 	return []codec{
 		effect("store", exampleStore(), format.DecodeStoreEffect, nil),
 		effect("bundle", format.BundleRef{Store: 41}, format.DecodeBundleRef, nil),
@@ -338,12 +344,12 @@ func effectCodecs() []codec {
 func rowCodecs() []codec {
 	return []codec{
 		row("bundle", exampleBundle(), format.BundleRow.Encode, format.DecodeBundleRow,
-			func(b *format.BundleRow) { tidyHolds(&b.Retention); nodeSet(&b.Attested) }),
+			func(b *format.BundleRow) { tidyHolds(&b.Retention) }),
 		row("bundle-key", exampleKey(), format.BundleKey.Encode, format.DecodeBundleKey, nil),
 		row("held", exampleHeld(), format.HeldRow.Encode, format.DecodeHeldRow, nil),
 		row("held-bundle", format.HeldRow{Scope: format.HoldBundle, Bundle: exampleKey(), Store: 41, ID: 8, Owner: 3, Basis: 2, Placed: 90},
 			format.HeldRow.Encode, format.DecodeHeldRow, nil),
-		row("erasure", format.ErasureRow{Bundle: exampleKey(), Slot: slot(9), Decision: 99}, format.ErasureRow.Encode, format.DecodeErasureRow, nil),
+		row("attested", format.AttestedRow{From: 99, Incarnation: id(0x33), Record: 104}, format.AttestedRow.Encode, format.DecodeAttestedRow, nil),
 		row("member", exampleMember(), format.MemberRow.Encode, format.DecodeMemberRow, nil),
 		row("block", exampleBlock(), format.BlockRow.Encode, format.DecodeBlockRow, tidyBlock),
 		row("institution", format.InstitutionRow{Number: 1, Code: "B551234", Records: 17, Subject: slot(2), Epoch: 8104},

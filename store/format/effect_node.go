@@ -281,13 +281,16 @@ func (e KeyEffect) plain() bool {
 	return bytes.Equal(EncodeEffect(e), EncodeEffect(own))
 }
 
-// AttestEffect is a node's signed word that it destroyed, on its own disks, the
-// keys and payload of the listed bundles (sequences of their STORE records, or of
-// the KEY records that ended an epoch, its keys, or named spent slots; ascending) and the unused slots of the listed blocks (ascending).
+// AttestEffect is a node's signed word that it destroyed, on its own disks: the
+// keys and payload of every bundle that a record with a sequence from From to
+// before To ended (both 0: of none), the keys that the listed KEY records ended
+// (an epoch's, or spent slots; ascending), and the unused slots of the listed
+// blocks (ascending).
 type AttestEffect struct {
 	Node        uint32
 	Incarnation ID
-	Bundles     []uint64
+	From, To    uint64
+	Keys        []uint64
 	Blocks      []ID
 	Signature   []byte
 }
@@ -295,8 +298,10 @@ type AttestEffect struct {
 func (e AttestEffect) body(w *Writer) {
 	w.U32(e.Node)
 	w.Raw(e.Incarnation[:])
-	w.U32(uint32(len(e.Bundles)))
-	for _, s := range e.Bundles {
+	w.U64(e.From)
+	w.U64(e.To)
+	w.U32(uint32(len(e.Keys)))
+	for _, s := range e.Keys {
 		w.U64(s)
 	}
 	w.U32(uint32(len(e.Blocks)))
@@ -305,10 +310,13 @@ func (e AttestEffect) body(w *Writer) {
 	}
 }
 
+// Ends reports whether e speaks of the bundle that a record ended.
+func (e AttestEffect) Ends(decision uint64) bool { return e.From <= decision && decision < e.To }
+
 // Message is what the node signs.
 func (e AttestEffect) Message(cluster ID) []byte {
 	var w Writer
-	w.Raw([]byte("sago erasure attestation v1\n"))
+	w.Raw([]byte("sago erasure attestation v2\n"))
 	w.Raw(cluster[:])
 	e.body(&w)
 	return w.Bytes()
@@ -321,8 +329,13 @@ func DecodeAttestEffect(b []byte) (AttestEffect, error) {
 	return decodeEffect(b, func(r *Reader) (e AttestEffect) {
 		e.Node = r.U32()
 		r.Raw(e.Incarnation[:])
-		e.Bundles = list(r, 8, (*Reader).U64)
-		ascending(r, "bundles", e.Bundles, func(s uint64) uint64 { return s })
+		e.From = r.U64()
+		e.To = r.U64()
+		if r.err == nil && e.From >= e.To && e.From|e.To != 0 {
+			r.fail("no records from %d to before %d", e.From, e.To)
+		}
+		e.Keys = list(r, 8, (*Reader).U64)
+		ascending(r, "keys", e.Keys, func(s uint64) uint64 { return s })
 		e.Blocks = list(r, 16, readID)
 		ascending(r, "blocks", e.Blocks, func(id ID) string { return string(id[:]) })
 		e.Signature = r.Blob()

@@ -168,7 +168,7 @@ func exampleEpoch() format.KeyEffect {
 }
 
 func exampleAttest() format.AttestEffect {
-	e := format.AttestEffect{Node: 3, Incarnation: id(0x33), Bundles: []uint64{41, 57}, Blocks: []format.ID{id(0xa0), id(0xc0)}}
+	e := format.AttestEffect{Node: 3, Incarnation: id(0x33), From: 99, To: 102, Keys: []uint64{41, 57}, Blocks: []format.ID{id(0xa0), id(0xc0)}}
 	e.Signature = sign(3, e.Message(exampleCluster))
 	return e
 }
@@ -215,7 +215,7 @@ func exampleBundle() format.BundleRow {
 		Retention: format.RetentionRow{Rule: "P5Y", Basis: 1, Start: exampleTime + 2000, Deadline: exampleTime + 1, Event: 0, Prior: []string{"P1Y"},
 			Holds:     []format.HoldRow{{ID: 1, Owner: 7, Basis: 2, Review: exampleTime}, {ID: 4, Owner: 8, Basis: 1}},
 			ViewActor: 7, ViewRequest: id(0x52), ViewReads: 1, ViewGrace: exampleTime},
-		Expire: 100, Erase: 0, Attested: []uint32{1, 3}}
+		Expire: 100, Erase: 0}
 }
 
 func exampleMember() format.MemberRow {

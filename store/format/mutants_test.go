@@ -82,8 +82,10 @@ func effectMutants() []mutant {
 	return []mutant{
 		{p, "record", "version-2", at(exampleRecordBytes(), 0, 2)},
 		{p, "record", "too-long", record.Encode()},
-		{p, "effect-attest", "bundles-out-of-order", attest(func(e *format.AttestEffect) { e.Bundles = reversed(e.Bundles) })},
-		{p, "effect-attest", "bundle-twice", attest(func(e *format.AttestEffect) { e.Bundles = twice(e.Bundles) })},
+		{p, "effect-attest", "keys-out-of-order", attest(func(e *format.AttestEffect) { e.Keys = reversed(e.Keys) })},
+		{p, "effect-attest", "key-twice", attest(func(e *format.AttestEffect) { e.Keys = twice(e.Keys) })},
+		{p, "effect-attest", "empty-range", attest(func(e *format.AttestEffect) { e.To = e.From })},
+		{p, "effect-attest", "range-backwards", attest(func(e *format.AttestEffect) { e.From, e.To = e.To, e.From })},
 		{p, "effect-attest", "blocks-out-of-order", attest(func(e *format.AttestEffect) { e.Blocks = reversed(e.Blocks) })},
 		{p, "effect-attest", "block-twice", attest(func(e *format.AttestEffect) { e.Blocks = twice(e.Blocks) })},
 		{p, "effect-checkpoint", "signatures-out-of-order", checkpoint(func(e *format.CheckpointEffect) { e.Signatures = reversed(e.Signatures) })},
@@ -135,7 +137,6 @@ func rowMutants() []mutant {
 	return []mutant{
 		{p, "bundle", "holds-out-of-order", bundle(func(b *format.BundleRow) { b.Retention.Holds = reversed(b.Retention.Holds) })},
 		{p, "bundle", "hold-twice", bundle(func(b *format.BundleRow) { b.Retention.Holds = twice(b.Retention.Holds) })},
-		{p, "bundle", "attested-out-of-order", bundle(func(b *format.BundleRow) { b.Attested = reversed(b.Attested) })},
 		{p, "block", "attested-twice", block(func(b *format.BlockRow) { b.Attested = twice(b.Attested) })},
 		{p, "block", "bits-too-few", block(func(b *format.BlockRow) { b.Used = b.Used[:1] })},
 		{p, "block", "bits-too-many", block(func(b *format.BlockRow) { b.Used = []byte{0, 0, 0} })},

@@ -19,8 +19,7 @@ type BundleRow struct {
 	Retention  RetentionRow
 	// Expire and Erase are the sequences of those records plus one; 0 while none.
 	Expire, Erase uint64
-	// Attested lists the nodes that attested the erasure, ascending.
-	Attested []uint32
+	ErasedAt      int64 // quorum clock at the ERASE record, microseconds; 0 while none
 }
 
 // Encode returns the canonical bytes of b.
@@ -40,7 +39,7 @@ func (b BundleRow) Encode() []byte {
 	b.Retention.encode(&w)
 	w.U64(b.Expire)
 	w.U64(b.Erase)
-	w.nodes(b.Attested)
+	w.I64(b.ErasedAt)
 	return w.Bytes()
 }
 
@@ -75,7 +74,7 @@ func readBundleRow(r *Reader) (b BundleRow) {
 	b.Retention = readRetentionRow(r)
 	b.Expire = r.U64()
 	b.Erase = r.U64()
-	b.Attested = r.nodes()
+	b.ErasedAt = r.I64()
 	return b
 }
 
@@ -100,36 +99,31 @@ func DecodeBundleKey(b []byte) (BundleKey, error) {
 	return decodeEffect(b, func(r *Reader) BundleKey { return BundleKey{r.U32(), r.Str(), r.U32()} })
 }
 
-// ErasureRow is a pending destruction of a bundle: it stands from EXPIRE until
-// every voter has attested.
-type ErasureRow struct {
-	Bundle   BundleKey
-	Slot     Slot
-	Decision uint64 // sequence of the record that decided it
+// AttestedRow is a node's word that every bundle which a record of a range ended is
+// destroyed there. The range's end is in the row's key.
+type AttestedRow struct {
+	From        uint64 // the first sequence of the range
+	Incarnation ID     // of the node, which destroyed them
+	Record      uint64 // sequence of its ATTEST record
 }
 
-// Encode returns the canonical bytes of e.
-func (e ErasureRow) Encode() []byte {
+// Encode returns the canonical bytes of a.
+func (a AttestedRow) Encode() []byte {
 	var w Writer
-	w.Blob(e.Bundle.Encode())
-	w.Slot(e.Slot)
-	w.U64(e.Decision)
+	w.U64(a.From)
+	w.Raw(a.Incarnation[:])
+	w.U64(a.Record)
 	return w.Bytes()
 }
 
-// DecodeErasureRow reads what Encode wrote.
-func DecodeErasureRow(v []byte) (ErasureRow, error) {
-	var key []byte
-	e, err := decodeEffect(v, func(r *Reader) (e ErasureRow) {
-		key = r.Blob()
-		e.Slot = r.Slot()
-		e.Decision = r.U64()
-		return e
+// DecodeAttestedRow reads what Encode wrote.
+func DecodeAttestedRow(v []byte) (AttestedRow, error) {
+	return decodeEffect(v, func(r *Reader) (a AttestedRow) {
+		a.From = r.U64()
+		r.Raw(a.Incarnation[:])
+		a.Record = r.U64()
+		return a
 	})
-	if err == nil {
-		e.Bundle, err = DecodeBundleKey(key)
-	}
-	return e, err
 }
 
 // MemberRow is a node: its key, and its incarnations.
