@@ -39,8 +39,8 @@ func (m *Machine) InstitutionSlots() (out []format.Slot, err error) {
 }
 
 // BundleSlots tells each of the slots of bundles that were stored by the records
-// [from, to) and have not ended.
-func (s *Store) BundleSlots(ctx context.Context, from, to uint64, each func(format.Slot) error) error {
+// [from, to) and have not ended, with its STORE record.
+func (s *Store) BundleSlots(ctx context.Context, from, to uint64, each func(store uint64, slot format.Slot) error) error {
 	return s.Kept(ctx, from, to, func(sequence uint64, encoded []byte) error {
 		rec, err := format.DecodeRecord(encoded)
 		if err != nil || rec.Action != format.ActStore {
@@ -50,7 +50,7 @@ func (s *Store) BundleSlots(ctx context.Context, from, to uint64, each func(form
 		if err != nil || row == nil || row.Store != sequence || row.Expire != 0 {
 			return err
 		}
-		return each(row.Slot)
+		return each(sequence, row.Slot)
 	})
 }
 
