@@ -81,6 +81,9 @@ func (n *Node) Archive(ctx context.Context, w io.Writer, head format.ArchiveHead
 	return out, a.End()
 }
 
+// errNoNode: neither this node has a key, nor any that answered.
+var errNoNode = errors.New("no node has it")
+
 // keySource finds keys of live slots, here or with a peer. A peer is asked once for
 // a block: what it answered is kept for the block's other slots.
 type keySource struct {
@@ -129,7 +132,7 @@ func (s *keySource) key(ctx context.Context, slot format.Slot) ([32]byte, error)
 			return key, nil
 		}
 	}
-	return key, fmt.Errorf("key slot %s: no node has it: %w", slot, errors.Join(append(b.errs, err)...))
+	return key, fmt.Errorf("key slot %s: %w: %w", slot, errNoNode, errors.Join(append(b.errs, err)...))
 }
 
 // key looks a slot up in what peers answered, from one part on.

@@ -158,6 +158,28 @@ func (s *Store) blockFor(blocks map[format.ID]*filling, slot format.Slot) (*fill
 	return b, nil
 }
 
+// AbsentSlots lists the live slots of a block that is here whose keys are not.
+func (s *Store) AbsentSlots(id format.ID) (out []format.Slot, err error) {
+	absent, err := s.keys.Absent(id)
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range absent {
+		slot := format.Slot{Block: id, Index: i}
+		lives, err := s.SlotLives(slot)
+		if err != nil {
+			return nil, err
+		}
+		if lives {
+			out = append(out, slot)
+		}
+	}
+	return out, nil
+}
+
+// HeldBlocks lists the key blocks that are here.
+func (s *Store) HeldBlocks() []format.ID { return s.keys.Blocks() }
+
 // emptyBlock is an announced block in which no key is known.
 func (s *Store) emptyBlock(id format.ID) (*filling, error) {
 	row, err := s.Block(id)
