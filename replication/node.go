@@ -73,7 +73,10 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	n := &Node{cfg: c, log: c.Log, timing: c.Timing.withDefaults(), ended: make(chan struct{}), wake: make(chan struct{}, 1), marking: make(chan struct{}, 1), startID: randomID()}
 	n.heal, n.scrub = &healer{node: n}, &scrubber{node: n}
 	var err error
-	if n.start, err = readStart(c); err != nil {
+	if err = settleTurns(c.KeyDir, c.DataDir); err != nil {
+		return nil, err
+	}
+	if n.start, err = readStart(c, true); err != nil {
 		return nil, err
 	}
 	if err := tidyRoots(c.KeyDir); err != nil {
