@@ -214,6 +214,9 @@ func (r *restorer) settleAct() error {
 		if p.Size != at.Size || p.Root != at.Root {
 			return fmt.Errorf("the act is about a surviving history of %d records with root %x, this one has %d and %x", p.Size, p.Root[:], at.Size, at.Root[:])
 		}
+		if err := store.CheckRestoreTime(r.cfg.Act.Document, at.Clock, r.start.ceremony.Time); err != nil {
+			return err
+		}
 		r.report.Params = p
 	}
 	r.report.Incarnation = format.RestoredIncarnation(r.start.act.Cluster, r.start.node.Number, at.Size, at.Root, r.actSum)

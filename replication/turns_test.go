@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/sago-worm/sago/store"
+	"github.com/sago-worm/sago/store/backup"
 	"github.com/sago-worm/sago/store/format"
 )
 
@@ -135,5 +136,27 @@ func TestARestoreThatWasCutLeavesNoTurn(t *testing.T) {
 	}
 	if err := s.judged(errors.New("too few signed"), cfg.KeyDir); !strings.Contains(err.Error(), turnFile(cfg.KeyDir, 12)) {
 		t.Errorf("the error names no file: %v", err)
+	}
+}
+
+// TestAnActThatExpiredIsRefusedBeforeAnything changes, by the clock of what survived.
+func TestAnActThatExpiredIsRefusedBeforeAnything(t *testing.T) {
+	c := newTestCluster(t, 1)
+	s, err := readStart(Config{Name: "node1", KeyDir: c.keyDir(0), Ceremony: c.ceremony}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := LoadKeys(c.keyDir(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := format.RestoreParams{Size: 9, Lost: 9}
+	for clock, want := range map[int64]error{testBase + 6: nil, testBase + 7: store.ErrRestoreExpired} {
+		act := format.Act{Cluster: s.act.Cluster, Kind: format.ActKindRestore, Params: p.Encode(), Expires: testBase + 7}
+		r := &restorer{cfg: RestoreConfig{Act: &format.SignedAct{Document: act.Encode()}}, start: s, keys: keys, attestor: &attestor{}, act: []byte{1}, params: p,
+			choice: &backup.Choice{Checkpoint: format.Checkpoint{Size: 9, Clock: clock}}}
+		if err := r.settleAct(); !errors.Is(err, want) || (err != nil) != (want != nil) {
+			t.Errorf("a history that goes to %d: %v", clock, err)
+		}
 	}
 }
