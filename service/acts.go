@@ -106,7 +106,7 @@ func (s *Server) actOf(c *caller, v *store.ActView) (*sagov1.Act, error) {
 			return nil, err
 		}
 	}
-	if err = s.goesOn(out, v); err != nil {
+	if err = s.showObstacle(out, v); err != nil {
 		return nil, err
 	}
 	if v.Object.Institution != 0 {
@@ -120,8 +120,8 @@ func (s *Server) actOf(c *caller, v *store.ActView) (*sagov1.Act, error) {
 	return out, err
 }
 
-// goesOn says whether the state lets an act be executed that is not ended.
-func (s *Server) goesOn(out *sagov1.Act, v *store.ActView) error {
+// showObstacle says whether the state lets an act be executed that is not ended.
+func (s *Server) showObstacle(out *sagov1.Act, v *store.ActView) error {
 	switch v.State {
 	case retention.ActExecuted, retention.ActVetoed, retention.ActLapsed:
 		return nil
