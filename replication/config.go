@@ -69,7 +69,8 @@ type start struct {
 	turns    []format.RestoreParams
 }
 
-func readStart(c Config) (start, error) {
+// begun says that acts of a restore that was cut count.
+func readStart(c Config, begun bool) (start, error) {
 	var s start
 	var err error
 	if s.ceremony, err = store.CheckCeremony(c.Ceremony); err != nil {
@@ -88,7 +89,7 @@ func readStart(c Config) (start, error) {
 	default:
 		return s, fmt.Errorf("the ceremony lists no node %q", c.Name)
 	}
-	s.turns, err = readTurns(c.KeyDir, s)
+	s.turns, err = readTurns(c.KeyDir, s, begun)
 	return s, err
 }
 

@@ -94,6 +94,7 @@ type duties struct {
 	asked, said time.Time
 	lost        string
 	blocks      pause     // between two searches for blocks that nobody may have
+	absent      filler    // of key slots that this node was restored without
 	warned      time.Time // when an overdue backup was last logged
 }
 
@@ -174,7 +175,7 @@ func (d *duties) round(ctx context.Context) error {
 		}
 		errs = append(errs, d.blocks.took(err))
 	}
-	errs = append(errs, d.destroyDue(ctx), n.writeDown(), d.sayOverdue())
+	errs = append(errs, d.absent.round(ctx, n), d.destroyDue(ctx), n.writeDown(), d.sayOverdue())
 	if !d.started && n.supply.ready() {
 		e := format.NodeStartEffect{Node: n.own.number, Incarnation: n.own.incarnation, BootID: n.bootID(), Version: n.cfg.Version}
 		_, err := n.duty(ctx, store.KindNodeStart, format.EncodeEffect(e))

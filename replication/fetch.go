@@ -96,6 +96,7 @@ func (n *Node) fetchBlock(ctx context.Context, id format.ID) error {
 		for i := range missing {
 			b.Absent[i] = true
 		}
+		n.tookAbsent.Store(true)
 		return n.store.InstallBlock(b)
 	}
 	return fmt.Errorf("key block %x: no peer has it whole: %w", id[:4], errors.Join(append(errs, without.err())...))

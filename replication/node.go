@@ -58,55 +58,11 @@ type Node struct {
 	begun        uint64 // entry of the record that vouches for a copied base; serveCopy's
 	// startDamage is what the start found, until the healer takes it.
 	startDamage []*format.DamageError
-	startID     format.ID // of this process start
+	startID     format.ID   // of this process start
+	tookAbsent  atomic.Bool // a block was installed that lacks keys: duties look again
 
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
-}
-
-// Timing holds the intervals that tests shorten. Zero values take the defaults.
-type Timing struct {
-	Heartbeat, Election, Lease time.Duration
-	// TickIdle and TickBusy are the intervals between clock entries.
-	TickIdle, TickBusy time.Duration
-	// Duties is how often a node looks after what it has to do.
-	Duties time.Duration
-	// StateEvery is the time on the quorum clock between two digests over all rows.
-	StateEvery time.Duration
-	// Keep is how often a node looks after the retention of history.
-	Keep time.Duration
-	// SnapshotThreshold and TrailingLogs are raft's.
-	SnapshotThreshold, TrailingLogs uint64
-	SnapshotInterval                time.Duration
-	// BlockSlots is the size of a key block.
-	BlockSlots int
-}
-
-func (t Timing) withDefaults() Timing {
-	def := func(d *time.Duration, v time.Duration) {
-		if *d == 0 {
-			*d = v
-		}
-	}
-	def(&t.Heartbeat, time.Second)
-	def(&t.Election, time.Second)
-	def(&t.Lease, 500*time.Millisecond)
-	def(&t.TickIdle, time.Minute)
-	def(&t.TickBusy, time.Second)
-	def(&t.Duties, 200*time.Millisecond)
-	def(&t.SnapshotInterval, 30*time.Second)
-	def(&t.StateEvery, 24*time.Hour)
-	def(&t.Keep, 5*t.Duties)
-	if t.SnapshotThreshold == 0 {
-		t.SnapshotThreshold = 8192
-	}
-	if t.TrailingLogs == 0 {
-		t.TrailingLogs = 10240
-	}
-	if t.BlockSlots == 0 {
-		t.BlockSlots = 4096
-	}
-	return t
 }
 
 // Open opens a node's data and starts it. Data that cannot be used again — an
@@ -117,7 +73,10 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	n := &Node{cfg: c, log: c.Log, timing: c.Timing.withDefaults(), ended: make(chan struct{}), wake: make(chan struct{}, 1), marking: make(chan struct{}, 1), startID: randomID()}
 	n.heal, n.scrub = &healer{node: n}, &scrubber{node: n}
 	var err error
-	if n.start, err = readStart(c); err != nil {
+	if err = settleTurns(c.KeyDir, c.DataDir); err != nil {
+		return nil, err
+	}
+	if n.start, err = readStart(c, true); err != nil {
 		return nil, err
 	}
 	if err := tidyRoots(c.KeyDir); err != nil {

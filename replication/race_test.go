@@ -334,7 +334,11 @@ func (r *race) checkAnswers() {
 			all = append(all, porcupine.Operation{Input: raceInput{bundle: b, verb: verb}, Output: out, Return: math.MaxInt64})
 		}
 	})
-	if got := porcupine.CheckOperationsTimeout(raceModel(r.first), all, patience); got != porcupine.Ok {
-		r.t.Errorf("%d operations: %v: no one order explains every answer", len(all), got)
+	deadline, ok := time.Time{}, false
+	if t, has := r.t.(interface{ Deadline() (time.Time, bool) }); has {
+		deadline, ok = t.Deadline()
+	}
+	if err := explained(raceModel(r.first), all, checkTime(time.Now(), deadline, ok)); err != nil {
+		r.t.Error(err)
 	}
 }

@@ -1,6 +1,11 @@
 package replication
 
 import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
 	"github.com/anishathalye/porcupine"
 
 	"github.com/sago-worm/sago/store"
@@ -275,4 +280,63 @@ func raceAnswer(r store.Result, names []uint64) raceOutput {
 		}
 	}
 	return out
+}
+
+// checkTime is how long the search for an order may take: half of what the tests
+// have left, so that the others have some too.
+func checkTime(now, deadline time.Time, bounded bool) time.Duration {
+	if !bounded {
+		return 5 * patience
+	}
+	return max(deadline.Sub(now)/2, patience/4)
+}
+
+// errCheckTime: the search was not ended, which says nothing about the answers.
+var errCheckTime = errors.New("the checker's time is up: whether one order explains every answer is not known; run the test alone, or with a longer -timeout")
+
+// explained searches for one order that explains every answer.
+func explained(m porcupine.Model, all []porcupine.Operation, limit time.Duration) error {
+	switch got := porcupine.CheckOperationsTimeout(m, all, limit); got {
+	case porcupine.Ok:
+		return nil
+	case porcupine.Unknown:
+		return fmt.Errorf("%d operations in %v: %w", len(all), limit, errCheckTime)
+	default:
+		return fmt.Errorf("%d operations: %v: no one order explains every answer", len(all), got)
+	}
+}
+
+// TestTheCheckersTimeIsNotTheAnswersFault: a search that was not ended fails as what it
+// is, and the time that it has follows from what the tests have.
+func TestTheCheckersTimeIsNotTheAnswersFault(t *testing.T) {
+	now := time.Unix(1000, 0)
+	for left, want := range map[time.Duration]time.Duration{10 * time.Minute: 5 * time.Minute, time.Second: patience / 4, -time.Second: patience / 4} {
+		if got := checkTime(now, now.Add(left), true); got != want {
+			t.Errorf("with %v left: %v", left, got)
+		}
+	}
+	if got := checkTime(now, time.Time{}, false); got != 5*patience {
+		t.Errorf("without a deadline: %v", got)
+	}
+	// Many writes at once and a read of what none wrote: every order has to be tried.
+	m := porcupine.Model{Init: func() any { return "" }, Step: func(state, in, _ any) (bool, any) {
+		if in == "" {
+			return false, state
+		}
+		return true, state.(string) + in.(string)
+	}}
+	var all []porcupine.Operation
+	for i := range 20 {
+		all = append(all, porcupine.Operation{ClientId: i, Input: string(rune('a' + i)), Call: 0, Return: 100})
+	}
+	if err := explained(m, all, patience); err != nil {
+		t.Error(err)
+	}
+	all = append(all, porcupine.Operation{ClientId: 99, Input: "", Call: 0, Return: 100})
+	if err := explained(m, all, 20*time.Millisecond); !errors.Is(err, errCheckTime) {
+		t.Errorf("a search that cannot be ended: %v", err)
+	}
+	if err := explained(m, all[20:], patience); err == nil || errors.Is(err, errCheckTime) {
+		t.Errorf("what no order explains: %v", err)
+	}
 }

@@ -26,7 +26,7 @@ var ErrShares = errors.New("the shares do not open the key archives")
 // RequestShares answers a node's signed request for shares of key archives. Asked
 // again before a restore has used it, it is the same request.
 func RequestShares(name, keyDir string, ceremony format.SignedAct) (format.ReleaseRequest, error) {
-	start, err := readStart(Config{Name: name, Ceremony: ceremony})
+	start, err := readStart(Config{Name: name, Ceremony: ceremony}, false)
 	if err != nil {
 		return format.ReleaseRequest{}, err
 	}

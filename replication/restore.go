@@ -104,7 +104,7 @@ func Restore(ctx context.Context, c RestoreConfig) (RestoreReport, error) {
 func (r *restorer) look(ctx context.Context) error {
 	c := r.cfg
 	var err error
-	if r.start, err = readStart(Config{Name: c.Name, KeyDir: c.KeyDir, Ceremony: c.Ceremony, Admitted: c.Admitted}); err != nil {
+	if r.start, err = readStart(Config{Name: c.Name, KeyDir: c.KeyDir, Ceremony: c.Ceremony, Admitted: c.Admitted}, false); err != nil {
 		return err
 	}
 	if r.keys, err = LoadKeys(c.KeyDir); err != nil {
@@ -122,7 +122,18 @@ func (r *restorer) look(ctx context.Context) error {
 	if err := r.readAct(); err != nil {
 		return err
 	}
-	trust := r.start.trust()
+	if err := r.start.judged(r.choose(ctx), c.KeyDir); err != nil {
+		return err
+	}
+	if size := r.attestor.have.Size; size > r.choice.Checkpoint.Size {
+		r.report.Behind = size - r.choice.Checkpoint.Size
+	}
+	return r.start.judged(r.settleAct(), c.KeyDir)
+}
+
+// choose opens what survived and finds the longest history in it.
+func (r *restorer) choose(ctx context.Context) error {
+	c, trust := r.cfg, r.start.trust()
 	for _, path := range c.From {
 		s, err := backup.OpenSource(ctx, path, trust)
 		if err != nil {
@@ -147,13 +158,7 @@ func (r *restorer) look(ctx context.Context) error {
 		r.report.Params.Lost = lost.To
 		err = r.declared(lost)
 	}
-	if err != nil {
-		return err
-	}
-	if size := r.attestor.have.Size; size > r.choice.Checkpoint.Size {
-		r.report.Behind = size - r.choice.Checkpoint.Size
-	}
-	return r.settleAct()
+	return err
 }
 
 // known are the checkpoints that a history has to reach.
@@ -208,6 +213,9 @@ func (r *restorer) settleAct() error {
 	if p := r.params; r.act != nil {
 		if p.Size != at.Size || p.Root != at.Root {
 			return fmt.Errorf("the act is about a surviving history of %d records with root %x, this one has %d and %x", p.Size, p.Root[:], at.Size, at.Root[:])
+		}
+		if err := store.CheckRestoreTime(r.cfg.Act.Document, at.Clock, r.start.ceremony.Time); err != nil {
+			return err
 		}
 		r.report.Params = p
 	}
@@ -270,7 +278,10 @@ func (r *restorer) build(ctx context.Context) error {
 	if err := os.Rename(dir, r.cfg.DataDir); err != nil {
 		return err
 	}
-	if err := durable.SyncDir(filepath.Dir(r.cfg.DataDir)); err != nil || len(r.archives) == 0 {
+	if err := durable.SyncDir(filepath.Dir(r.cfg.DataDir)); err != nil {
+		return err
+	}
+	if err := settleTurns(r.cfg.KeyDir, r.cfg.DataDir); err != nil || len(r.archives) == 0 {
 		return err
 	}
 	return forgetRequest(r.cfg.KeyDir)

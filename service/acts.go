@@ -5,7 +5,10 @@ import (
 	"encoding/hex"
 	"errors"
 
+	"google.golang.org/protobuf/proto"
+
 	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
+	"github.com/sago-worm/sago/retention"
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
 )
@@ -103,15 +106,38 @@ func (s *Server) actOf(c *caller, v *store.ActView) (*sagov1.Act, error) {
 			return nil, err
 		}
 	}
-	if v.Doc.Kind == format.ActKindSpecialDelete {
-		blocked, err := s.node.Store().Blocked(v.Doc.Nonce)
+	if err = s.showObstacle(out, v); err != nil {
+		return nil, err
+	}
+	if v.Object.Institution != 0 {
+		inst, err := s.node.Store().Institution(v.Object.Institution)
 		if err != nil {
 			return nil, err
 		}
-		out.BlockedBy = blockedBy(blocked)
+		out.Institution = inst.Code
 	}
 	out.MaySign, err = s.node.Store().MaySign(v, c.ID)
 	return out, err
+}
+
+// showObstacle says whether the state lets an act be executed that is not ended.
+func (s *Server) showObstacle(out *sagov1.Act, v *store.ActView) error {
+	switch v.State {
+	case retention.ActExecuted, retention.ActVetoed, retention.ActLapsed:
+		return nil
+	}
+	blocked, why, err := s.node.Store().Blocked(v.Doc.Nonce)
+	if err != nil {
+		return err
+	}
+	out.Executable = proto.Bool(blocked == format.ReasonOK)
+	if blocked != format.ReasonOK {
+		out.NotExecutable = blocked.String() + ": " + why
+	}
+	if v.Doc.Kind == format.ActKindSpecialDelete {
+		out.BlockedBy = blockedBy(blocked)
+	}
+	return nil
 }
 
 // replacedPolicy is the policy that an act replaces, so that who signs sees what

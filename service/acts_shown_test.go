@@ -2,7 +2,9 @@ package service
 
 import (
 	"cmp"
+	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
@@ -57,4 +59,47 @@ func TestASpecialDeletionIsSignedInOneWay(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	must(t, h.client("manager").ApproveSpecialDelete(limited(t), r.GetAct().GetId(), nil))
+}
+
+// TestWhatAnActIsAboutMayBeGone: an open act says that the state lets nothing come of
+// it any more, and why; one that can go on says so; an ended one says neither. The
+// institution's code stands beside the number in the document.
+func TestWhatAnActIsAboutMayBeGone(t *testing.T) {
+	h := newHouse(t)
+	h.put("app", "GOES", "PT1M", []byte("goes"))
+	h.put("app", "STAYS", "P5Y", []byte("stays"))
+	h.begin()
+	ids := map[string]string{}
+	for _, name := range []string{"GOES", "STAYS"} {
+		r, err := h.client("officer").RequestSpecialDelete(limited(t), requestOf(name))
+		must(t, err)
+		ids[name] = r.GetAct().GetId()
+	}
+	const code = "demo"
+	shown := func(name string, executable bool, why string) {
+		t.Helper()
+		a, err := h.client("manager").ShowAct(limited(t), ids[name])
+		must(t, err)
+		if a.Executable == nil || a.GetExecutable() != executable || !strings.HasPrefix(a.GetNotExecutable(), why) || (why == "") != (a.GetNotExecutable() == "") || a.GetInstitution() != code {
+			t.Errorf("%s: %v", name, a)
+		}
+	}
+	shown("GOES", true, "")
+	h.advance(2 * time.Minute)
+	h.sweep()
+	h.erase()
+	shown("GOES", false, "EXPIRED: ")
+	shown("STAYS", true, "")
+	all, err := h.client("manager").ListActs(limited(t), &sagov1.ActServiceListRequest{Open: true})
+	must(t, err)
+	for _, a := range all.GetActs() {
+		if a.GetExecutable() != (a.GetId() == ids["STAYS"]) {
+			t.Errorf("listed as %v", a)
+		}
+	}
+	a, err := h.client("manager").VetoAct(limited(t), ids["GOES"], "파기됨")
+	must(t, err)
+	if a.Executable != nil || a.GetNotExecutable() != "" {
+		t.Errorf("ended: %v", a)
+	}
 }

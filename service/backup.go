@@ -51,7 +51,7 @@ func (s *clusterServer) Backup(req *sagov1.BackupRequest, stream grpc.ServerStre
 	asked := query("backup", "from", "#"+number(b.records))
 	if req.GetKeys() {
 		var err error
-		if b.keys, err = s.keysOut(req); err != nil {
+		if b.keys, err = s.keysOut(ctx, req); err != nil {
 			return err
 		}
 		begun.Period = b.keys.period.Period

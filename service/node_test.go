@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -33,6 +34,8 @@ type oneNode struct {
 	block store.KeyBlock
 	inc   format.ID
 	dir   string
+
+	lacking []uint64 // STORE records of bundles whose keys are nowhere, for archives
 
 	down  atomic.Bool // nobody answers
 	ready atomic.Bool
@@ -304,19 +307,35 @@ func (n *oneNode) VerifyAll(ctx context.Context) (replication.ClusterVerificatio
 	}}}, err
 }
 
-func (n *oneNode) Archive(ctx context.Context, w io.Writer, head format.ArchiveHead, holders []format.ArchiveHolder, slots []format.Slot) (keys, lacking uint64, err error) {
+func (n *oneNode) Archive(ctx context.Context, w io.Writer, head format.ArchiveHead, holders []format.ArchiveHolder, of replication.ArchiveOf) (out replication.Archived, err error) {
 	a, err := keyarchive.NewWriter(w, head, holders)
 	if err != nil {
-		return 0, 0, err
+		return out, err
 	}
-	err = n.st.BundleSlots(ctx, head.From, head.Sequence, func(s format.Slot) error { slots = append(slots, s); return nil })
-	for _, s := range slots {
-		key, kerr := n.st.SlotKey(s)
-		if err = errors.Join(err, kerr); err == nil {
+	add := func(s format.Slot) error {
+		key, err := n.st.SlotKey(s)
+		if err == nil {
 			err = a.Add(s, key)
 		}
+		return err
 	}
-	return a.Entries(), 0, errors.Join(err, a.End())
+	bundle := func(store uint64, s format.Slot) error {
+		if slices.Contains(n.lacking, store) {
+			out.Lacking++
+			out.Stores = append(out.Stores, store)
+			return nil
+		}
+		return add(s)
+	}
+	for _, s := range of.Slots {
+		err = errors.Join(err, add(s))
+	}
+	for _, seq := range of.Again {
+		err = errors.Join(err, n.st.BundleSlots(ctx, seq, seq+1, bundle))
+	}
+	err = errors.Join(err, n.st.BundleSlots(ctx, head.From, head.Sequence, bundle))
+	out.Keys = a.Entries()
+	return out, errors.Join(err, a.End())
 }
 
 func (n *oneNode) Checkpoint(_ context.Context, fresh bool) error {

@@ -32,9 +32,9 @@ type Node interface {
 	FetchChunk(ctx context.Context, row *format.BundleRow, h format.ChunkHeader) ([]byte, error)
 	// ChunkHeaders lists a bundle's chunks, in order, from here or from peers.
 	ChunkHeaders(ctx context.Context, row *format.BundleRow) ([]format.ChunkHeader, error)
-	// Archive writes a key archive with the keys of the slots and of bundles stored
-	// in the head's range: keys are in it, lacking no node has.
-	Archive(ctx context.Context, w io.Writer, head format.ArchiveHead, holders []format.ArchiveHolder, slots []format.Slot) (keys, lacking uint64, err error)
+	// Archive writes a key archive with the keys of what is named and of bundles
+	// stored in the head's range.
+	Archive(ctx context.Context, w io.Writer, head format.ArchiveHead, holders []format.ArchiveHolder, of replication.ArchiveOf) (replication.Archived, error)
 	// Status asks the peers, with a short time-out, and never fails.
 	Status(ctx context.Context) replication.Status
 	// VerifyAll has every reachable node check all its files.

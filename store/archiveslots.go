@@ -39,8 +39,8 @@ func (m *Machine) InstitutionSlots() (out []format.Slot, err error) {
 }
 
 // BundleSlots tells each of the slots of bundles that were stored by the records
-// [from, to) and have not ended.
-func (s *Store) BundleSlots(ctx context.Context, from, to uint64, each func(format.Slot) error) error {
+// [from, to) and have not ended, with its STORE record.
+func (s *Store) BundleSlots(ctx context.Context, from, to uint64, each func(store uint64, slot format.Slot) error) error {
 	return s.Kept(ctx, from, to, func(sequence uint64, encoded []byte) error {
 		rec, err := format.DecodeRecord(encoded)
 		if err != nil || rec.Action != format.ActStore {
@@ -50,7 +50,7 @@ func (s *Store) BundleSlots(ctx context.Context, from, to uint64, each func(form
 		if err != nil || row == nil || row.Store != sequence || row.Expire != 0 {
 			return err
 		}
-		return each(row.Slot)
+		return each(sequence, row.Slot)
 	})
 }
 
@@ -157,6 +157,28 @@ func (s *Store) blockFor(blocks map[format.ID]*filling, slot format.Slot) (*fill
 	}
 	return b, nil
 }
+
+// AbsentSlots lists the live slots of a block that is here whose keys are not.
+func (s *Store) AbsentSlots(id format.ID) (out []format.Slot, err error) {
+	absent, err := s.keys.Absent(id)
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range absent {
+		slot := format.Slot{Block: id, Index: i}
+		lives, err := s.SlotLives(slot)
+		if err != nil {
+			return nil, err
+		}
+		if lives {
+			out = append(out, slot)
+		}
+	}
+	return out, nil
+}
+
+// HeldBlocks lists the key blocks that are here.
+func (s *Store) HeldBlocks() []format.ID { return s.keys.Blocks() }
 
 // emptyBlock is an announced block in which no key is known.
 func (s *Store) emptyBlock(id format.ID) (*filling, error) {

@@ -23,7 +23,7 @@ func (n *node) keysOf() map[format.Slot][32]byte {
 	for _, slot := range slots {
 		n.w.must(take(slot))
 	}
-	n.w.must(n.BundleSlots(context.Background(), 0, n.Summary().Size, take))
+	n.w.must(n.BundleSlots(context.Background(), 0, n.Summary().Size, func(_ uint64, slot format.Slot) error { return take(slot) }))
 	return out
 }
 
@@ -42,7 +42,7 @@ func TestP36_TakeKeysFillsWhatLives(t *testing.T) {
 	if len(keys) < 5 || keys[goes] == [32]byte{} {
 		t.Fatalf("%d keys", len(keys))
 	}
-	if n := 0; a.BundleSlots(context.Background(), a.row("GOES").Store, a.Summary().Size, func(format.Slot) error { n++; return nil }) != nil || n != 1 {
+	if n := 0; a.BundleSlots(context.Background(), a.row("GOES").Store, a.Summary().Size, func(uint64, format.Slot) error { n++; return nil }) != nil || n != 1 {
 		t.Errorf("%d slots since GOES", n)
 	}
 	w.tick(2 * hour)

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/sago-worm/sago/access"
 	"github.com/sago-worm/sago/store/custodian"
@@ -170,6 +171,9 @@ func (s *Store) writeRestored(signed []byte) (out Restored, err error) {
 	if s.ceremony == nil || s.next != s.log.Size() {
 		return out, errors.New("a history that was not followed to its end")
 	}
+	if err := s.checkRestoreTime(signed); err != nil {
+		return out, err
+	}
 	e := format.ActEffect{Signed: signed}
 	root, act, _, err := s.restoredFrom(s.next, e)
 	if err != nil {
@@ -190,6 +194,17 @@ func (s *Store) writeRestored(signed []byte) (out Restored, err error) {
 		return out, err
 	}
 	return out, s.follow(encoded)
+}
+
+func (s *Store) checkRestoreTime(signed []byte) error {
+	if len(signed) == 0 {
+		return nil
+	}
+	act, err := format.DecodeSignedAct(signed)
+	if err != nil {
+		return err
+	}
+	return CheckRestoreTime(act.Document, s.clock.Now, s.ceremony.time)
 }
 
 // Unpaid are the live bundles that no chunk here makes whole: those stored after
@@ -228,6 +243,24 @@ func CheckRestoreAct(signed format.SignedAct, cluster format.ID, c format.Ceremo
 		return p, errors.New("act: no access manager has signed")
 	}
 	return p, nil
+}
+
+// ErrRestoreExpired refuses an act of restore whose time has passed.
+var ErrRestoreExpired = errors.New("the act of restore has expired: draft a new one")
+
+// CheckRestoreTime refuses an act that had expired at the newest reading of the
+// surviving history's clock, microseconds; where that has none yet, at the time that
+// the ceremony's persons compared. No other clock can be known before a restore.
+func CheckRestoreTime(document []byte, clock, ceremony int64) error {
+	act, err := format.DecodeAct(document)
+	if err != nil {
+		return fmt.Errorf("act: %w", err)
+	}
+	if now := max(clock, ceremony); act.Expires <= now {
+		at := func(t int64) string { return time.UnixMicro(t).UTC().Format(time.RFC3339) }
+		return fmt.Errorf("%w: it was good until %s, the history goes to %s", ErrRestoreExpired, at(act.Expires), at(now))
+	}
+	return nil
 }
 
 // CheckNodeKeys checks new node keys: ECDSA P-256, for ascending numbers, each once.

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"errors"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -110,4 +111,29 @@ func TestARestoreGivesNodesNewKeys(t *testing.T) {
 		t.Errorf("expiry stopped: %v, %v", stopped, err)
 	}
 	w.nodes[0].replay()
+}
+
+// TestAnExpiredActRestoresNothing: by the newest reading of the surviving history's
+// clock, and of one without a reading by the ceremony's time.
+func TestAnExpiredActRestoresNothing(t *testing.T) {
+	w, _ := newActWorld(t, t, 2, nil)
+	w.tick(1000)
+	now := w.nodes[0].Summary().Clock.Now
+	act := w.document(format.ActKindRestore, format.ActObject{}, format.RestoreParams{Size: w.nodes[0].Summary().Size}.Encode())
+	begin := func(n *node, expires int64) error {
+		act.Expires = expires
+		_, err := n.BeginRestored(format.SignedAct{Document: act.Encode()}.Encode())
+		return err
+	}
+	for _, past := range []int64{0, now - 1, now} {
+		if err := begin(w.nodes[0], past); !errors.Is(err, ErrRestoreExpired) {
+			t.Errorf("good until %d, used at %d: %v", past, now, err)
+		}
+	}
+	w.must(begin(w.nodes[0], now+1))
+	for ceremony, want := range map[int64]error{now: nil, now + 1: ErrRestoreExpired} {
+		if err := CheckRestoreTime(act.Encode(), 0, ceremony); !errors.Is(err, want) {
+			t.Errorf("without a reading, a ceremony at %d: %v", ceremony, err)
+		}
+	}
 }

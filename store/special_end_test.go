@@ -34,7 +34,7 @@ func TestR15_ADisabledSpecialDeletionIsNeverExecuted(t *testing.T) {
 	if ready, _, err := w.nodes[0].ReadyActs(0); err != nil || len(ready) != 0 {
 		t.Fatalf("the leader would propose %x: %v", ready, err)
 	}
-	if r, err := w.nodes[0].Blocked(doc.Nonce); err != nil || r != format.ReasonPolicy {
+	if r, _, err := w.nodes[0].Blocked(doc.Nonce); err != nil || r != format.ReasonPolicy {
 		t.Fatalf("blocked by %v: %v", r, err)
 	}
 	w.refuse(w.commit(w.signOp(keys, approver2, doc)), format.ReasonState)

@@ -209,7 +209,7 @@ func TestI1AHoldBeatsASpecialDeletion(t *testing.T) {
 	if ready, _, err := w.nodes[0].ReadyActs(0); err != nil || len(ready) != 0 {
 		t.Fatalf("the leader would propose %x: %v", ready, err)
 	}
-	if r, err := w.nodes[0].Blocked(doc.Nonce); err != nil || r != format.ReasonHeld {
+	if r, _, err := w.nodes[0].Blocked(doc.Nonce); err != nil || r != format.ReasonHeld {
 		t.Fatalf("blocked by %v: %v", r, err)
 	}
 	w.readable("A")

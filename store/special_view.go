@@ -101,23 +101,22 @@ func (m *Machine) Stops(institution uint32, cursor []byte, limit int) (out []Sto
 	return out, next, err
 }
 
-// Blocked says why an act that is not ended cannot go on now, such as a hold;
-// ReasonOK while nothing is in its way.
-func (m *Machine) Blocked(nonce format.ID) (format.Reason, error) {
+// Blocked says why an act that is not ended cannot go on now, such as a hold or an end
+// of what it is about; ReasonOK while nothing is in its way, and for one that is ended.
+func (m *Machine) Blocked(nonce format.ID) (reason format.Reason, why string, err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	a, err := m.act(nonce)
 	if err != nil || a == nil {
-		return format.ReasonOK, err
+		return format.ReasonOK, "", err
 	}
 	j, err := m.judged(a)
 	if err != nil {
-		return format.ReasonOK, err
+		return format.ReasonOK, "", err
 	}
 	switch j.State(m.now()) {
 	case retention.ActExecuted, retention.ActVetoed, retention.ActLapsed:
-		return format.ReasonOK, nil
+		return format.ReasonOK, "", nil
 	}
-	reason, _, err := refusedFor(m.checkAct(a))
-	return reason, err
+	return refusedFor(m.checkAct(a))
 }

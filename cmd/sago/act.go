@@ -32,6 +32,9 @@ type actJSON struct {
 	Needed          uint32            `json:"needed"`
 	CoolingOffUntil *string           `json:"cooling_off_until"`
 	BlockedBy       string            `json:"blocked_by,omitempty"`
+	Executable      *bool             `json:"executable"`
+	NotExecutable   string            `json:"not_executable,omitempty"`
+	Institution     string            `json:"institution,omitempty"`
 	Requester       string            `json:"requester,omitempty"`
 	Basis           string            `json:"basis,omitempty"`
 	Reason          string            `json:"reason,omitempty"`
@@ -55,6 +58,7 @@ func toAct(a *sagov1.Act) (actJSON, error) {
 		ProposedAt: utc(a.GetProposedAt()), ExpiresAt: utc(a.GetExpiresAt()), Signatures: toSigned(a), Needed: a.GetNeeded(),
 		CoolingOffUntil: utc(a.GetCoolingOffUntil()), BlockedBy: a.GetBlockedBy(), Requester: p.GetRequester(), Basis: p.GetBasis(), Reason: p.GetReason(),
 		Document: map[string]string{}, HistorySequence: a.GetHistorySequence(),
+		Executable: a.Executable, NotExecutable: a.GetNotExecutable(), Institution: a.GetInstitution(),
 		ExecutedBy: sequenceOf(a.GetExecuted()), VetoedBy: sequenceOf(a.GetVetoed()),
 	}
 	for _, f := range said {
@@ -94,6 +98,7 @@ func actPage(p *page, a *sagov1.Act) {
 	p.line("결재 행위 "+a.GetId(), "act "+a.GetId())
 	p.pair("종류", "kind", a.GetKind())
 	p.pair("상태", "state", a.GetState())
+	p.pair("기관 코드 (설비의 표시)", "institution code, as the appliance says", a.GetInstitution())
 	p.pair("거래일련번호", "transaction", a.GetTransaction())
 	if said, err := documentOf(a); err == nil { // answerAct has met an error before
 		for _, f := range said {
@@ -110,6 +115,7 @@ func actPage(p *page, a *sagov1.Act) {
 		p.pair("서명자", "by", strings.TrimSpace(g.GetActor()+" "+local(g.GetSignedAt())))
 	}
 	p.pair("진행을 막는 사유", "blocked by", a.GetBlockedBy())
+	p.pair("지금 실행할 수 없는 사유", "cannot be executed now", a.GetNotExecutable())
 	p.pair("숙려 기간 끝", "cooling-off until", local(a.GetCoolingOffUntil()))
 	if n := sequenceOf(a.GetExecuted()); n != nil {
 		p.pair("실행 이력", "executed by record", *n)
@@ -142,9 +148,9 @@ func (c *actListCmd) Run(s *session) error {
 			rows, found = append(rows, row), append(found, a)
 		}
 		return s.answer(map[string]any{"acts": rows}, func(p *page) {
-			p.head("번호", "ID", "종류", "KIND", "상태", "STATE", "서명", "SIGNED", "거래일련번호", "TRANSACTION", "만료", "LAPSES AT")
+			p.head("번호", "ID", "종류", "KIND", "상태", "STATE", "서명", "SIGNED", "거래일련번호", "TRANSACTION", "만료", "LAPSES AT", "실행할 수 없는 사유", "NOT EXECUTABLE")
 			for _, a := range found {
-				p.row(a.GetId(), a.GetKind(), a.GetState(), fmt.Sprintf("%d/%d", len(a.GetSignatures()), a.GetNeeded()), a.GetTransaction(), local(a.GetExpiresAt()))
+				p.row(a.GetId(), a.GetKind(), a.GetState(), fmt.Sprintf("%d/%d", len(a.GetSignatures()), a.GetNeeded()), a.GetTransaction(), local(a.GetExpiresAt()), a.GetNotExecutable())
 			}
 		})
 	})

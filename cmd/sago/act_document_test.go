@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	sagov1 "github.com/sago-worm/sago/proto/sago/v1"
 	"github.com/sago-worm/sago/store/format"
 )
 
@@ -32,5 +33,24 @@ func TestWhoSignsAPolicySeesWhatItChanges(t *testing.T) {
 	}
 	if out, err := saidBy(doc, nil); err != nil || len(out) == 0 {
 		t.Error(out, err)
+	}
+}
+
+// TestWhoSignsAClosingSeesWhichInstitution: the number that the document names, and
+// the code that the appliance gives for it.
+func TestWhoSignsAClosingSeesWhichInstitution(t *testing.T) {
+	doc := format.Act{Kind: format.ActKindClose, Object: format.ActObject{Institution: 7}.Encode(), Params: format.CloseParams{Date: 1, Size: 2}.Encode()}
+	executable := false
+	a := &sagov1.Act{Kind: "close", Document: doc.Encode(), Institution: "B550928", Executable: &executable, NotExecutable: "STATE: it is closed"}
+	row, err := toAct(a)
+	if err != nil || row.Document["institution"] != "7" || row.Institution != "B550928" || row.Executable == nil || *row.Executable || row.NotExecutable == "" {
+		t.Fatalf("%+v, %v", row, err)
+	}
+	p := &page{lang: english}
+	actPage(p, a)
+	for _, want := range []string{"B550928", "STATE: it is closed"} {
+		if !strings.Contains(p.String(), want) {
+			t.Errorf("%q is not on the page:\n%s", want, p.String())
+		}
 	}
 }

@@ -48,6 +48,8 @@ type backupArchiveJSON struct {
 	Needed   int    `json:"needed"`
 	Keys     uint64 `json:"keys"`
 	Lacking  uint64 `json:"lacking"`
+	From     uint64 `json:"from"`
+	Doubt    string `json:"doubt,omitempty"`
 }
 
 // Run brings the backup in a directory up to date.
@@ -71,7 +73,10 @@ func (c *backupRunCmd) Run(s *session) error {
 		result := backupJSON{r.Directory, r.First, r.End, r.Payload, r.Bundles, r.Size, hexOf(r.Digest[:]), cp.Size, hexOf(cp.Root[:]),
 			append([]string{}, r.Checkpoint.Signers...), r.Checkpoint.Needed, r.Sequence, append([]uint64{}, r.Missing...), nil}
 		if a := r.Archive; a != nil {
-			result.KeyArchive = &backupArchiveJSON{hexOf(a.Period[:]), a.Sequence, int(a.Needed), a.Keys, a.Lacking}
+			result.KeyArchive = &backupArchiveJSON{hexOf(a.Period[:]), a.Sequence, int(a.Needed), a.Keys, a.Lacking, a.From, ""}
+			if a.Doubt != nil {
+				result.KeyArchive.Doubt = a.Doubt.Error()
+			}
 		}
 		return errors.Join(err, s.answer(result, func(p *page) { backupText(p, result) }))
 	})
@@ -97,6 +102,10 @@ func backupText(p *page, r backupJSON) {
 		p.pair("여는 데 필요한 복구키", "recovery keys needed to open it", a.Needed)
 		if a.Lacking > 0 {
 			p.pair("어느 노드에도 없는 키", "live keys that no node has", a.Lacking)
+		}
+		if a.Doubt != "" {
+			p.pair("앞선 키 보관본을 믿지 않고 다시 담은 기록부터", "earlier key archives are not relied on, keys are in it again from record", a.From)
+			p.pair("까닭", "because", a.Doubt)
 		}
 	}
 }

@@ -215,8 +215,12 @@ func (c *restoreCmd) draft(s *shell, ceremony format.SignedAct, r replication.Re
 	if err != nil {
 		return err
 	}
+	begun, err := format.DecodeCeremony(first.Params)
+	if err != nil {
+		return err
+	}
 	act := format.Act{Cluster: first.Cluster, Kind: format.ActKindRestore, Params: r.Params.Encode(), Nonce: randomID(),
-		Expires: r.Clock + draftFor.Microseconds()}
+		Expires: max(r.Clock, begun.Time) + draftFor.Microseconds()}
 	unsigned := format.SignedAct{Document: act.Encode()}
 	if err := writeNew(c.Draft, actText(unsigned)); err != nil {
 		return err

@@ -56,8 +56,15 @@ type BackupArchive struct {
 	Period   format.ID
 	Sequence uint64 // of its BACKUP record
 	Needed   uint8  // how many holders open it together
-	// Keys is how many are in it, Lacking how many live keys no node has.
+	// Keys is how many are in it, Lacking how many live keys no node has: the next
+	// run of the period tries those of bundles again.
 	Keys, Lacking uint64
+	// From is the record from which on bundles' keys are in it.
+	From uint64
+	// Doubt says why the archive goes over records again whose keys should have been in
+	// the directory: what is there is not what its manifest names, or the history does
+	// not name that manifest. nil: it goes on where the one before it ended.
+	Doubt error
 }
 
 // Backup brings a directory up to date with ciphertext and history
@@ -127,6 +134,7 @@ type backupRun struct {
 	records   *backup.HistoryWriter
 	payload   *backup.PayloadWriter
 	archive   *backup.ArchiveWriter
+	chain     backup.KeyChain               // what the attempt said of the archives that are here
 	archived  *BackupArchive                // what this call brought; no attempt asks for another
 	stores    func() (backup.Stored, error) // the STORE records whose bundles are to come
 	stop      func()
@@ -146,11 +154,9 @@ func (r *backupRun) attempt(ctx context.Context, conn *grpc.ClientConn, opts []g
 		req.Known = r.from.Checkpoint.Size
 	}
 	if r.wantsArchive() {
-		period, sequence, err := r.dir.NewestArchive()
-		if err != nil {
+		if err := r.askArchive(ctx, req); err != nil {
 			return err
 		}
-		req.Keys, req.Period, req.Archived = true, period[:], sequence
 	}
 	stream, err := sagov1.NewClusterServiceClient(conn).Backup(ctx, req, opts...)
 	if err != nil {

@@ -20,6 +20,7 @@ type keyLog struct {
 	asked   []*sagov1.BackupRequest
 	change  func(raw []byte) []byte // of the archive's bytes
 	cutKeys bool                    // break off in the middle of it
+	gap     uint64                  // records that it passes over
 }
 
 func newKeyLog(t *testing.T) *keyLog {
@@ -43,7 +44,7 @@ func (l *keyLog) archive(r *sagov1.BackupRequest, begun uint64) (out []*sagov1.B
 		return nil
 	}
 	var raw bytes.Buffer
-	w, err := keyarchive.NewWriter(&raw, format.ArchiveHead{Cluster: testCluster, Period: format.ID{7}, From: r.GetArchived(), Sequence: begun, Needed: 2}, l.holders)
+	w, err := keyarchive.NewWriter(&raw, format.ArchiveHead{Cluster: testCluster, Period: format.ID{7}, From: r.GetArchived() + l.gap, Sequence: begun, Needed: 2}, l.holders)
 	if err != nil {
 		l.t.Error(err)
 		return nil
@@ -158,6 +159,12 @@ func TestSpoiltKeyArchive(t *testing.T) {
 		}
 	}
 	l := newKeyLog(t)
+	dir := filepath.Join(t.TempDir(), "backup")
+	for l.gap = range uint64(2) { // the second one begins behind where the first one ended
+		if _, err := l.run(l.client(nil), dir); errors.Is(err, client.ErrIntegrity) != (l.gap > 0) {
+			t.Errorf("an archive that passes over %d records: %v", l.gap, err)
+		}
+	}
 	l.keys = nil // what was asked for does not come
 	if _, err := l.run(l.client(nil), filepath.Join(t.TempDir(), "backup")); !errors.Is(err, client.ErrIntegrity) {
 		t.Errorf("without an archive: %v", err)

@@ -62,23 +62,30 @@ type Manifest struct {
 	// Missing are the STORE records below Payload whose bundles have not ended and are
 	// not here: no node had them whole. Ascending.
 	Missing []uint64
-	// Archives is how many key archives are here.
+	// Archives is how many key archives belong here, Keys what they are, ascending;
+	// none where a manifest of before names them only by their number.
 	Archives uint64
+	Keys     []KeyArchive
+	// Lacking are STORE records whose keys the archives of the newest period lack, of
+	// bundles that had not ended. Ascending.
+	Lacking []uint64
 }
 
 type manifestJSON struct {
-	Format   string   `json:"format"`
-	Cluster  string   `json:"cluster"`
-	Records  uint64   `json:"records"`
-	Root     string   `json:"root"`
-	Payload  uint64   `json:"payload"`
-	Clock    int64    `json:"clock"`
-	Missing  []uint64 `json:"missing,omitempty"`
-	Archives uint64   `json:"archives,omitempty"`
+	Format   string        `json:"format"`
+	Cluster  string        `json:"cluster"`
+	Records  uint64        `json:"records"`
+	Root     string        `json:"root"`
+	Payload  uint64        `json:"payload"`
+	Clock    int64         `json:"clock"`
+	Missing  []uint64      `json:"missing,omitempty"`
+	Archives uint64        `json:"archives,omitempty"`
+	Keys     []archiveJSON `json:"keys,omitempty"`
+	Lacking  []uint64      `json:"lacking,omitempty"`
 }
 
 func (m Manifest) encode() ([]byte, error) {
-	return format.EncodeSummed(manifestJSON{formatName, hex.EncodeToString(m.Cluster[:]), m.Records, hex.EncodeToString(m.Root[:]), m.Payload, m.Clock, m.Missing, m.Archives})
+	return format.EncodeSummed(manifestJSON{formatName, hex.EncodeToString(m.Cluster[:]), m.Records, hex.EncodeToString(m.Root[:]), m.Payload, m.Clock, m.Missing, m.Archives, archivesJSON(m.Keys), m.Lacking})
 }
 
 func decodeManifest(raw []byte) (m Manifest, err error) {
@@ -89,21 +96,32 @@ func decodeManifest(raw []byte) (m Manifest, err error) {
 	if j.Format != formatName {
 		return m, fmt.Errorf("%w: format %q", format.ErrMalformed, j.Format)
 	}
-	m.Records, m.Payload, m.Clock, m.Missing, m.Archives = j.Records, j.Payload, j.Clock, j.Missing, j.Archives
-	for _, f := range []struct {
-		text string
-		dst  []byte
-	}{{j.Cluster, m.Cluster[:]}, {j.Root, m.Root[:]}} {
+	m.Records, m.Payload, m.Clock, m.Missing, m.Archives, m.Lacking = j.Records, j.Payload, j.Clock, j.Missing, j.Archives, j.Lacking
+	m.Keys = make([]KeyArchive, len(j.Keys))
+	fields := []hexField{{j.Cluster, m.Cluster[:]}, {j.Root, m.Root[:]}}
+	for i, a := range j.Keys {
+		m.Keys[i].Sequence, m.Keys[i].From = a.Sequence, a.From
+		fields = append(fields, hexField{a.Period, m.Keys[i].Period[:]}, hexField{a.Digest, m.Keys[i].Digest[:]})
+	}
+	for _, f := range fields {
 		raw, err := hex.DecodeString(f.text)
 		if err != nil || len(raw) != len(f.dst) {
 			return m, fmt.Errorf("%w: a field is not hex of its length", format.ErrMalformed)
 		}
 		copy(f.dst, raw)
 	}
+	if err := m.checkKeys(); err != nil {
+		return m, err
+	}
 	if again, err := m.encode(); err != nil || !bytes.Equal(again, raw) {
 		return m, fmt.Errorf("%w: not as it is written", format.ErrMalformed)
 	}
 	return m, nil
+}
+
+type hexField struct {
+	text string
+	dst  []byte
 }
 
 // span is a file and the sequences that it speaks for.
@@ -132,7 +150,9 @@ type Dir struct {
 	beginning *Beginning // nil where the history begins with record 0
 	history   []span
 	payload   []span
-	archives  []uint64        // sequences of the BACKUP records under which keys left
+	archives  []uint64        // sequences of the BACKUP records under which keys left, of all files
+	brought   *KeyArchive     // the archive of the run that goes on
+	lacking   []uint64        // STORE records whose keys that one lacks
 	frontier  format.Frontier // of all records that are here
 	ahead     bool            // frontier is known
 }

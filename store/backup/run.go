@@ -61,7 +61,11 @@ func (d *Dir) Finish(ctx context.Context, note string, c format.Checkpoint) (Rep
 	if err != nil {
 		return Report{}, err
 	}
-	m := Manifest{Cluster: d.cluster, Records: c.Size, Root: c.Root, Payload: d.Payload(), Clock: c.Clock, Archives: uint64(len(d.archives))}
+	m := Manifest{Cluster: d.cluster, Records: c.Size, Root: c.Root, Payload: d.Payload(), Clock: c.Clock}
+	if m.Keys, m.Lacking, err = d.chained(ctx, before, c.Size); err != nil {
+		return Report{}, err
+	}
+	m.Archives = uint64(len(m.Keys))
 	m.Missing = append(slices.DeleteFunc(slices.Clone(before.Missing), func(seq uint64) bool { return ended[seq] }), found...)
 	raw, err := m.encode()
 	if err == nil {
@@ -70,7 +74,7 @@ func (d *Dir) Finish(ctx context.Context, note string, c format.Checkpoint) (Rep
 	if err != nil {
 		return Report{}, err
 	}
-	d.run = &m
+	d.run, d.brought, d.lacking = &m, nil, nil
 	out := Report{Manifest: m, NewMissing: found, Digest: sha256.Sum256(raw)}
 	out.Size, err = d.Size()
 	return out, err

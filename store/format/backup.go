@@ -29,6 +29,17 @@ type BackupEffect struct {
 // Whole reports whether the record is of a run's end.
 func (e BackupEffect) Whole() bool { return e.Digest != Digest{} }
 
+// EndsBackup reports whether an encoded record is the BACKUP record of the end of a
+// run that left a manifest with this digest, of that many records.
+func EndsBackup(encoded []byte, manifest Digest, records uint64) (bool, error) {
+	rec, err := DecodeRecord(encoded)
+	if err != nil || rec.Action != ActBackup {
+		return false, err
+	}
+	e, err := DecodeBackupEffect(rec.Effect)
+	return err == nil && e.Whole() && e.Digest == manifest && e.End == records, err
+}
+
 func (e BackupEffect) encode(w *Writer) {
 	w.U64(e.First)
 	w.U64(e.End)

@@ -41,6 +41,27 @@ func (r *Ring) Export(id format.ID) (Block, []uint32, error) {
 	return b, damaged, err
 }
 
+// Absent lists the slots of a block whose keys are not here, without opening any.
+func (r *Ring) Absent(id format.ID) (out []uint32, err error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	f, err := r.file(id)
+	if err != nil {
+		return nil, err
+	}
+	content, err := os.ReadFile(filepath.Join(r.dir, FileName(id)))
+	if err != nil {
+		return nil, fmt.Errorf("keyring: %w", err)
+	}
+	for i := range f.slots {
+		at := SlotOffset(i)
+		if at+SlotSize <= int64(len(content)) && StateOf(i, content[at:at+SlotSize]) == SlotAbsent {
+			out = append(out, i)
+		}
+	}
+	return out, nil
+}
+
 // Repair gives a damaged or absent slot its key again, as a peer exported it. A live or an
 // erased slot is refused with ErrNotDamaged. The caller must know from the
 // replicated state that the slot was not erased: an erased slot that was damaged

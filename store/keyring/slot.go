@@ -28,7 +28,7 @@ const erasedText = "ERASED\nThe key that stood here was destroyed; nothing opens
 const absentText = "ABSENT\nRestored without this key: no archive at hand holds it..\n"
 
 // AbsentSlot returns the bytes of a slot whose key may exist elsewhere and is not
-// here: Repair fills it.
+// here: a running node asks its peers for it, and has Repair fill it.
 func AbsentSlot() []byte { return []byte(absentText) }
 
 // ErasedSlot returns the bytes of an erased slot.

@@ -63,8 +63,16 @@ type Act struct {
 	// Of a change of policy, the canonical bytes of the policy that it replaces:
 	// their SHA-256 is in the document. Empty when no version has it.
 	ReplacedPolicy []byte `protobuf:"bytes,19,opt,name=replaced_policy,json=replacedPolicy,proto3" json:"replaced_policy,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Whether the state lets the act be executed now, whoever has still to sign and
+	// whatever has to pass; absent where it is ended. Not_executable says why not, as a
+	// reason's name, a colon and words: its bundle is gone, a hold keeps it.
+	Executable    *bool  `protobuf:"varint,20,opt,name=executable,proto3,oneof" json:"executable,omitempty"`
+	NotExecutable string `protobuf:"bytes,21,opt,name=not_executable,json=notExecutable,proto3" json:"not_executable,omitempty"`
+	// The code of the institution that it is about, which the document names by its
+	// number; empty for the appliance.
+	Institution   string `protobuf:"bytes,22,opt,name=institution,proto3" json:"institution,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Act) Reset() {
@@ -228,6 +236,27 @@ func (x *Act) GetReplacedPolicy() []byte {
 		return x.ReplacedPolicy
 	}
 	return nil
+}
+
+func (x *Act) GetExecutable() bool {
+	if x != nil && x.Executable != nil {
+		return *x.Executable
+	}
+	return false
+}
+
+func (x *Act) GetNotExecutable() string {
+	if x != nil {
+		return x.NotExecutable
+	}
+	return ""
+}
+
+func (x *Act) GetInstitution() string {
+	if x != nil {
+		return x.Institution
+	}
+	return ""
 }
 
 // ActSignature says who signed, as role and number, and when.
@@ -793,7 +822,7 @@ var File_sago_v1_act_proto protoreflect.FileDescriptor
 
 const file_sago_v1_act_proto_rawDesc = "" +
 	"\n" +
-	"\x11sago/v1/act.proto\x12\asago.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb9\x05\n" +
+	"\x11sago/v1/act.proto\x12\asago.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb6\x06\n" +
 	"\x03Act\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
@@ -819,7 +848,13 @@ const file_sago_v1_act_proto_rawDesc = "" +
 	"\bmay_sign\x18\x11 \x01(\bR\amaySign\x12\x1d\n" +
 	"\n" +
 	"blocked_by\x18\x12 \x01(\tR\tblockedBy\x12'\n" +
-	"\x0freplaced_policy\x18\x13 \x01(\fR\x0ereplacedPolicy\"\xa0\x01\n" +
+	"\x0freplaced_policy\x18\x13 \x01(\fR\x0ereplacedPolicy\x12#\n" +
+	"\n" +
+	"executable\x18\x14 \x01(\bH\x00R\n" +
+	"executable\x88\x01\x01\x12%\n" +
+	"\x0enot_executable\x18\x15 \x01(\tR\rnotExecutable\x12 \n" +
+	"\vinstitution\x18\x16 \x01(\tR\vinstitutionB\r\n" +
+	"\v_executable\"\xa0\x01\n" +
 	"\fActSignature\x12\x14\n" +
 	"\x05actor\x18\x01 \x01(\tR\x05actor\x12\x16\n" +
 	"\x06person\x18\x02 \x01(\x04R\x06person\x127\n" +
@@ -919,6 +954,7 @@ func file_sago_v1_act_proto_init() {
 	if File_sago_v1_act_proto != nil {
 		return
 	}
+	file_sago_v1_act_proto_msgTypes[0].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -350,9 +350,16 @@ type BackupRequest struct {
 	// Keys asks for a key archive of the open period. Period and archived are those of
 	// the newest one that the backup has: a run in the same period brings the keys of
 	// what was stored since. Empty and 0 for none.
-	Keys          bool   `protobuf:"varint,4,opt,name=keys,proto3" json:"keys,omitempty"`
-	Period        []byte `protobuf:"bytes,5,opt,name=period,proto3" json:"period,omitempty"`
-	Archived      uint64 `protobuf:"varint,6,opt,name=archived,proto3" json:"archived,omitempty"`
+	Keys     bool   `protobuf:"varint,4,opt,name=keys,proto3" json:"keys,omitempty"`
+	Period   []byte `protobuf:"bytes,5,opt,name=period,proto3" json:"period,omitempty"`
+	Archived uint64 `protobuf:"varint,6,opt,name=archived,proto3" json:"archived,omitempty"`
+	// Manifest is the SHA-256 of the manifest that says so, of that many records. If
+	// the history does not name it, the run brings every live key again.
+	Manifest        []byte `protobuf:"bytes,7,opt,name=manifest,proto3" json:"manifest,omitempty"`
+	ManifestRecords uint64 `protobuf:"varint,8,opt,name=manifest_records,json=manifestRecords,proto3" json:"manifest_records,omitempty"`
+	// Lacking are STORE records before archived whose keys the archives of the period
+	// lack: they are tried again. Ascending, at most 65536.
+	Lacking       []uint64 `protobuf:"varint,9,rep,packed,name=lacking,proto3" json:"lacking,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -427,6 +434,27 @@ func (x *BackupRequest) GetArchived() uint64 {
 		return x.Archived
 	}
 	return 0
+}
+
+func (x *BackupRequest) GetManifest() []byte {
+	if x != nil {
+		return x.Manifest
+	}
+	return nil
+}
+
+func (x *BackupRequest) GetManifestRecords() uint64 {
+	if x != nil {
+		return x.ManifestRecords
+	}
+	return 0
+}
+
+func (x *BackupRequest) GetLacking() []uint64 {
+	if x != nil {
+		return x.Lacking
+	}
+	return nil
 }
 
 // BackupResponse is one part of a run: a checkpoint, what stands for erased
@@ -866,11 +894,13 @@ func (x *BackupChunk) GetAbsent() bool {
 // BackupArchive is a piece of the file of a key archive. The last piece says how
 // many keys are in it, and how many live keys no node has.
 type BackupArchive struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	Ends          bool                   `protobuf:"varint,2,opt,name=ends,proto3" json:"ends,omitempty"`
-	Keys          uint64                 `protobuf:"varint,3,opt,name=keys,proto3" json:"keys,omitempty"`
-	Lacking       uint64                 `protobuf:"varint,4,opt,name=lacking,proto3" json:"lacking,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Data    []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Ends    bool                   `protobuf:"varint,2,opt,name=ends,proto3" json:"ends,omitempty"`
+	Keys    uint64                 `protobuf:"varint,3,opt,name=keys,proto3" json:"keys,omitempty"`
+	Lacking uint64                 `protobuf:"varint,4,opt,name=lacking,proto3" json:"lacking,omitempty"`
+	// Lacking_stores are the STORE records of bundles among these, the first 65536.
+	LackingStores []uint64 `protobuf:"varint,5,rep,packed,name=lacking_stores,json=lackingStores,proto3" json:"lacking_stores,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -931,6 +961,13 @@ func (x *BackupArchive) GetLacking() uint64 {
 		return x.Lacking
 	}
 	return 0
+}
+
+func (x *BackupArchive) GetLackingStores() []uint64 {
+	if x != nil {
+		return x.LackingStores
+	}
+	return nil
 }
 
 type BackupDoneRequest struct {
@@ -1915,14 +1952,17 @@ const file_sago_v1_cluster_proto_rawDesc = "" +
 	"\bselected\x18\x05 \x01(\bR\bselected\x12%\n" +
 	"\x0eoffset_seconds\x18\x06 \x01(\x01R\roffsetSeconds\x12#\n" +
 	"\rerror_seconds\x18\a \x01(\x01R\ferrorSeconds\x12\x16\n" +
-	"\x06detail\x18\b \x01(\tR\x06detail\"\xa1\x01\n" +
+	"\x06detail\x18\b \x01(\tR\x06detail\"\x82\x02\n" +
 	"\rBackupRequest\x12\x18\n" +
 	"\arecords\x18\x01 \x01(\x04R\arecords\x12\x18\n" +
 	"\apayload\x18\x02 \x01(\x04R\apayload\x12\x14\n" +
 	"\x05known\x18\x03 \x01(\x04R\x05known\x12\x12\n" +
 	"\x04keys\x18\x04 \x01(\bR\x04keys\x12\x16\n" +
 	"\x06period\x18\x05 \x01(\fR\x06period\x12\x1a\n" +
-	"\barchived\x18\x06 \x01(\x04R\barchived\"\xa5\x02\n" +
+	"\barchived\x18\x06 \x01(\x04R\barchived\x12\x1a\n" +
+	"\bmanifest\x18\a \x01(\fR\bmanifest\x12)\n" +
+	"\x10manifest_records\x18\b \x01(\x04R\x0fmanifestRecords\x12\x18\n" +
+	"\alacking\x18\t \x03(\x04R\alacking\"\xa5\x02\n" +
 	"\x0eBackupResponse\x12;\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\v2\x19.sago.v1.BackupCheckpointH\x00R\n" +
@@ -1953,12 +1993,13 @@ const file_sago_v1_cluster_proto_rawDesc = "" +
 	"\x05store\x18\x01 \x01(\x04R\x05store\x12\x16\n" +
 	"\x06header\x18\x02 \x01(\fR\x06header\x12\x16\n" +
 	"\x06sealed\x18\x03 \x01(\fR\x06sealed\x12\x16\n" +
-	"\x06absent\x18\x04 \x01(\bR\x06absent\"e\n" +
+	"\x06absent\x18\x04 \x01(\bR\x06absent\"\x8c\x01\n" +
 	"\rBackupArchive\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x12\n" +
 	"\x04ends\x18\x02 \x01(\bR\x04ends\x12\x12\n" +
 	"\x04keys\x18\x03 \x01(\x04R\x04keys\x12\x18\n" +
-	"\alacking\x18\x04 \x01(\x04R\alacking\"}\n" +
+	"\alacking\x18\x04 \x01(\x04R\alacking\x12%\n" +
+	"\x0elacking_stores\x18\x05 \x03(\x04R\rlackingStores\"}\n" +
 	"\x11BackupDoneRequest\x12\x14\n" +
 	"\x05first\x18\x01 \x01(\x04R\x05first\x12\x10\n" +
 	"\x03end\x18\x02 \x01(\x04R\x03end\x12\x12\n" +

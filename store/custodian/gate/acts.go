@@ -103,19 +103,13 @@ func (h *history) judgeSpecial(ctx context.Context, rec format.Record) (format.S
 	if err != nil {
 		return format.Slot{}, err
 	}
-	if keyOf(&stored) != object.Key() || keyOf(&rec) != object.Key() || !h.stops[stopped{object.Key(), p.Order}] {
+	if keyOf(&stored) != object.Key() || keyOf(&rec) != object.Key() || !h.standing(object.Key(), p.Order, rec.Sequence) {
 		return format.Slot{}, refuse("record %d is not of a bundle under order %q", rec.Sequence, p.Order)
 	}
 	if err := h.mayExit(stored.Institution, rec.Sequence); err != nil {
 		return format.Slot{}, err
 	}
 	return e.Slot, h.unheld(ctx, &stored, e, rec.Sequence)
-}
-
-// stopped is a bundle and the number of an order of circulation stop (유통정지).
-type stopped struct {
-	key   format.BundleKey
-	order string
 }
 
 // takeMemberAct notes the admission or removal of a node, until a checkpoint of the

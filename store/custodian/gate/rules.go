@@ -9,8 +9,8 @@ import (
 )
 
 // What the history says at one of its records: how many persons must approve, which
-// institutions have ended special deletion, and whether a restore waits to be
-// confirmed. Each is asked as of the decision, whatever came behind it.
+// institutions have ended special deletion, which orders of circulation stop stand, and
+// whether a restore waits to be confirmed. Each is asked as of the decision, whatever came behind it.
 
 // need is how many approvals the policy asks for, from a record on.
 type need struct {
@@ -164,6 +164,41 @@ func (h *history) confirmed(decision uint64) error {
 		}
 	}
 	return nil
+}
+
+// stopped is an order of circulation stop (유통정지) on a bundle: it stands from one
+// record to before another, 0 where nothing lifted it.
+type stopped struct {
+	order       string
+	from, until uint64
+}
+
+func (h *history) takeStop(rec *format.Record) error {
+	e, err := format.DecodeStopEffect(rec.Effect)
+	if err == nil {
+		key := keyOf(rec)
+		h.stops[key] = append(h.stops[key], stopped{order: e.Order, from: rec.Sequence})
+	}
+	return err
+}
+
+// takeLift ends what stands on a bundle, whoever signed: it only keeps.
+func (h *history) takeLift(rec *format.Record) error {
+	on := h.stops[keyOf(rec)]
+	for i := range on {
+		if on[i].until == 0 {
+			on[i].until = rec.Sequence
+		}
+	}
+	return nil
+}
+
+// standing reports whether an order stood on a bundle at a decision: its number had
+// been registered, and not been lifted since.
+func (h *history) standing(key format.BundleKey, order string, decision uint64) bool {
+	return slices.ContainsFunc(h.stops[key], func(s stopped) bool {
+		return s.order == order && s.from < decision && (s.until == 0 || decision < s.until)
+	})
 }
 
 // ruleOf is the rule of a kind of act at a record.

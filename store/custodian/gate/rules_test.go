@@ -56,6 +56,40 @@ func TestP25_EndedSpecialDeletionStaysEnded(t *testing.T) {
 	w.wants("ended, and said again behind the decision", false, w.ask(decision, w.checkpoint(1, 2)))
 }
 
+// TestP25_ALiftedStopLetsNothingBeDeleted judges special deletions under orders of
+// circulation stop (유통정지) that were lifted, and placed again.
+func TestP25_ALiftedStopLetsNothingBeDeleted(t *testing.T) {
+	stop := func(w *world, order string) {
+		w.add(about(format.ActCirculationStop), format.StopEffect{Order: order})
+	}
+	lift := func(w *world) {
+		p := format.LiftParams{Stop: uint64(len(w.records)) - 1, Order: "1"}
+		w.add(about(format.ActCirculationLift), w.act(format.ActKindLiftStop, theBundle, p.Encode(), manager, approver))
+	}
+	for name, c := range map[string]struct {
+		between  func(*world)
+		admitted bool
+	}{
+		"stands":                   {func(*world) {}, true},
+		"lifted":                   {lift, false},
+		"lifted, and placed again": {func(w *world) { lift(w); stop(w, "1") }, true},
+		"lifted, and another":      {func(w *world) { lift(w); stop(w, "2") }, false},
+		"lifted twice":             {func(w *world) { lift(w); stop(w, "1"); lift(w) }, false},
+	} {
+		w := newWorld(t)
+		decision := w.special(func() { c.between(w) }, manager, approver)
+		w.wants(name, c.admitted, w.ask(decision, w.checkpoint(1, 2)))
+	}
+	w := newWorld(t)
+	decision := w.special(nil, manager, approver)
+	lift(w)
+	w.wants("lifted behind the decision", true, w.ask(decision, w.checkpoint(1, 2)))
+	w = newWorld(t)
+	decision = w.special(func() { lift(w) }, manager, approver)
+	stop(w, "1")
+	w.wants("placed behind the decision", false, w.ask(decision, w.checkpoint(1, 2)))
+}
+
 // policy executes a change of the policy's number of approvals.
 func (w *world) policy(approvals uint8, signers ...uint64) {
 	p := format.PolicyParams{Policy: format.Policy{Version: 2, Approvals: approvals}}

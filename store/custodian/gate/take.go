@@ -14,7 +14,7 @@ import (
 func told() []format.Action {
 	return []format.Action{
 		format.ActStore, format.ActRead, format.ActExtend, format.ActEvent, format.ActHoldPlace, format.ActHoldRelease, format.ActMember,
-		format.ActCheckpoint, format.ActKey, format.ActPrune, format.ActAct, format.ActPropose, format.ActSpecialRequest, format.ActCirculationStop,
+		format.ActCheckpoint, format.ActKey, format.ActPrune, format.ActAct, format.ActPropose, format.ActSpecialRequest, format.ActCirculationStop, format.ActCirculationLift,
 		format.ActInstitution, format.ActExpire, format.ActClose, format.ActSpecialExecute, format.ActErase,
 		format.ActPolicy, format.ActRestore,
 	}
@@ -84,9 +84,9 @@ func (h *history) takeAct(rec *format.Record) error {
 		h.proposers[sha256.Sum256(e.Document)] = rec.Actor
 		return err
 	case format.ActCirculationStop:
-		e, err := format.DecodeStopEffect(rec.Effect)
-		h.stops[stopped{keyOf(rec), e.Order}] = true
-		return err
+		return h.takeStop(rec)
+	case format.ActCirculationLift:
+		return h.takeLift(rec)
 	case format.ActHoldPlace:
 		return h.takeHold(rec)
 	case format.ActHoldRelease:
