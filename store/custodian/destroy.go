@@ -245,8 +245,9 @@ func (l *Local) eraseSlots(ctx context.Context, done *Done, name string, indexes
 			return err
 		}
 		err := l.step("overwrite slots", func() error {
+			erased := bytes.Repeat(keyring.ErasedSlot(), len(indexes))
 			for run := range runs(indexes) {
-				if _, err := f.WriteAt(bytes.Repeat(keyring.ErasedSlot(), len(run)), keyring.SlotOffset(run[0])); err != nil {
+				if _, err := f.WriteAt(erased[:len(run)*keyring.SlotSize], keyring.SlotOffset(run[0])); err != nil {
 					return err
 				}
 			}
@@ -327,10 +328,20 @@ func (l *Local) eraseRanges(ctx context.Context, done *Done, name string, ranges
 		if err := l.step("sync zeros", func() error { return unix.Fdatasync(int(f.Fd())) }); err != nil {
 			return err
 		}
-		if err := l.step("punch ranges", func() error { return punch(done, f, ranges, block) }); err != nil {
+		punched := false
+		err = l.step("punch ranges", func() (err error) {
+			punched, err = punch(done, f, ranges, block)
+			return err
+		})
+		if err != nil {
 			return err
 		}
-		return l.step("sync holes", f.Sync)
+		return l.step("sync holes", func() error {
+			if !punched { // as in a file of small bundles: what was written is on disk
+				return nil
+			}
+			return f.Sync()
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("ranges of %s: %w", name, err)
@@ -381,8 +392,8 @@ func holdsBlock(offset, length, block int64) bool {
 }
 
 // punch gives the blocks back, once the zeros are on disk: punching alone leaves
-// the old bytes on the device.
-func punch(done *Done, f *os.File, ranges []Range, block int64) error {
+// the old bytes on the device. some says that there were any.
+func punch(done *Done, f *os.File, ranges []Range, block int64) (some bool, err error) {
 	for _, r := range ranges {
 		if !holdsBlock(r.Offset, r.Length, block) {
 			continue
@@ -390,11 +401,12 @@ func punch(done *Done, f *os.File, ranges []Range, block int64) error {
 		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, r.Offset, r.Length)
 		if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
 			done.NotPunched = true
-			return nil
+			return some, nil
 		}
 		if err != nil {
-			return err
+			return some, err
 		}
+		some = true
 	}
-	return nil
+	return some, nil
 }
