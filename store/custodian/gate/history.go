@@ -47,6 +47,7 @@ type history struct {
 	proposers map[format.Digest]uint64 // by the SHA-256 of the document
 	stops     map[stopped]bool
 	holds     map[uint64]placedHold // by the sequence of the record
+	heldBy    map[holdOn][]uint64   // those sequences, by what they are on
 	needs     []need                // ascending
 	noSpecial map[uint32]uint64     // the record that ended special deletion, by institution
 	losses    []loss
@@ -73,7 +74,7 @@ const markEvery = 1024
 func newHistory(dir string, ceremony format.Digest) *history {
 	return &history{dir: dir, ceremony: ceremony, used: usedSlots{}, epochs: epochs{}, oneTime: map[format.BundleKey]bool{}, touched: map[format.BundleKey][]uint64{},
 		open: map[uint32]int{}, officers: map[uint64]access.Signer{}, closings: map[uint64]uint32{},
-		persons: map[uint64]access.Signer{}, proposers: map[format.Digest]uint64{}, stops: map[stopped]bool{}, holds: map[uint64]placedHold{}, noSpecial: map[uint32]uint64{}, released: map[uint64]int64{}}
+		persons: map[uint64]access.Signer{}, proposers: map[format.Digest]uint64{}, stops: map[stopped]bool{}, holds: map[uint64]placedHold{}, heldBy: map[holdOn][]uint64{}, noSpecial: map[uint32]uint64{}, released: map[uint64]int64{}}
 }
 
 // tree is the right edge of an RFC 6962 tree.
