@@ -295,25 +295,23 @@ func (s *Store) destroy(ctx context.Context, orders []custodian.Order, gone []he
 	}
 	_, err := s.custodian.DestroyAll(ctx, orders)
 	if errors.Is(err, custodian.ErrRange) && errors.Is(err, custodian.ErrWarrant) {
-		return s.destroyEach(ctx, orders, gone, err)
+		return s.destroyHalves(ctx, orders, gone, err)
 	}
 	return err
 }
 
-// destroyEach goes through orders one by one: a range that the custodian does not
-// admit, for its header is damaged, keeps no other waiting, and no key alive.
-func (s *Store) destroyEach(ctx context.Context, orders []custodian.Order, gone []heldChunk, why error) error {
+// destroyHalves gives orders in halves, down to the one that was refused: a range that
+// the custodian does not admit, for its header is damaged, keeps no other waiting, and
+// no key alive.
+func (s *Store) destroyHalves(ctx context.Context, orders []custodian.Order, gone []heldChunk, why error) error {
 	if len(orders) == 1 {
 		o := orders[0]
 		o.Work.Ranges = nil
 		_, err := s.custodian.DestroyAll(ctx, []custodian.Order{o})
 		return errors.Join(why, err)
 	}
-	var errs []error
-	for _, o := range orders {
-		errs = append(errs, s.destroy(ctx, []custodian.Order{o}, gone))
-	}
-	return errors.Join(errs...)
+	half := len(orders) / 2
+	return errors.Join(s.destroy(ctx, orders[:half], gone), s.destroy(ctx, orders[half:], gone))
 }
 
 // keysOf leaves of each order only its key slots, which wait for nothing.
