@@ -95,7 +95,7 @@ func TestP21_ACustodianApartDropsTheSameHistory(t *testing.T) {
 	}
 }
 
-// TestP38_ARottenHeaderKeepsNoKeyAndNoOtherWaiting breaks the header of one of two
+// TestP38_ARottenHeaderKeepsNoKeyAndNoOtherWaiting breaks the header of one of five
 // bundles that are due: its ciphertext stays and says so, everything else goes.
 func TestP38_ARottenHeaderKeepsNoKeyAndNoOtherWaiting(t *testing.T) {
 	if !*apart {
@@ -103,9 +103,17 @@ func TestP38_ARottenHeaderKeepsNoKeyAndNoOtherWaiting(t *testing.T) {
 	}
 	w := newWorld(t, t, 1)
 	n := w.nodes[0]
-	w.put("T0", "PT1H")
+	others := []string{"T2", "T3", "T4", "T5"}
 	w.put("T2", "PT1H")
-	rotten, other := n.secret("T0"), n.secret("T2")
+	w.put("T0", "PT1H")
+	for _, name := range others[1:] {
+		w.put(name, "PT1H")
+	}
+	rotten := n.secret("T0")
+	var gone []string
+	for _, name := range others {
+		gone = append(gone, string(n.secret(name)[1]))
+	}
 	w.began()
 	w.tick(2 * hour)
 	w.sweep(10)
@@ -126,7 +134,12 @@ func TestP38_ARottenHeaderKeepsNoKeyAndNoOtherWaiting(t *testing.T) {
 			t.Errorf("key of %d: %v", b.Store, err)
 		}
 	}
-	if len(bundles) != 2 || len(n.filesWith(string(rotten[1]))) == 0 || len(n.filesWith(string(other[1]))) != 0 {
-		t.Errorf("of %d bundles: %v, %v", len(bundles), n.filesWith(string(rotten[1])), n.filesWith(string(other[1])))
+	if len(bundles) != 1+len(others) || len(n.filesWith(string(rotten[1]))) == 0 {
+		t.Errorf("of %d bundles: %v", len(bundles), n.filesWith(string(rotten[1])))
+	}
+	for i, secret := range gone {
+		if files := n.filesWith(secret); len(files) != 0 {
+			t.Errorf("%s: %v", others[i], files)
+		}
 	}
 }

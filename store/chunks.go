@@ -123,14 +123,6 @@ func (s *Store) held(prefix []byte) ([]heldChunk, error) {
 	return out, err
 }
 
-// settled lists the ranges of a dead slot once a chunk that is on its way in, since
-// before the slot was dead, is in the table.
-func (s *Store) settled(slot format.Slot) ([]heldChunk, error) {
-	s.ranges.Lock()
-	defer s.ranges.Unlock()
-	return s.held(slotKey(slot))
-}
-
 // readChunk reads the ciphertext that h names, from any range that has it:
 // ErrMissing when none, segment.ErrErased when it was zeroed, a damage error when
 // every copy here is damaged.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,13 +37,10 @@ type judged struct {
 // history, and answers its size. Under the Machine's lock.
 func (j warrantJudge) covers(encoded []byte) (uint64, error) {
 	m := j.store.Machine
-	voters := make(map[uint32]format.ID, len(m.members))
-	for n, row := range m.members {
-		voters[n] = row.Current
-	}
 	j.last.mu.Lock()
 	defer j.last.mu.Unlock()
-	if j.last.checkpoint != nil && bytes.Equal(j.last.checkpoint, encoded) && maps.Equal(j.last.voters, voters) {
+	same := func(n format.MemberRow, voter format.ID) bool { return n.Current == voter }
+	if j.last.checkpoint != nil && bytes.Equal(j.last.checkpoint, encoded) && maps.EqualFunc(m.members, j.last.voters, same) {
 		return j.last.size, nil
 	}
 	e, err := format.DecodeCheckpointEffect(encoded)
@@ -58,6 +56,10 @@ func (j warrantJudge) covers(encoded []byte) (uint64, error) {
 	}
 	if root != e.Checkpoint.Root {
 		return 0, errors.New("the checkpoint is not of this history")
+	}
+	voters := make(map[uint32]format.ID, len(m.members))
+	for n, row := range m.members {
+		voters[n] = row.Current
 	}
 	j.last.checkpoint, j.last.size, j.last.voters = bytes.Clone(encoded), e.Checkpoint.Size, voters
 	return e.Checkpoint.Size, nil
@@ -136,49 +138,16 @@ func (j warrantJudge) judgeRetire(e format.KeyEffect, sequence uint64, slots []f
 
 // Destroy destroys on this node what the pending rows name: keys first, then
 // payload. What is due in the active segment has its key destroyed at once, the
-// segment is rolled, then zeroed. It may be asked again after any failure.
+// segment is rolled, then zeroed. It may be asked again after any failure. It reads
+// each history file once if the decisions ascend.
 func (s *Store) Destroy(ctx context.Context, bundles []PendingErasure, blocks []PendingBlock) error {
-	checkpoint := format.EncodeEffect(s.Summary().Checkpoint)
-	var orders []custodian.Order
-	var gone []heldChunk
-	add := func(encoded []byte, o custodian.Order) error {
-		o.Warrant.Decision, o.Warrant.Checkpoint = encoded, checkpoint
-		for _, slot := range o.Work.Slots {
-			held, err := s.settled(slot)
-			if err != nil {
-				return err
-			}
-			gone = append(gone, held...)
-			for _, c := range held {
-				o.Work.Ranges = append(o.Work.Ranges, custodian.Range{File: s.segments.Name(c.File),
-					Offset: c.Offset + format.ChunkHeaderSize, Length: int64(c.Location.Length)})
-			}
-		}
-		orders = append(orders, o)
-		return nil
+	orders, err := s.ordersFor(bundles, blocks)
+	if err != nil {
+		return err
 	}
-	for _, b := range bundles {
-		rec, encoded, err := s.Record(b.Decision)
-		if err != nil {
-			return err
-		}
-		if err := s.ownSlot(rec, b); err != nil {
-			return err
-		}
-		o := custodian.Order{Warrant: custodian.Warrant{Permit: b.Permit}, Work: custodian.Work{Bundle: b.Store, Slots: []format.Slot{b.Slot}}}
-		if err := add(encoded, o); err != nil {
-			return err
-		}
-		runtime.Gosched() // there may be hundreds: whoever answers somebody goes first
-	}
-	for _, b := range blocks {
-		encoded, err := s.log.Read(b.Decision)
-		if err != nil {
-			return err
-		}
-		if err := add(encoded, custodian.Order{Work: custodian.Work{Unused: true, Slots: b.Unused}}); err != nil {
-			return err
-		}
+	gone, err := s.addRanges(orders)
+	if err != nil {
+		return err
 	}
 	if err := s.destroy(ctx, orders, gone); err != nil {
 		return err
@@ -190,6 +159,104 @@ func (s *Store) Destroy(ctx context.Context, bundles []PendingErasure, blocks []
 		crashpoint.Reached("forget ranges", true)
 	}
 	return nil
+}
+
+// ordersFor makes the orders, of key slots alone.
+func (s *Store) ordersFor(bundles []PendingErasure, blocks []PendingBlock) ([]custodian.Order, error) {
+	checkpoint := format.EncodeEffect(s.Summary().Checkpoint)
+	orders := make([]custodian.Order, 0, len(bundles)+len(blocks))
+	for _, b := range bundles {
+		rec, encoded, err := s.Record(b.Decision)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.ownSlot(rec, b); err != nil {
+			return nil, err
+		}
+		orders = append(orders, custodian.Order{Warrant: custodian.Warrant{Permit: b.Permit, Decision: encoded, Checkpoint: checkpoint},
+			Work: custodian.Work{Bundle: b.Store, Slots: []format.Slot{b.Slot}}})
+		runtime.Gosched() // there may be hundreds: whoever answers somebody goes first
+	}
+	for _, b := range blocks {
+		encoded, err := s.log.Read(b.Decision)
+		if err != nil {
+			return nil, err
+		}
+		orders = append(orders, custodian.Order{Warrant: custodian.Warrant{Decision: encoded, Checkpoint: checkpoint},
+			Work: custodian.Work{Unused: true, Slots: b.Unused}})
+	}
+	return orders, nil
+}
+
+// addRanges adds to each order the ranges of its slots here, and lists them all.
+func (s *Store) addRanges(orders []custodian.Order) (gone []heldChunk, err error) {
+	held := map[format.Slot][]heldChunk{}
+	for _, o := range orders {
+		for _, slot := range o.Work.Slots {
+			held[slot] = nil
+		}
+	}
+	if err := s.settle(held); err != nil {
+		return nil, err
+	}
+	names := map[uint64]string{}
+	for i := range orders {
+		work := &orders[i].Work
+		for _, slot := range work.Slots {
+			for _, c := range held[slot] {
+				if names[c.File] == "" {
+					names[c.File] = s.segments.Name(c.File)
+				}
+				work.Ranges = append(work.Ranges, custodian.Range{File: names[c.File],
+					Offset: c.Offset + format.ChunkHeaderSize, Length: int64(c.Location.Length)})
+			}
+			gone = append(gone, held[slot]...)
+		}
+	}
+	return gone, nil
+}
+
+// Slots of a block so near to one another are looked up together, so many at once:
+// whoever appends waits meanwhile.
+const (
+	nearSlots     = 4
+	settledAtOnce = 256
+)
+
+// settle fills in the ranges of dead slots, once a chunk that is on its way in, since
+// before its slot was dead, is in the table.
+func (s *Store) settle(held map[format.Slot][]heldChunk) error {
+	slots := slices.SortedFunc(maps.Keys(held), func(a, b format.Slot) int {
+		return cmp.Or(bytes.Compare(a.Block[:], b.Block[:]), cmp.Compare(a.Index, b.Index))
+	})
+	for len(slots) > 0 {
+		n := 1
+		for n < min(len(slots), settledAtOnce) && slots[n].Block == slots[0].Block && slots[n].Index-slots[n-1].Index <= nearSlots {
+			n++
+		}
+		if err := s.settleSpan(slots[0], slots[n-1], held); err != nil {
+			return err
+		}
+		slots = slots[n:]
+	}
+	return nil
+}
+
+// settleSpan is settle for the slots from first to last that are asked for.
+func (s *Store) settleSpan(first, last format.Slot, held map[format.Slot][]heldChunk) error {
+	s.ranges.Lock()
+	defer s.ranges.Unlock()
+	return s.idx.Ascend(tRange, slotKey(first), after(slotKey(last)), func(k, v []byte) (bool, error) {
+		r := format.NewReader(k)
+		slot := r.Slot()
+		have, asked := held[slot]
+		if !asked {
+			return true, nil
+		}
+		c, err := decodeRange(k, v)
+		held[slot] = append(have, c)
+		return true, err
+	})
 }
 
 // ownSlot refuses to destroy a slot that is not the one of the bundle that the
@@ -228,25 +295,23 @@ func (s *Store) destroy(ctx context.Context, orders []custodian.Order, gone []he
 	}
 	_, err := s.custodian.DestroyAll(ctx, orders)
 	if errors.Is(err, custodian.ErrRange) && errors.Is(err, custodian.ErrWarrant) {
-		return s.destroyEach(ctx, orders, gone, err)
+		return s.destroyHalves(ctx, orders, gone, err)
 	}
 	return err
 }
 
-// destroyEach goes through orders one by one: a range that the custodian does not
-// admit, for its header is damaged, keeps no other waiting, and no key alive.
-func (s *Store) destroyEach(ctx context.Context, orders []custodian.Order, gone []heldChunk, why error) error {
+// destroyHalves gives orders in halves, down to the one that was refused: a range that
+// the custodian does not admit, for its header is damaged, keeps no other waiting, and
+// no key alive.
+func (s *Store) destroyHalves(ctx context.Context, orders []custodian.Order, gone []heldChunk, why error) error {
 	if len(orders) == 1 {
 		o := orders[0]
 		o.Work.Ranges = nil
 		_, err := s.custodian.DestroyAll(ctx, []custodian.Order{o})
 		return errors.Join(why, err)
 	}
-	var errs []error
-	for _, o := range orders {
-		errs = append(errs, s.destroy(ctx, []custodian.Order{o}, gone))
-	}
-	return errors.Join(errs...)
+	half := len(orders) / 2
+	return errors.Join(s.destroy(ctx, orders[:half], gone), s.destroy(ctx, orders[half:], gone))
 }
 
 // keysOf leaves of each order only its key slots, which wait for nothing.

@@ -90,12 +90,12 @@ type node struct {
 
 // newWorld makes a world of count stores that have had the ceremony, a key block
 // and the first keys.
-func newWorld(t *testing.T, in tester, count int) *world {
+func newWorld(t testing.TB, in tester, count int) *world {
 	t.Helper()
 	return newWorldWith(t, in, count, nil)
 }
 
-func newWorldWith(t *testing.T, in tester, count int, change func(*format.Ceremony)) *world {
+func newWorldWith(t testing.TB, in tester, count int, change func(*format.Ceremony)) *world {
 	t.Helper()
 	w := &world{tester: in, dir: t.TempDir(), next: 1, cluster: format.ID{0xC1}, root: keyring.RootKey{7}}
 	t.Cleanup(func() {

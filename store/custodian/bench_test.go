@@ -3,10 +3,11 @@ package custodian
 import (
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -15,53 +16,48 @@ import (
 	"github.com/sago-worm/sago/store/keyring"
 )
 
-// Of the bundles of the benchmark every second one goes, so many at a time, of so
-// many bytes each on the disk.
-const (
-	benchAtOnce = 800
-	benchBytes  = 700
-)
+// benchBytes is what each bundle of the benchmark has on the disk.
+const benchBytes = 700
 
 // BenchmarkDestroy destroys every second of small bundles that lie one behind the
-// other: by the custodian, and as the disk alone takes the same writes and syncs.
+// other: by the custodian, and, in turns with it, as the disk alone takes the same
+// writes and the least syncs.
 func BenchmarkDestroy(b *testing.B) {
-	b.Run("custodian", func(b *testing.B) {
-		h := newBenchHouse(b)
-		b.ResetTimer()
-		for i := range b.N {
-			if _, err := h.DestroyAll(b.Context(), h.orders(b, i)); err != nil {
+	for _, atOnce := range []int{800, 100} {
+		b.Run(strconv.Itoa(atOnce), func(b *testing.B) {
+			h, raw := newBenchHouse(b, atOnce), newBenchHouse(b, atOnce)
+			if err := ClearTree(raw.dir); err != nil {
 				b.Fatal(err)
 			}
-		}
-		b.ReportMetric(float64(b.N*benchAtOnce)/b.Elapsed().Seconds(), "bundles/s")
-	})
-	b.Run("disk", func(b *testing.B) {
-		h := newBenchHouse(b)
-		if err := ClearTree(h.dir); err != nil {
-			b.Fatal(err)
-		}
-		b.ResetTimer()
-		for i := range b.N {
-			if err := h.overwrite(keyring.FileName(h.blocks[i].ID), keyring.SlotSize, func(k int) int64 { return keyring.SlotOffset(uint32(2 * k)) }, false); err != nil {
-				b.Fatal(err)
+			var here, disk time.Duration
+			for i := range b.N {
+				orders := h.orders(b, i)
+				begun := time.Now()
+				if _, err := h.DestroyAll(b.Context(), orders); err != nil {
+					b.Fatal(err)
+				}
+				between := time.Now()
+				if err := raw.overwrite(i); err != nil {
+					b.Fatal(err)
+				}
+				here, disk = here+between.Sub(begun), disk+time.Since(between)
 			}
-			if err := h.overwrite(segmentOne, benchBytes, func(k int) int64 { return benchRange(i, k).Offset }, true); err != nil {
-				b.Fatal(err)
-			}
-		}
-		b.ReportMetric(float64(b.N*benchAtOnce)/b.Elapsed().Seconds(), "bundles/s")
-	})
+			b.ReportMetric(float64(b.N*atOnce)/here.Seconds(), "custodian/s")
+			b.ReportMetric(float64(b.N*atOnce)/disk.Seconds(), "disk/s")
+		})
+	}
 }
 
 // benchHouse is one segment and a key block for each round.
 type benchHouse struct {
 	*Local
+	atOnce int // bundles of a round that go; as many stay
 	dir    string
 	blocks []keyring.Block
 }
 
-func newBenchHouse(b *testing.B) benchHouse {
-	h := benchHouse{dir: b.TempDir()}
+func newBenchHouse(b *testing.B, atOnce int) *benchHouse {
+	h := &benchHouse{atOnce: atOnce, dir: b.TempDir()}
 	var err error
 	if h.Local, err = NewLocal(h.dir, Options{Judge: yes{}}); err != nil {
 		b.Fatal(err)
@@ -79,7 +75,7 @@ func newBenchHouse(b *testing.B) benchHouse {
 	if err != nil {
 		b.Fatal(err)
 	}
-	content := make([]byte, 2*benchAtOnce*benchBytes)
+	content := make([]byte, 2*atOnce*benchBytes)
 	if _, err := f.Write(content[:format.FileHeaderSize]); err != nil {
 		b.Fatal(err)
 	}
@@ -87,7 +83,7 @@ func newBenchHouse(b *testing.B) benchHouse {
 		if _, err := rand.Read(content); err != nil {
 			b.Fatal(err)
 		}
-		block, err := keyring.NewBlock(rand.Reader, 1, 2*benchAtOnce)
+		block, err := keyring.NewBlock(rand.Reader, 1, 2*atOnce)
 		if err == nil {
 			_, err = f.Write(content)
 		}
@@ -102,13 +98,11 @@ func newBenchHouse(b *testing.B) benchHouse {
 	return h
 }
 
-func benchRange(round, k int) Range {
-	return Range{File: segmentOne, Offset: format.FileHeaderSize + int64(2*(round*benchAtOnce+k))*benchBytes, Length: benchBytes}
+func (h *benchHouse) span(round, k int) Range {
+	return Range{File: segmentOne, Offset: format.FileHeaderSize + int64(2*(round*h.atOnce+k))*benchBytes, Length: benchBytes}
 }
 
 func (h *benchHouse) orders(b *testing.B, round int) []Order {
-	b.StopTimer()
-	defer b.StartTimer()
 	rule, err := retention.ParseRule("PT1H")
 	if err != nil {
 		b.Fatal(err)
@@ -120,39 +114,37 @@ func (h *benchHouse) orders(b *testing.B, round int) []Order {
 	if err != nil {
 		b.Fatal(err)
 	}
-	orders := make([]Order, benchAtOnce)
+	orders := make([]Order, h.atOnce)
 	for k := range orders {
 		permit, err := r.Expire(retention.RecordID(k), r.End())
 		if err != nil {
 			b.Fatal(err)
 		}
-		orders[k] = Order{Warrant{Permit: permit}, Work{Bundle: uint64(k), Slots: []format.Slot{{Block: h.blocks[round].ID, Index: uint32(2 * k)}}, Ranges: []Range{benchRange(round, k)}}}
+		orders[k] = Order{Warrant{Permit: permit}, Work{Bundle: uint64(k), Slots: []format.Slot{{Block: h.blocks[round].ID, Index: uint32(2 * k)}}, Ranges: []Range{h.span(round, k)}}}
 	}
 	return orders
 }
 
-// overwrite zeroes stretches of a file, syncs, and punches what it can.
-func (h *benchHouse) overwrite(name string, size int, at func(k int) int64, punch bool) error {
+// overwrite zeroes what a round's orders name, as plainly as the disk takes it: its
+// key slots and its ranges, with a sync of the data and one of the file for each.
+func (h *benchHouse) overwrite(round int) error {
+	slots := func(k int) int64 { return keyring.SlotOffset(uint32(2 * k)) }
+	if err := h.zero(keyring.FileName(h.blocks[round].ID), keyring.SlotSize, slots); err != nil {
+		return err
+	}
+	return h.zero(segmentOne, benchBytes, func(k int) int64 { return h.span(round, k).Offset })
+}
+
+func (h *benchHouse) zero(name string, size int, at func(k int) int64) error {
 	f, err := os.OpenFile(filepath.Join(h.dir, name), os.O_RDWR, 0)
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return err
 	}
 	zeros := make([]byte, size)
-	for k := range benchAtOnce {
+	for k := range h.atOnce {
 		if _, err := f.WriteAt(zeros, at(k)); err != nil {
 			return errors.Join(err, f.Close())
 		}
 	}
-	if err := unix.Fdatasync(int(f.Fd())); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	for k := 0; punch && k < benchAtOnce; k++ {
-		if !holdsBlock(at(k), int64(size), 4096) {
-			continue
-		}
-		if err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, at(k), int64(size)); err != nil {
-			return errors.Join(err, f.Close())
-		}
-	}
-	return errors.Join(f.Sync(), f.Close())
+	return errors.Join(unix.Fdatasync(int(f.Fd())), f.Sync(), f.Close())
 }

@@ -15,7 +15,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sago-worm/sago/retention"
 	"github.com/sago-worm/sago/store/format"
 	"github.com/sago-worm/sago/store/keyring"
 )
@@ -31,61 +30,6 @@ var (
 
 // zeroChunk is how much is zeroed, or looked at, in one call, in bytes.
 const zeroChunk = 1 << 20
-
-// Warrant is what a destruction is done under (소거 근거).
-type Warrant struct {
-	Permit     retention.Permit
-	Decision   []byte // the encoded decision record (EXPIRE and its like)
-	Checkpoint []byte // with the cosignatures of a majority
-}
-
-// Judge checks that a warrant's decision record is for bundle and stands under a
-// checkpoint that a majority cosigned. It MUST NOT answer nil when in doubt.
-type Judge interface {
-	Judge(w Warrant, bundle uint64) error
-	// JudgeUnused is Judge for slots that hold no bundle's key: those of a retired key
-	// block that no record named, spent ones, an ended epoch's. The decision is the
-	// KEY record that retired the block, or that names them.
-	JudgeUnused(w Warrant, slots []format.Slot) error
-	// JudgeHistory is Judge for whole files of the history room: the decision is the
-	// PRUNE record after which everything in them is dropped or stands elsewhere.
-	JudgeHistory(w Warrant, files []string) error
-}
-
-// Range is a stretch of a sealed file, in bytes.
-type Range struct {
-	File   string
-	Offset int64
-	Length int64
-}
-
-// Work is what there is of one bundle on this node, or of a retired block's
-// unused slots, or whole files of the history room.
-type Work struct {
-	Bundle  uint64 // sequence of its STORE record
-	Unused  bool   // the slots are unused ones; Bundle says nothing
-	History bool   // the ranges and Remove are history files; Bundle says nothing
-	Slots   []format.Slot
-	Ranges  []Range
-	// Remove names sealed files that hold no ciphertext once the ranges are gone.
-	Remove []string
-}
-
-// Order is one bundle's work and its warrant.
-type Order struct {
-	Warrant Warrant
-	Work    Work
-}
-
-// Done says what a destruction found and did, this time or an earlier one.
-type Done struct {
-	Slots, Ranges int
-	Bytes         int64
-	// Absent are files that are not here: nothing of them was left to destroy.
-	Absent []string
-	// NotPunched: the file system gave no blocks back; the bytes are zero.
-	NotPunched bool
-}
 
 // Destroy is DestroyAll of one order.
 func (l *Local) Destroy(ctx context.Context, w Warrant, work Work) (Done, error) {
@@ -132,26 +76,6 @@ func (l *Local) admit(o Order) error {
 		return fmt.Errorf("%w: %w", ErrWarrant, err)
 	}
 	return nil
-}
-
-// permitted insists on the permit of a bundle; what holds no bundle's key has none.
-func (o Order) permitted() error {
-	if !o.Work.Unused && !o.Work.History && !o.Warrant.Permit.Covers(retention.RecordID(o.Work.Bundle)) {
-		return fmt.Errorf("%w: the permit is not for it", ErrWarrant)
-	}
-	return nil
-}
-
-// files lists every file that the work touches.
-func (w Work) files() []string {
-	out := slices.Clone(w.Remove)
-	for _, r := range w.Ranges {
-		out = append(out, r.File)
-	}
-	for _, s := range w.Slots {
-		out = append(out, keyring.FileName(s.Block))
-	}
-	return out
 }
 
 // destroy is the one function that destroys: everything that overwrites slots,
@@ -245,8 +169,9 @@ func (l *Local) eraseSlots(ctx context.Context, done *Done, name string, indexes
 			return err
 		}
 		err := l.step("overwrite slots", func() error {
+			erased := bytes.Repeat(keyring.ErasedSlot(), len(indexes))
 			for run := range runs(indexes) {
-				if _, err := f.WriteAt(bytes.Repeat(keyring.ErasedSlot(), len(run)), keyring.SlotOffset(run[0])); err != nil {
+				if _, err := f.WriteAt(erased[:len(run)*keyring.SlotSize], keyring.SlotOffset(run[0])); err != nil {
 					return err
 				}
 			}
@@ -327,10 +252,20 @@ func (l *Local) eraseRanges(ctx context.Context, done *Done, name string, ranges
 		if err := l.step("sync zeros", func() error { return unix.Fdatasync(int(f.Fd())) }); err != nil {
 			return err
 		}
-		if err := l.step("punch ranges", func() error { return punch(done, f, ranges, block) }); err != nil {
+		punched := false
+		err = l.step("punch ranges", func() (err error) {
+			punched, err = punch(done, f, ranges, block)
+			return err
+		})
+		if err != nil {
 			return err
 		}
-		return l.step("sync holes", f.Sync)
+		return l.step("sync holes", func() error {
+			if !punched { // as in a file of small bundles: what was written is on disk
+				return nil
+			}
+			return f.Sync()
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("ranges of %s: %w", name, err)
@@ -381,8 +316,8 @@ func holdsBlock(offset, length, block int64) bool {
 }
 
 // punch gives the blocks back, once the zeros are on disk: punching alone leaves
-// the old bytes on the device.
-func punch(done *Done, f *os.File, ranges []Range, block int64) error {
+// the old bytes on the device. some says that there were any.
+func punch(done *Done, f *os.File, ranges []Range, block int64) (some bool, err error) {
 	for _, r := range ranges {
 		if !holdsBlock(r.Offset, r.Length, block) {
 			continue
@@ -390,11 +325,12 @@ func punch(done *Done, f *os.File, ranges []Range, block int64) error {
 		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, r.Offset, r.Length)
 		if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
 			done.NotPunched = true
-			return nil
+			return some, nil
 		}
 		if err != nil {
-			return err
+			return some, err
 		}
+		some = true
 	}
-	return nil
+	return some, nil
 }

@@ -25,8 +25,7 @@ func getFlags(f *os.File) (uint32, error) {
 	return unix.IoctlGetUint32(int(f.Fd()), unix.FS_IOC_GETFLAGS)
 }
 
-// setFlags adds and takes flags, and puts a change on disk: only fsync does that,
-// fdatasync does not.
+// setFlags adds and takes flags. Only fsync puts that on disk, fdatasync does not.
 func setFlags(f *os.File, add, take uint32) error {
 	old, err := getFlags(f)
 	if err != nil {
@@ -36,10 +35,7 @@ func setFlags(f *os.File, add, take uint32) error {
 	if flags == old {
 		return nil
 	}
-	if err := unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, int(flags)); err != nil {
-		return err
-	}
-	return f.Sync()
+	return unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, int(flags))
 }
 
 // unavailable says that a failed call means "not here" or "not permitted", not a
@@ -66,7 +62,8 @@ func (l *Local) protect(f *os.File, flags uint32) error {
 	return f.Sync()
 }
 
-// unprotect takes the flags off. Where there are none nothing is asked for.
+// unprotect takes the flags off. Where there are none nothing is asked for. That
+// they are off need not be on disk: a start sets them again, whatever a crash left.
 func unprotect(f *os.File) error {
 	flags, err := getFlags(f)
 	if err != nil && unavailable(err) {

@@ -13,8 +13,9 @@ import (
 
 // Leaves tells each the leaf hashes of the first size records.
 func (l *Log) Leaves(ctx context.Context, size uint64, each func(format.Digest) error) error {
+	var known leaves
 	for seq := range size {
-		leaf, err := l.tree.leaf(seq)
+		leaf, err := known.of(l.tree, seq)
 		if err == nil && seq%settleEvery == 0 {
 			err = ctx.Err()
 		}
@@ -74,6 +75,7 @@ func (l *Log) beginWith(ctx context.Context, first, decided uint64, leaf func() 
 		if _, err := w.Write(h.Encode()); err != nil {
 			return err
 		}
+		var known leaves
 		for next := uint64(0); ; count++ {
 			encoded, err := record()
 			if errors.Is(err, io.EOF) {
@@ -87,7 +89,8 @@ func (l *Log) beginWith(ctx context.Context, first, decided uint64, leaf func() 
 				return fmt.Errorf("%w: carried record %d", ErrSequence, seq)
 			}
 			next = seq + 1
-			if err := l.checkLeaf(seq, encoded); err != nil {
+			_, err = checkRecord(encoded, seq)
+			if err = errors.Join(err, l.checkLeaf(&known, seq, encoded)); err != nil {
 				return fmt.Errorf("carried record %d: %w", seq, err)
 			}
 			if _, err := w.Write(appendFrame(nil, encoded)); err != nil {

@@ -129,7 +129,7 @@ func (c *carried) each(l *Log, off int64, fn func(seq uint64, at int64, encoded 
 			return r.damage(at, seq, fmt.Errorf("%w: behind record %d, below %d", ErrSequence, last, c.first))
 		}
 		last = int64(seq)
-		if err := l.checkLeaf(seq, encoded); err != nil {
+		if err := l.checkLeaf(&r.known, seq, encoded); err != nil {
 			return r.damage(at, seq, err)
 		}
 		if err := fn(seq, at, encoded); err != nil {
@@ -143,6 +143,9 @@ func (c *carried) each(l *Log, off int64, fn func(seq uint64, at int64, encoded 
 func (c *carried) scan(l *Log, each func(seq uint64, encoded []byte) error) error {
 	next := ^uint64(0)
 	err := c.each(l, format.FileHeaderSize, func(seq uint64, at int64, encoded []byte) error {
+		if _, err := checkRecord(encoded, seq); err != nil {
+			return &format.DamageError{File: carriedName(c.number), Offset: at, What: recordName(seq), Err: err}
+		}
 		if c.count%placeEvery == 0 {
 			c.places.add(place{seq, c.number, at})
 		}
@@ -188,7 +191,7 @@ func (c *carried) find(l *Log, from int64, seq uint64) (*frames, []byte, error) 
 		} else if have > seq {
 			break
 		}
-		if err := l.checkLeaf(seq, encoded); err != nil {
+		if err := l.checkLeaf(&r.known, seq, encoded); err != nil {
 			return nil, nil, r.damage(at, seq, err)
 		}
 		return r, encoded, nil

@@ -32,8 +32,9 @@ func (l *Log) Extend(ctx context.Context, f *Frontier, to uint64) error {
 		if err := l.Kept(ctx, f.Size(), whole, func(uint64, []byte) error { return nil }); err != nil {
 			return err
 		}
+		var known leaves
 		for f.Size() < whole {
-			leaf, err := l.tree.leaf(f.Size())
+			leaf, err := known.of(l.tree, f.Size())
 			if err != nil {
 				return err
 			}

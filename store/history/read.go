@@ -43,6 +43,7 @@ type frames struct {
 	off    int64 // of the next frame
 	r      *bufio.Reader
 	buf    [4 + format.MaxRecord]byte
+	known  leaves // of its records
 }
 
 func newFrames(files *series.Series, f series.File, off int64, ahead int) *frames {
@@ -278,27 +279,12 @@ func (l *Log) skipTo(r *frames, at, seq uint64) ([]byte, error) {
 	off := r.off
 	encoded, err := r.next()
 	if err == nil {
-		err = l.checkLeaf(seq, encoded)
+		err = l.checkLeaf(&r.known, seq, encoded)
 	}
 	if err != nil {
 		return nil, r.damage(off, seq, err)
 	}
 	return encoded, nil
-}
-
-// checkLeaf compares a record read again with what the tree was built from.
-func (l *Log) checkLeaf(seq uint64, encoded []byte) error {
-	if _, err := checkRecord(encoded, seq); err != nil {
-		return err
-	}
-	leaf, err := l.tree.leaf(seq)
-	if err != nil {
-		return err
-	}
-	if leaf != format.LeafHash(encoded) {
-		return fmt.Errorf("%w: the record does not have its leaf hash", format.ErrMalformed)
-	}
-	return nil
 }
 
 // Range calls fn with the records from (included) to to (not included) in order;
@@ -308,7 +294,7 @@ func (l *Log) Range(ctx context.Context, from, to uint64, fn func(seq uint64, en
 	if from > to || to > l.Size() {
 		return fmt.Errorf("%w: records %d to %d of %d", ErrBeyond, from, to, l.Size())
 	}
-	check := func(seq uint64, encoded []byte) error { _, err := checkRecord(encoded, seq); return err }
+	check := func(_ *leaves, seq uint64, encoded []byte) error { _, err := checkRecord(encoded, seq); return err }
 	seq, err := l.scan(ctx, from, min(to, l.Durable()), check, fn)
 	if err != nil {
 		return err
@@ -352,9 +338,12 @@ func (l *Log) Verify(ctx context.Context, from, to uint64) error {
 
 type visitor func(seq uint64, encoded []byte) error
 
+// checker is checkLeaf, or what is enough instead of it.
+type checker func(known *leaves, seq uint64, encoded []byte) error
+
 // scan reads durable records in order and returns where it ended. What check
 // refuses is damage; an error of fn ends it as it is.
-func (l *Log) scan(ctx context.Context, from, to uint64, check, fn visitor) (uint64, error) {
+func (l *Log) scan(ctx context.Context, from, to uint64, check checker, fn visitor) (uint64, error) {
 	for seq := from; ; {
 		l.mu.RLock()
 		c := l.carried
@@ -373,7 +362,7 @@ func (l *Log) scan(ctx context.Context, from, to uint64, check, fn visitor) (uin
 }
 
 // scanFiles is scan while the carried file is c.
-func (l *Log) scanFiles(ctx context.Context, c *carried, seq, to uint64, check, fn visitor) (uint64, error) {
+func (l *Log) scanFiles(ctx context.Context, c *carried, seq, to uint64, check checker, fn visitor) (uint64, error) {
 	for seq < to {
 		r, encoded, err := l.locate(c, seq, nil)
 		if err != nil {
@@ -395,7 +384,7 @@ func (l *Log) scanFiles(ctx context.Context, c *carried, seq, to uint64, check, 
 				return seq, fmt.Errorf("%w: %s", ErrPruned, recordName(seq))
 			}
 			if err == nil {
-				err = check(seq, encoded)
+				err = check(&r.known, seq, encoded)
 			}
 			if err != nil {
 				return seq, r.damage(at, seq, err)

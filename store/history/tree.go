@@ -249,17 +249,8 @@ func (t *tree) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 			continue
 		}
 		if _, err := t.f.ReadAt(out[i][:], index*tlog.HashSize); err != nil {
-			return nil, &format.DamageError{File: treeName, Offset: index * tlog.HashSize, What: "stored hash", Err: err}
+			return nil, hashDamage(index, err)
 		}
 	}
 	return out, nil
-}
-
-// leaf returns one record's leaf hash.
-func (t *tree) leaf(seq uint64) (format.Digest, error) {
-	h, err := t.ReadHashes([]int64{tlog.StoredHashIndex(0, int64(seq))})
-	if err != nil {
-		return format.Digest{}, err
-	}
-	return format.Digest(h[0]), nil
 }

@@ -53,6 +53,7 @@ func (g *Gate) read(ctx context.Context, leaves io.ReaderAt) (*history, error) {
 		g.h = newHistory(g.dir, g.ceremony)
 	}
 	if err := g.h.catchUp(ctx, leaves); err != nil {
+		err = errors.Join(err, g.h.rest())
 		g.h = nil
 		return nil, fmt.Errorf("reading the history: %w", err)
 	}
@@ -78,7 +79,7 @@ func (g *Gate) Admit(ctx context.Context, orders []custodian.Order, leaves io.Re
 			break
 		}
 	}
-	return errors.Join(err, segments.close())
+	return errors.Join(err, segments.close(), h.rest())
 }
 
 // AdmitAside admits what the member table calls gone.
@@ -90,7 +91,7 @@ func (g *Gate) AdmitAside(ctx context.Context, incarnations []format.ID, leaves 
 	if err != nil {
 		return err
 	}
-	return h.members.admitGone(h.incarnation, incarnations)
+	return errors.Join(h.members.admitGone(h.incarnation, incarnations), h.rest())
 }
 
 // admit judges one order.

@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -27,7 +26,7 @@ type history struct {
 	at          place // of the next record
 	tree        tree
 	marks       []mark
-	last        [2]mark // where walks ended last: decisions, and what they are about
+	spots       [3]spot // where walks ended last: decisions, what they are about, and what touched that
 
 	members  *members // nil before the ceremony
 	begun    int64    // the ceremony's time, microseconds
@@ -48,6 +47,7 @@ type history struct {
 	proposers map[format.Digest]uint64 // by the SHA-256 of the document
 	stops     map[format.BundleKey][]stopped
 	holds     map[uint64]placedHold // by the sequence of the record
+	heldBy    map[holdOn][]uint64   // those sequences, by what they are on
 	needs     []need                // ascending
 	noSpecial map[uint32]uint64     // the record that ended special deletion, by institution
 	losses    []loss
@@ -74,7 +74,7 @@ const markEvery = 1024
 func newHistory(dir string, ceremony format.Digest) *history {
 	return &history{dir: dir, ceremony: ceremony, used: usedSlots{}, epochs: epochs{}, oneTime: map[format.BundleKey]bool{}, touched: map[format.BundleKey][]uint64{},
 		open: map[uint32]int{}, officers: map[uint64]access.Signer{}, closings: map[uint64]uint32{},
-		persons: map[uint64]access.Signer{}, proposers: map[format.Digest]uint64{}, stops: map[format.BundleKey][]stopped{}, holds: map[uint64]placedHold{}, noSpecial: map[uint32]uint64{}, released: map[uint64]int64{}}
+		persons: map[uint64]access.Signer{}, proposers: map[format.Digest]uint64{}, stops: map[format.BundleKey][]stopped{}, holds: map[uint64]placedHold{}, heldBy: map[holdOn][]uint64{}, noSpecial: map[uint32]uint64{}, released: map[uint64]int64{}}
 }
 
 // tree is the right edge of an RFC 6962 tree.
@@ -221,97 +221,6 @@ func (h *history) fill(leaves io.ReaderAt, to uint64) error {
 		h.tree.add(leaf)
 	}
 	return nil
-}
-
-// walk reads records from one on that is not erased, in order, until fn answers
-// false; within a carried file it passes over what is gone.
-func (h *history) walk(ctx context.Context, from uint64, fn func(seq uint64, encoded []byte) (bool, error)) error {
-	m, used := h.before(from)
-	for p := m.place; p.file < len(h.list); p = (place{file: p.file + 1}) {
-		on, err := h.walkFile(ctx, p, from, &h.last[used], fn)
-		if err != nil || !on {
-			return err
-		}
-	}
-	return nil
-}
-
-func (h *history) walkFile(ctx context.Context, p place, from uint64, last *mark, fn func(seq uint64, encoded []byte) (bool, error)) (on bool, err error) {
-	if p.off == 0 {
-		p.off = format.FileHeaderSize
-	}
-	if p.file > h.at.file || p.file == h.at.file && p.off >= h.at.off {
-		return false, nil
-	}
-	t, err := openTape(h.list[p.file], p.off)
-	if err != nil {
-		return false, err
-	}
-	defer func() { err = errors.Join(err, t.f.Close()) }()
-	for n := 0; p.file < h.at.file || t.off < h.at.off; n++ {
-		at := t.off
-		encoded, err := t.next()
-		if errors.Is(err, io.EOF) {
-			return true, nil
-		}
-		if err != nil {
-			return false, fmt.Errorf("%w: %s at %d: %w", ErrRefused, h.list[p.file].path, at, err)
-		}
-		seq := sequenceOf(encoded)
-		if seq < from {
-			continue
-		}
-		if n%markEvery == 0 {
-			if err := ctx.Err(); err != nil {
-				return false, err
-			}
-		}
-		*last = mark{seq: seq, place: place{p.file, at}}
-		if more, err := fn(seq, encoded); err != nil || !more {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
-// before is the nearest place at or before a record, and which of the last ones to
-// keep the new one in.
-func (h *history) before(seq uint64) (m mark, used int) {
-	m = mark{place: place{off: format.FileHeaderSize}}
-	i, found := slices.BinarySearchFunc(h.marks, seq, func(m mark, seq uint64) int { return cmp.Compare(m.seq, seq) })
-	if found {
-		i++
-	}
-	if i > 0 {
-		m = h.marks[i-1]
-	}
-	if h.last[0].seq > h.last[1].seq {
-		used = 1 // the earlier one goes, unless it is of use
-	}
-	for k, l := range h.last {
-		if l.seq <= seq && l.seq > m.seq {
-			m, used = l, k
-		}
-	}
-	return m, used
-}
-
-// record reads one record.
-func (h *history) record(ctx context.Context, want uint64) ([]byte, error) {
-	if want >= h.tree.size {
-		return nil, refuse("there are %d records, and no record %d", h.tree.size, want)
-	}
-	var found []byte
-	err := h.walk(ctx, want, func(seq uint64, encoded []byte) (bool, error) {
-		if seq == want {
-			found = slices.Clone(encoded)
-		}
-		return false, nil
-	})
-	if err == nil && found == nil {
-		err = refuse("record %d was erased", want)
-	}
-	return found, err
 }
 
 // rootAt computes the root over the first size records: from the nearest mark on,
