@@ -293,10 +293,16 @@ func (d *duties) destroyDue(ctx context.Context) error {
 func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure, blocks, spent []store.PendingBlock) (busy time.Duration, err error) {
 	n.logs.recent.drop()
 	begin := time.Now()
-	if err := n.store.Destroy(ctx, bundles, slices.Concat(blocks, spent)); err != nil {
+	err = n.store.Destroy(ctx, bundles, slices.Concat(blocks, spent))
+	var refused *store.RefusedError
+	if err != nil && (!errors.As(err, &refused) || slices.Contains(refused.Bundles, 0)) {
 		return 0, fmt.Errorf("destroying: %w", err)
 	}
 	busy = time.Since(begin)
+	if refused != nil { // the others are attested, and nothing behind them waits for these
+		bundles = without(bundles, refused.Bundles)
+		defer func() { err = errors.Join(err, fmt.Errorf("destroying: %w", refused)) }()
+	}
 	effects := ranges(bundles)
 	if len(blocks)+len(spent) > 0 {
 		var e format.AttestEffect
@@ -315,6 +321,20 @@ func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure,
 		crashpoint.Reached("attest", true)
 	}
 	return busy, nil
+}
+
+// without leaves out the bundles of some STORE records.
+func without(bundles []store.PendingErasure, stored []uint64) (left []store.PendingErasure) {
+	apart := false
+	for _, b := range bundles {
+		if slices.Contains(stored, b.Store) {
+			apart = true
+			continue
+		}
+		b.Apart, apart = b.Apart || apart, false
+		left = append(left, b)
+	}
+	return left
 }
 
 // ranges are the attestations of bundles, which come in the order of the records

@@ -149,16 +149,41 @@ func (s *Store) Destroy(ctx context.Context, bundles []PendingErasure, blocks []
 	if err != nil {
 		return err
 	}
-	if err := s.destroy(ctx, orders, gone); err != nil {
-		return err
+	var refused RefusedError
+	if err := s.destroy(ctx, orders, gone, &refused); err != nil {
+		return errors.Join(err, refused.Err)
 	}
 	for _, c := range gone {
-		s.idx.Delete(tRange, rangeKey(c.ChunkHeader, c.Location))
+		if !slices.Contains(refused.slots, c.Slot) {
+			s.idx.Delete(tRange, rangeKey(c.ChunkHeader, c.Location))
+		}
 	}
 	if len(gone) > 0 {
 		crashpoint.Reached("forget ranges", true)
 	}
+	if refused.Err != nil {
+		return &refused
+	}
 	return nil
+}
+
+// RefusedError is returned by Destroy when it destroyed everything but the payload of
+// some bundles, which the custodian does not admit: the headers before it are
+// damaged. Their keys are gone.
+type RefusedError struct {
+	Bundles []uint64 // sequences of their STORE records; 0 for slots that no bundle has
+	Err     error
+	slots   []format.Slot
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("the payload of %d bundles stays: %v", len(e.Bundles), e.Err)
+}
+
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+func (e *RefusedError) add(o custodian.Order, why error) {
+	e.Bundles, e.slots, e.Err = append(e.Bundles, o.Work.Bundle), append(e.slots, o.Work.Slots...), errors.Join(e.Err, why)
 }
 
 // ordersFor makes the orders, of key slots alone.
@@ -272,7 +297,7 @@ func (s *Store) ownSlot(rec format.Record, b PendingErasure) error {
 	return nil
 }
 
-func (s *Store) destroy(ctx context.Context, orders []custodian.Order, gone []heldChunk) error {
+func (s *Store) destroy(ctx context.Context, orders []custodian.Order, gone []heldChunk, refused *RefusedError) error {
 	if len(orders) == 0 {
 		return nil
 	}
@@ -295,7 +320,7 @@ func (s *Store) destroy(ctx context.Context, orders []custodian.Order, gone []he
 	}
 	_, err := s.custodian.DestroyAll(ctx, orders)
 	if errors.Is(err, custodian.ErrRange) && errors.Is(err, custodian.ErrWarrant) {
-		return s.destroyHalves(ctx, orders, gone, err)
+		return s.destroyHalves(ctx, orders, gone, refused, err)
 	}
 	return err
 }
@@ -303,15 +328,16 @@ func (s *Store) destroy(ctx context.Context, orders []custodian.Order, gone []he
 // destroyHalves gives orders in halves, down to the one that was refused: a range that
 // the custodian does not admit, for its header is damaged, keeps no other waiting, and
 // no key alive.
-func (s *Store) destroyHalves(ctx context.Context, orders []custodian.Order, gone []heldChunk, why error) error {
+func (s *Store) destroyHalves(ctx context.Context, orders []custodian.Order, gone []heldChunk, refused *RefusedError, why error) error {
 	if len(orders) == 1 {
 		o := orders[0]
 		o.Work.Ranges = nil
+		refused.add(o, why)
 		_, err := s.custodian.DestroyAll(ctx, []custodian.Order{o})
-		return errors.Join(why, err)
+		return err
 	}
 	half := len(orders) / 2
-	return errors.Join(s.destroy(ctx, orders[:half], gone), s.destroy(ctx, orders[half:], gone))
+	return errors.Join(s.destroy(ctx, orders[:half], gone, refused), s.destroy(ctx, orders[half:], gone, refused))
 }
 
 // keysOf leaves of each order only its key slots, which wait for nothing.
