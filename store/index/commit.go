@@ -93,24 +93,7 @@ func (d *DB) write(tx *bolt.Tx, b *Batch, tallies map[Table]tally) error {
 			return err
 		}
 	}
-	var err error
-	var into *bolt.Bucket
-	current, n := metaTable, 0
-	b.rows.Scan(func(k string, e entry) bool {
-		if n++; n%yieldEvery == 0 {
-			runtime.Gosched()
-		}
-		t, key := Table(k[0]), []byte(k[1:])
-		if t != current {
-			into, err = openTable(tx, t, key)
-			current = t
-		}
-		if err == nil {
-			err = d.writeRow(into, t, key, e, tallies)
-		}
-		return err == nil
-	})
-	if err != nil {
+	if err := d.writeRows(tx, b.rows, tallies); err != nil {
 		return err
 	}
 	mb, err := tx.CreateBucketIfNotExists(bucketName(metaTable))
@@ -121,35 +104,95 @@ func (d *DB) write(tx *bolt.Tx, b *Batch, tallies map[Table]tally) error {
 	return mb.Put(metaKey, sealRow(metaTable, metaKey, saved.encode()))
 }
 
-// openTable returns a table's bucket, set to fill pages well if the batch, whose
-// first key is given, only appends.
-func openTable(tx *bolt.Tx, t Table, first []byte) (*bolt.Bucket, error) {
+// writeRows puts a memory table into tx, one table of the file after another.
+func (d *DB) writeRows(tx *bolt.Tx, from *rows, tallies map[Table]tally) error {
+	it, n := from.Iter(), 0
+	for more := it.First(); more; {
+		t := Table(it.Key()[0])
+		w, err := d.openTable(tx, t, tallies[t])
+		if err != nil {
+			return err
+		}
+		for ; more && Table(it.Key()[0]) == t; more = it.Next() {
+			if n++; n%yieldEvery == 0 {
+				runtime.Gosched()
+			}
+			if err := w.write(it.Key()[1:], it.Value()); err != nil {
+				return err
+			}
+		}
+		tallies[t] = w.sum
+	}
+	return nil
+}
+
+// tableWriter brings rows, which come in the order of their keys, into one table.
+type tableWriter struct {
+	db   *DB
+	t    Table
+	sum  tally
+	rows *bolt.Bucket
+	at   *bolt.Cursor
+	last []byte // of the rows that were there
+	// next is what stood behind the last key looked for, nil if that is not known:
+	// keys before it are not there.
+	next []byte
+	put  bool   // a row was put
+	key  []byte // kept for its room
+}
+
+func (d *DB) openTable(tx *bolt.Tx, t Table, sum tally) (*tableWriter, error) {
 	b := tx.Bucket(bucketName(t))
 	if b == nil {
 		return nil, fmt.Errorf("no table %d", t)
 	}
-	if last, _ := b.Cursor().Last(); bytes.Compare(first, last) > 0 {
-		b.FillPercent = orderedFill
-	}
-	return b, nil
+	w := &tableWriter{db: d, t: t, sum: sum, rows: b, at: b.Cursor()}
+	w.last, _ = w.at.Last()
+	return w, nil
 }
 
-func (d *DB) writeRow(b *bolt.Bucket, t Table, key []byte, e entry, tallies map[Table]tally) error {
-	sum := tallies[t]
-	if old := b.Get(key); old != nil {
-		if _, ok := openRow(t, key, old); !ok {
-			return d.damage(t, key, "row checksum")
+func (w *tableWriter) write(key string, e entry) error {
+	w.key = append(w.key[:0], key...)
+	behind := bytes.Compare(w.key, w.last) > 0
+	if !e.deleted && !w.put {
+		if w.put = true; behind { // then every row put is
+			w.rows.FillPercent = orderedFill
 		}
-		sum.remove(old)
 	}
-	if e.deleted {
-		tallies[t] = sum
-		return b.Delete(key)
+	found, err := false, error(nil)
+	if !behind {
+		found, err = w.takeOut()
 	}
-	stored := sealRow(t, key, e.value)
-	sum.add(stored)
-	tallies[t] = sum
-	return b.Put(key, stored)
+	switch {
+	case err != nil:
+		return err
+	case !e.deleted:
+		stored := sealRow(w.t, w.key, e.value)
+		w.sum.add(stored)
+		return w.rows.Put(w.key, stored)
+	case found:
+		return w.at.Delete()
+	}
+	return nil
+}
+
+// takeOut looks for the row under the key, checks it, and takes it out of the
+// tally. The cursor stands on it then.
+func (w *tableWriter) takeOut() (found bool, err error) {
+	if w.next != nil && bytes.Compare(w.key, w.next) < 0 {
+		return false, nil
+	}
+	k, old := w.at.Seek(w.key)
+	if !bytes.Equal(k, w.key) {
+		w.next = k
+		return false, nil
+	}
+	w.next = nil
+	if _, ok := openRow(w.t, w.key, old); !ok {
+		return false, w.db.damage(w.t, w.key, "row checksum")
+	}
+	w.sum.remove(old)
+	return true, nil
 }
 
 // VerifyAll reads every committed row, in one transaction, and compares each with

@@ -303,10 +303,8 @@ func faults() func() {
 }
 
 func memoryKey(t Table, key []byte) string {
-	b := make([]byte, 1+len(key))
-	b[0] = byte(t)
-	copy(b[1:], key)
-	return string(b)
+	var room [128]byte
+	return string(append(append(room[:0], byte(t)), key...))
 }
 
 func bucketName(t Table) []byte { return []byte{byte(t)} }
