@@ -17,7 +17,7 @@ const orderedFill = 0.95
 
 // yieldEvery is after how many rows a commit lets others run first: nobody waits for
 // it, and there may be hundreds of thousands.
-const yieldEvery = 32
+const yieldEvery = 64
 
 // verifyEvery is after how many rows VerifyAll asks its context.
 const verifyEvery = 1024
@@ -58,7 +58,7 @@ func (d *DB) save(b *Batch) error {
 	if d.failed != nil {
 		return d.failed
 	}
-	next := maps.Clone(d.tallies)
+	next := maps.Clone(*d.tallies.Load())
 	if err := d.idle.drop(); err != nil { // they keep pages from being used again
 		return err
 	}
@@ -66,7 +66,7 @@ func (d *DB) save(b *Batch) error {
 		d.failed = fmt.Errorf("%w: %w", ErrLatched, err)
 		return d.failed
 	}
-	d.tallies = next
+	d.tallies.Store(&next) // before the batch leaves memory
 	return d.idle.drop()
 }
 
@@ -79,7 +79,7 @@ func (d *DB) update(fn func(*bolt.Tx) error) (err error) {
 
 // write puts b into tx and brings the tallies up to date. Rows come in the order
 // of tables and keys, which is what makes bbolt fast.
-func (d *DB) write(tx *bolt.Tx, b *Batch, tallies map[Table]tally) error {
+func (d *DB) write(tx *bolt.Tx, b *Batch, tallies tallies) error {
 	if tx.Size() > mapSize/2 { // from mapSize on, mapping the file anew waits for every reader
 		if err := d.idle.end(); err != nil {
 			return err
@@ -105,7 +105,7 @@ func (d *DB) write(tx *bolt.Tx, b *Batch, tallies map[Table]tally) error {
 }
 
 // writeRows puts a memory table into tx, one table of the file after another.
-func (d *DB) writeRows(tx *bolt.Tx, from *rows, tallies map[Table]tally) error {
+func (d *DB) writeRows(tx *bolt.Tx, from *rows, tallies tallies) error {
 	it, n := from.Iter(), 0
 	for more := it.First(); more; {
 		t := Table(it.Key()[0])

@@ -84,13 +84,18 @@ type DB struct {
 
 	idle idle
 
-	commit  sync.Mutex // tallies, failed
-	tallies map[Table]tally
+	commit  sync.Mutex // failed, and who changes tallies
+	tallies atomic.Pointer[tallies]
 	failed  error
 }
 
 // rows is a memory table: keys are the table's byte and the row's key.
-type rows = btree.Map[string, entry]
+type rows struct {
+	btree.Map[string, entry]
+	// readers are the views that it must stay the same for. More come only under
+	// the lock, and none once it is not the newest.
+	readers atomic.Int32
+}
 
 // entry is a row in memory, or the word that it is gone.
 type entry struct {
@@ -176,10 +181,11 @@ func openBolt(path string) (*bolt.DB, error) {
 // load reads the meta row, or writes the first one and the empty tables.
 func (d *DB) load(fresh bool, tables []Table) (Meta, error) {
 	if fresh {
-		d.tallies = make(map[Table]tally, len(tables))
+		none := make(tallies, len(tables))
 		for _, t := range tables {
-			d.tallies[t] = tally{}
+			none[t] = tally{}
 		}
+		d.tallies.Store(&none)
 		return Meta{}, d.save(&Batch{rows: &rows{}})
 	}
 	var saved savedMeta
@@ -193,7 +199,7 @@ func (d *DB) load(fresh bool, tables []Table) (Meta, error) {
 	if saved.owner != d.owner {
 		return Meta{}, fmt.Errorf("%w: cluster %x, incarnation %x", ErrForeign, saved.Cluster, saved.Incarnation)
 	}
-	d.tallies = saved.tallies
+	d.tallies.Store(&saved.tallies)
 	if !slices.Equal(tableList(saved.tallies), sorted(tables)) {
 		return Meta{}, fmt.Errorf("%w: %v", ErrTables, tableList(saved.tallies))
 	}
@@ -211,6 +217,9 @@ func (d *DB) Close() error {
 func (d *DB) Get(t Table, key []byte) ([]byte, error) {
 	if e, ok := d.recent(memoryKey(t, key)); ok {
 		return e.value, nil
+	}
+	if !d.tallies.Load().stand(t) { // a batch leaves memory after this knows its rows
+		return nil, nil
 	}
 	var out []byte
 	err := d.view(func(tx *readTx) error {
@@ -260,6 +269,9 @@ func (d *DB) set(t Table, key []byte, e entry) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.memory.readers.Load() > 0 {
+		d.memory = &rows{Map: *d.memory.Copy()}
+	}
 	d.memory.Set(memoryKey(t, key), e)
 }
 

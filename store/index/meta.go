@@ -54,11 +54,21 @@ func (t *tally) remove(stored []byte) {
 	t.sum -= binary.BigEndian.Uint64(stored)
 }
 
+// tallies are those of every table of one commit.
+type tallies map[Table]tally
+
+// stand reports whether a table has rows. One that is missing is for the reader of
+// the file to find.
+func (m tallies) stand(t Table) bool {
+	sum, ok := m[t]
+	return !ok || sum.count > 0
+}
+
 // savedMeta is the meta row.
 type savedMeta struct {
 	owner
 	Meta
-	tallies map[Table]tally
+	tallies tallies
 }
 
 func (m savedMeta) encode() []byte {
@@ -152,7 +162,7 @@ func rowSum(t Table, key, value []byte) [sumSize]byte {
 	return [sumSize]byte(sum[:])
 }
 
-func tableList(m map[Table]tally) []Table {
+func tableList(m tallies) []Table {
 	out := make([]Table, 0, len(m))
 	for t := range m {
 		out = append(out, t)
@@ -163,7 +173,7 @@ func tableList(m map[Table]tally) []Table {
 // audit adds up rows as they are met and compares them with the meta row.
 type audit struct {
 	file    string
-	tallies map[Table]tally
+	tallies tallies
 	meta    *savedMeta
 }
 
