@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"runtime"
+	"runtime/debug"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -73,7 +74,7 @@ func (d *DB) save(b *Batch) error {
 // update is bbolt's Update with panics made damage.
 func (d *DB) update(fn func(*bolt.Tx) error) (err error) {
 	defer d.guard(&err)
-	defer faults()()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	return d.bolt.Load().Update(fn)
 }
 

@@ -18,7 +18,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -286,9 +285,9 @@ func (d *DB) Pending() int {
 	return n
 }
 
-// guard turns a panic, and a fault on the mapped file, into damage. It must be
-// deferred by the function that touches bbolt, and by nothing that runs the
-// caller's code.
+// guard turns a panic into damage, and so a fault on the mapped file, which
+// debug.SetPanicOnFault makes a panic of the goroutine. Both must be deferred by the
+// function that touches bbolt, and by nothing that runs the caller's code.
 func (d *DB) guard(err *error) {
 	if r := recover(); r != nil {
 		*err = &format.DamageError{File: d.name, Offset: -1, What: "page", Err: fmt.Errorf("%v", r)}
@@ -305,13 +304,6 @@ func rowDamage(file string, t Table, key []byte, what string) error {
 		where += " row " + hex.EncodeToString(key)
 	}
 	return &format.DamageError{File: file, Offset: -1, What: where, Err: errors.New(what)}
-}
-
-// faults makes a fault on the mapped file a panic for the rest of the calling
-// goroutine's work, which guard catches. It returns the undo.
-func faults() func() {
-	old := debug.SetPanicOnFault(true)
-	return func() { debug.SetPanicOnFault(old) }
 }
 
 func memoryKey(t Table, key []byte) string {

@@ -3,6 +3,7 @@ package index
 import (
 	"bytes"
 	"errors"
+	"runtime/debug"
 
 	"github.com/tidwall/btree"
 	bolt "go.etcd.io/bbolt"
@@ -124,7 +125,7 @@ type fileSource struct {
 // start takes the transaction's cursor: a scan inside this one gets another.
 func (s *fileSource) start(tx *readTx) (err error) {
 	defer s.db.guard(&err)
-	defer faults()()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	if s.cursor = tx.cursor(s.t); s.cursor == nil {
 		return s.db.damage(s.t, nil, "table is missing")
 	}
@@ -144,7 +145,7 @@ func (s *fileSource) key() []byte { return s.k }
 
 func (s *fileSource) entry() (e entry, err error) {
 	defer s.db.guard(&err)
-	defer faults()()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	value, ok := openRow(s.t, s.k, s.v)
 	if !ok {
 		return entry{}, s.db.damage(s.t, s.k, "row checksum")
@@ -154,7 +155,7 @@ func (s *fileSource) entry() (e entry, err error) {
 
 func (s *fileSource) next() (err error) {
 	defer s.db.guard(&err)
-	defer faults()()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	s.take(s.cursor.Next())
 	return nil
 }
