@@ -12,7 +12,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// orderedFill is how full bbolt fills pages when all new keys lie behind the old
+// orderedFill is how full bbolt fills pages when all rows put lie behind the old
 // ones: nothing will be inserted between them.
 const orderedFill = 0.95
 
@@ -80,37 +80,37 @@ func (d *DB) update(fn func(*bolt.Tx) error) (err error) {
 
 // write puts b into tx and brings the tallies up to date. Rows come in the order
 // of tables and keys, which is what makes bbolt fast.
-func (d *DB) write(tx *bolt.Tx, b *Batch, tallies tallies) error {
+func (d *DB) write(tx *bolt.Tx, b *Batch, next tallies) error {
 	if tx.Size() > mapSize/2 { // from mapSize on, mapping the file anew waits for every reader
 		if err := d.idle.end(); err != nil {
 			return err
 		}
 	}
-	if err := b.drop(tx, tallies); err != nil {
+	if err := b.drop(tx, next); err != nil {
 		return err
 	}
-	for t := range tallies {
+	for t := range next {
 		if _, err := tx.CreateBucketIfNotExists(bucketName(t)); err != nil {
 			return err
 		}
 	}
-	if err := d.writeRows(tx, b.rows, tallies); err != nil {
+	if err := d.writeRows(tx, b.rows, next); err != nil {
 		return err
 	}
 	mb, err := tx.CreateBucketIfNotExists(bucketName(metaTable))
 	if err != nil {
 		return err
 	}
-	saved := savedMeta{owner: d.owner, Meta: b.meta, tallies: tallies}
+	saved := savedMeta{owner: d.owner, Meta: b.meta, tallies: next}
 	return mb.Put(metaKey, sealRow(metaTable, metaKey, saved.encode()))
 }
 
 // writeRows puts a memory table into tx, one table of the file after another.
-func (d *DB) writeRows(tx *bolt.Tx, from *rows, tallies tallies) error {
+func (d *DB) writeRows(tx *bolt.Tx, from *rows, next tallies) error {
 	it, n := from.Iter(), 0
 	for more := it.First(); more; {
 		t := Table(it.Key()[0])
-		w, err := d.openTable(tx, t, tallies[t])
+		w, err := d.openTable(tx, t, next[t])
 		if err != nil {
 			return err
 		}
@@ -122,7 +122,7 @@ func (d *DB) writeRows(tx *bolt.Tx, from *rows, tallies tallies) error {
 				return err
 			}
 		}
-		tallies[t] = w.sum
+		next[t] = w.sum
 	}
 	return nil
 }
@@ -154,23 +154,12 @@ func (d *DB) openTable(tx *bolt.Tx, t Table, sum tally) (*tableWriter, error) {
 
 func (w *tableWriter) write(key string, e entry) error {
 	w.key = append(w.key[:0], key...)
-	behind := bytes.Compare(w.key, w.last) > 0
-	if !e.deleted && !w.put {
-		if w.put = true; behind { // then every row put is
-			w.rows.FillPercent = orderedFill
-		}
-	}
-	found, err := false, error(nil)
-	if !behind {
-		found, err = w.takeOut()
-	}
+	found, err := w.takeOut()
 	switch {
 	case err != nil:
 		return err
 	case !e.deleted:
-		stored := sealRow(w.t, w.key, e.value)
-		w.sum.add(stored)
-		return w.rows.Put(w.key, stored)
+		return w.putIn(e.value)
 	case found:
 		return w.at.Delete()
 	}
@@ -180,7 +169,7 @@ func (w *tableWriter) write(key string, e entry) error {
 // takeOut looks for the row under the key, checks it, and takes it out of the
 // tally. The cursor stands on it then.
 func (w *tableWriter) takeOut() (found bool, err error) {
-	if w.next != nil && bytes.Compare(w.key, w.next) < 0 {
+	if w.behind() || w.next != nil && bytes.Compare(w.key, w.next) < 0 {
 		return false, nil
 	}
 	k, old := w.at.Seek(w.key)
@@ -195,6 +184,19 @@ func (w *tableWriter) takeOut() (found bool, err error) {
 	w.sum.remove(old)
 	return true, nil
 }
+
+func (w *tableWriter) putIn(value []byte) error {
+	if !w.put && w.behind() { // then all that follow are
+		w.rows.FillPercent = orderedFill
+	}
+	w.put = true
+	stored := sealRow(w.t, w.key, value)
+	w.sum.add(stored)
+	return w.rows.Put(w.key, stored)
+}
+
+// behind reports whether the key lies behind every row that was there.
+func (w *tableWriter) behind() bool { return bytes.Compare(w.key, w.last) > 0 }
 
 // VerifyAll reads every committed row, in one transaction, and compares each with
 // its checksum and each table with its count and sum. It returns everything that

@@ -16,7 +16,7 @@ import (
 // what it puts. It should not take long: until Ascend returns, the file cannot
 // use freed pages again.
 func (d *DB) Ascend(t Table, from, to []byte, fn func(key, value []byte) (bool, error)) error {
-	v, err := d.look([]Table{t})
+	v, err := d.look(t)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package index
 
 import (
 	"errors"
-	"slices"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -13,28 +12,29 @@ import (
 // It is for one goroutine at a time.
 type View struct {
 	db     *DB
-	tx     *readTx  // nil where no table with rows of the file is asked for
+	tx     *readTx  // nil if nothing of the file is needed
 	memory [2]*rows // newest first; the second is nil when nothing is rotated
 	file   tallies
 }
 
 // View opens a view of memory and file as of one moment.
 func (d *DB) View() (*View, error) {
-	v, err := d.look(nil)
+	v, err := d.look(metaTable)
 	if err != nil {
 		return nil, err
 	}
 	return &v, nil
 }
 
-// look is View for some tables, nil for all. The read transaction begins under the
-// lock under which a committed batch leaves memory. The tallies may be those of the
-// commit before: its batch is still in memory then.
-func (d *DB) look(only []Table) (View, error) {
+// look is View for one table: of the file only if the table has rows there, which
+// table 0 always has. The read transaction begins under the lock under which a
+// committed batch leaves memory; tallies from before that commit do, since its rows
+// are in memory then.
+func (d *DB) look(t Table) (View, error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	v := View{db: d, memory: [2]*rows{d.memory}, file: *d.tallies.Load()}
-	if only == nil || slices.ContainsFunc(only, v.file.stand) {
+	if v.file.stand(t) {
 		var err error
 		if v.tx, err = d.begin(); err != nil {
 			return View{}, err
@@ -54,11 +54,10 @@ func (v *View) Close() error {
 	}
 	v.memory[0].readers.Add(-1)
 	v.memory = [2]*rows{}
-	if v.tx == nil {
+	tx := v.tx
+	if v.tx = nil; tx == nil {
 		return nil
 	}
-	tx := v.tx
-	v.tx = nil
 	return v.db.idle.give(tx)
 }
 
@@ -116,12 +115,12 @@ func (d *DB) Clear(tables []Table, m Meta) error {
 }
 
 // drop empties the batch's tables.
-func (b *Batch) drop(tx *bolt.Tx, tallies tallies) error {
+func (b *Batch) drop(tx *bolt.Tx, next tallies) error {
 	for _, t := range b.clear {
 		if err := tx.DeleteBucket(bucketName(t)); err != nil {
 			return err
 		}
-		tallies[t] = tally{}
+		next[t] = tally{}
 	}
 	return nil
 }
