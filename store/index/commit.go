@@ -135,10 +135,8 @@ type tableWriter struct {
 	rows *bolt.Bucket
 	at   *bolt.Cursor
 	last []byte // of the rows that were there
-	// next is what stood behind the last key looked for, nil if that is not known:
-	// keys before it are not there.
-	next []byte
-	put  bool   // a row was put
+	next []byte // what stood at or behind the key last looked for: there is none before it
+	put  bool   // a row was put in
 	key  []byte // kept for its room
 }
 
@@ -173,11 +171,9 @@ func (w *tableWriter) takeOut() (found bool, err error) {
 		return false, nil
 	}
 	k, old := w.at.Seek(w.key)
-	if !bytes.Equal(k, w.key) {
-		w.next = k
+	if w.next = k; !bytes.Equal(k, w.key) {
 		return false, nil
 	}
-	w.next = nil
 	if _, ok := openRow(w.t, w.key, old); !ok {
 		return false, w.db.damage(w.t, w.key, "row checksum")
 	}
