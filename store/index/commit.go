@@ -7,17 +7,18 @@ import (
 	"fmt"
 	"maps"
 	"runtime"
+	"runtime/debug"
 
 	bolt "go.etcd.io/bbolt"
 )
 
-// orderedFill is how full bbolt fills pages when all new keys lie behind the old
+// orderedFill is how full bbolt fills pages when all rows put lie behind the old
 // ones: nothing will be inserted between them.
 const orderedFill = 0.95
 
 // yieldEvery is after how many rows a commit lets others run first: nobody waits for
 // it, and there may be hundreds of thousands.
-const yieldEvery = 32
+const yieldEvery = 64
 
 // verifyEvery is after how many rows VerifyAll asks its context.
 const verifyEvery = 1024
@@ -58,7 +59,7 @@ func (d *DB) save(b *Batch) error {
 	if d.failed != nil {
 		return d.failed
 	}
-	next := maps.Clone(d.tallies)
+	next := maps.Clone(*d.tallies.Load())
 	if err := d.idle.drop(); err != nil { // they keep pages from being used again
 		return err
 	}
@@ -66,91 +67,132 @@ func (d *DB) save(b *Batch) error {
 		d.failed = fmt.Errorf("%w: %w", ErrLatched, err)
 		return d.failed
 	}
-	d.tallies = next
+	d.tallies.Store(&next) // before the batch leaves memory
 	return d.idle.drop()
 }
 
 // update is bbolt's Update with panics made damage.
 func (d *DB) update(fn func(*bolt.Tx) error) (err error) {
 	defer d.guard(&err)
-	defer faults()()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	return d.bolt.Load().Update(fn)
 }
 
 // write puts b into tx and brings the tallies up to date. Rows come in the order
 // of tables and keys, which is what makes bbolt fast.
-func (d *DB) write(tx *bolt.Tx, b *Batch, tallies map[Table]tally) error {
+func (d *DB) write(tx *bolt.Tx, b *Batch, next tallies) error {
 	if tx.Size() > mapSize/2 { // from mapSize on, mapping the file anew waits for every reader
 		if err := d.idle.end(); err != nil {
 			return err
 		}
 	}
-	if err := b.drop(tx, tallies); err != nil {
+	if err := b.drop(tx, next); err != nil {
 		return err
 	}
-	for t := range tallies {
+	for t := range next {
 		if _, err := tx.CreateBucketIfNotExists(bucketName(t)); err != nil {
 			return err
 		}
 	}
-	var err error
-	var into *bolt.Bucket
-	current, n := metaTable, 0
-	b.rows.Scan(func(k string, e entry) bool {
-		if n++; n%yieldEvery == 0 {
-			runtime.Gosched()
-		}
-		t, key := Table(k[0]), []byte(k[1:])
-		if t != current {
-			into, err = openTable(tx, t, key)
-			current = t
-		}
-		if err == nil {
-			err = d.writeRow(into, t, key, e, tallies)
-		}
-		return err == nil
-	})
-	if err != nil {
+	if err := d.writeRows(tx, b.rows, next); err != nil {
 		return err
 	}
 	mb, err := tx.CreateBucketIfNotExists(bucketName(metaTable))
 	if err != nil {
 		return err
 	}
-	saved := savedMeta{owner: d.owner, Meta: b.meta, tallies: tallies}
+	saved := savedMeta{owner: d.owner, Meta: b.meta, tallies: next}
 	return mb.Put(metaKey, sealRow(metaTable, metaKey, saved.encode()))
 }
 
-// openTable returns a table's bucket, set to fill pages well if the batch, whose
-// first key is given, only appends.
-func openTable(tx *bolt.Tx, t Table, first []byte) (*bolt.Bucket, error) {
+// writeRows puts a memory table into tx, one table of the file after another.
+func (d *DB) writeRows(tx *bolt.Tx, from *rows, next tallies) error {
+	it, n := from.Iter(), 0
+	for more := it.First(); more; {
+		t := Table(it.Key()[0])
+		w, err := d.openTable(tx, t, next[t])
+		if err != nil {
+			return err
+		}
+		for ; more && Table(it.Key()[0]) == t; more = it.Next() {
+			if n++; n%yieldEvery == 0 {
+				runtime.Gosched()
+			}
+			if err := w.write(it.Key()[1:], it.Value()); err != nil {
+				return err
+			}
+		}
+		next[t] = w.sum
+	}
+	return nil
+}
+
+// tableWriter brings rows, which come in the order of their keys, into one table.
+type tableWriter struct {
+	db   *DB
+	t    Table
+	sum  tally
+	rows *bolt.Bucket
+	at   *bolt.Cursor
+	last []byte // of the rows that were there
+	next []byte // what stood at or behind the key last looked for: there is none before it
+	put  bool   // a row was put in
+	key  []byte // kept for its room
+}
+
+func (d *DB) openTable(tx *bolt.Tx, t Table, sum tally) (*tableWriter, error) {
 	b := tx.Bucket(bucketName(t))
 	if b == nil {
 		return nil, fmt.Errorf("no table %d", t)
 	}
-	if last, _ := b.Cursor().Last(); bytes.Compare(first, last) > 0 {
-		b.FillPercent = orderedFill
-	}
-	return b, nil
+	w := &tableWriter{db: d, t: t, sum: sum, rows: b, at: b.Cursor()}
+	w.last, _ = w.at.Last()
+	return w, nil
 }
 
-func (d *DB) writeRow(b *bolt.Bucket, t Table, key []byte, e entry, tallies map[Table]tally) error {
-	sum := tallies[t]
-	if old := b.Get(key); old != nil {
-		if _, ok := openRow(t, key, old); !ok {
-			return d.damage(t, key, "row checksum")
-		}
-		sum.remove(old)
+func (w *tableWriter) write(key string, e entry) error {
+	w.key = append(w.key[:0], key...)
+	found, err := w.takeOut()
+	switch {
+	case err != nil:
+		return err
+	case !e.deleted:
+		return w.putIn(e.value)
+	case found:
+		return w.at.Delete()
 	}
-	if e.deleted {
-		tallies[t] = sum
-		return b.Delete(key)
-	}
-	stored := sealRow(t, key, e.value)
-	sum.add(stored)
-	tallies[t] = sum
-	return b.Put(key, stored)
+	return nil
 }
+
+// takeOut looks for the row under the key, checks it, and takes it out of the
+// tally. The cursor stands on it then.
+func (w *tableWriter) takeOut() (found bool, err error) {
+	if w.behind() || w.next != nil && bytes.Compare(w.key, w.next) < 0 {
+		return false, nil
+	}
+	k, old := w.at.Seek(w.key)
+	if w.next = k; !bytes.Equal(k, w.key) {
+		return false, nil
+	}
+	if _, ok := openRow(w.t, w.key, old); !ok {
+		return false, w.db.damage(w.t, w.key, "row checksum")
+	}
+	w.sum.remove(old)
+	return true, nil
+}
+
+func (w *tableWriter) putIn(value []byte) error {
+	if !w.put && w.behind() { // then all that follow are
+		w.rows.FillPercent = orderedFill
+	}
+	w.put = true
+	stored := sealRow(w.t, w.key, value)
+	w.sum.add(stored)
+	return w.rows.Put(w.key, stored)
+}
+
+// behind reports whether the key lies behind every row that was there.
+func (w *tableWriter) behind() bool { return bytes.Compare(w.key, w.last) > 0 }
 
 // VerifyAll reads every committed row, in one transaction, and compares each with
 // its checksum and each table with its count and sum. It returns everything that

@@ -15,6 +15,7 @@ const maxIdle = 8
 // readTx is a read transaction with a cursor in each table that was looked into.
 type readTx struct {
 	*bolt.Tx
+	of      uint64 // as idle's
 	cursors [int(lastTable) + 1]*bolt.Cursor
 }
 
@@ -38,8 +39,8 @@ type idle struct {
 	ended bool
 }
 
-// take answers a transaction of the newest commit, nil when none is kept, and what
-// to give it back with.
+// take answers a transaction of the newest commit, nil when none is kept, and which
+// commit that is.
 func (i *idle) take() (tx *readTx, of uint64) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -50,16 +51,17 @@ func (i *idle) take() (tx *readTx, of uint64) {
 }
 
 // give keeps a transaction, or ends it.
-func (i *idle) give(tx *readTx, of uint64) {
+func (i *idle) give(tx *readTx) error {
 	i.mu.Lock()
-	keep := !i.ended && i.of == of && len(i.list) < maxIdle
+	keep := !i.ended && i.of == tx.of && len(i.list) < maxIdle
 	if keep {
 		i.list = append(i.list, tx)
 	}
 	i.mu.Unlock()
-	if !keep {
-		_ = tx.Rollback() // of a transaction that only read
+	if keep {
+		return nil
 	}
+	return tx.Rollback()
 }
 
 // drop ends what is kept: there is a newer commit, or another file.
@@ -84,21 +86,33 @@ func (i *idle) end() error {
 	return i.drop()
 }
 
-// view runs fn in a read transaction of the newest commit; a panic of bbolt over a
-// damaged page becomes damage. Whoever looked into memory before it misses nothing:
-// a committed batch leaves memory after older transactions are dropped.
-func (d *DB) view(fn func(*readTx) error) (err error) {
-	defer d.guard(&err)
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	tx, of := d.idle.take()
-	for tx == nil {
+// begin answers a read transaction of the newest commit, to be given to idle. Whoever
+// looked into memory before it misses nothing: a committed batch leaves memory after
+// older transactions are dropped.
+func (d *DB) begin() (*readTx, error) {
+	for tx, of := d.idle.take(); ; {
+		if tx != nil {
+			return tx, nil
+		}
 		b := d.bolt.Load()
 		begun, err := b.Begin(false)
 		if err == nil {
-			tx = &readTx{Tx: begun}
-		} else if !errors.Is(err, bolterrors.ErrDatabaseNotOpen) || b == d.bolt.Load() {
-			return err
+			return &readTx{Tx: begun, of: of}, nil
 		}
+		if !errors.Is(err, bolterrors.ErrDatabaseNotOpen) || b == d.bolt.Load() {
+			return nil, err
+		}
+	}
+}
+
+// view runs fn in a read transaction of the newest commit; a panic of bbolt over a
+// damaged page becomes damage.
+func (d *DB) view(fn func(*readTx) error) (err error) {
+	defer d.guard(&err)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	tx, err := d.begin()
+	if err != nil {
+		return err
 	}
 	sound := false
 	defer func() {
@@ -106,7 +120,7 @@ func (d *DB) view(fn func(*readTx) error) (err error) {
 			_ = tx.Rollback()
 			return
 		}
-		d.idle.give(tx, of)
+		_ = d.idle.give(tx) // it only read
 	}()
 	err = fn(tx)
 	sound = true

@@ -18,7 +18,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -84,13 +83,18 @@ type DB struct {
 
 	idle idle
 
-	commit  sync.Mutex // tallies, failed
-	tallies map[Table]tally
+	commit  sync.Mutex // failed, and who changes tallies
+	tallies atomic.Pointer[tallies]
 	failed  error
 }
 
 // rows is a memory table: keys are the table's byte and the row's key.
-type rows = btree.Map[string, entry]
+type rows struct {
+	btree.Map[string, entry]
+	// readers are the views that it must stay the same for. More come only under
+	// the lock, and none once it is not the newest.
+	readers atomic.Int32
+}
 
 // entry is a row in memory, or the word that it is gone.
 type entry struct {
@@ -176,10 +180,11 @@ func openBolt(path string) (*bolt.DB, error) {
 // load reads the meta row, or writes the first one and the empty tables.
 func (d *DB) load(fresh bool, tables []Table) (Meta, error) {
 	if fresh {
-		d.tallies = make(map[Table]tally, len(tables))
+		none := make(tallies, len(tables))
 		for _, t := range tables {
-			d.tallies[t] = tally{}
+			none[t] = tally{}
 		}
+		d.tallies.Store(&none)
 		return Meta{}, d.save(&Batch{rows: &rows{}})
 	}
 	var saved savedMeta
@@ -193,7 +198,7 @@ func (d *DB) load(fresh bool, tables []Table) (Meta, error) {
 	if saved.owner != d.owner {
 		return Meta{}, fmt.Errorf("%w: cluster %x, incarnation %x", ErrForeign, saved.Cluster, saved.Incarnation)
 	}
-	d.tallies = saved.tallies
+	d.tallies.Store(&saved.tallies)
 	if !slices.Equal(tableList(saved.tallies), sorted(tables)) {
 		return Meta{}, fmt.Errorf("%w: %v", ErrTables, tableList(saved.tallies))
 	}
@@ -211,6 +216,9 @@ func (d *DB) Close() error {
 func (d *DB) Get(t Table, key []byte) ([]byte, error) {
 	if e, ok := d.recent(memoryKey(t, key)); ok {
 		return e.value, nil
+	}
+	if !d.tallies.Load().stand(t) { // a batch leaves memory after this knows its rows
+		return nil, nil
 	}
 	var out []byte
 	err := d.view(func(tx *readTx) error {
@@ -260,6 +268,9 @@ func (d *DB) set(t Table, key []byte, e entry) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.memory.readers.Load() > 0 {
+		d.memory = &rows{Map: *d.memory.Copy()}
+	}
 	d.memory.Set(memoryKey(t, key), e)
 }
 
@@ -274,9 +285,9 @@ func (d *DB) Pending() int {
 	return n
 }
 
-// guard turns a panic, and a fault on the mapped file, into damage. It must be
-// deferred by the function that touches bbolt, and by nothing that runs the
-// caller's code.
+// guard turns a panic into damage, and so a fault on the mapped file, which
+// debug.SetPanicOnFault makes a panic of the goroutine. Both must be deferred by the
+// function that touches bbolt, and by nothing that runs the caller's code.
 func (d *DB) guard(err *error) {
 	if r := recover(); r != nil {
 		*err = &format.DamageError{File: d.name, Offset: -1, What: "page", Err: fmt.Errorf("%v", r)}
@@ -295,18 +306,9 @@ func rowDamage(file string, t Table, key []byte, what string) error {
 	return &format.DamageError{File: file, Offset: -1, What: where, Err: errors.New(what)}
 }
 
-// faults makes a fault on the mapped file a panic for the rest of the calling
-// goroutine's work, which guard catches. It returns the undo.
-func faults() func() {
-	old := debug.SetPanicOnFault(true)
-	return func() { debug.SetPanicOnFault(old) }
-}
-
 func memoryKey(t Table, key []byte) string {
-	b := make([]byte, 1+len(key))
-	b[0] = byte(t)
-	copy(b[1:], key)
-	return string(b)
+	var room [128]byte
+	return string(append(append(room[:0], byte(t)), key...))
 }
 
 func bucketName(t Table) []byte { return []byte{byte(t)} }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -73,7 +74,7 @@ func (d *DB) replace(files Files) (old *bolt.DB, err error) {
 // copyInto copies every row into a new file, durably.
 func (d *DB) copyInto(path string) (next *bolt.DB, err error) {
 	defer d.guard(&err)
-	defer faults()()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	f, err := durable.CreateExclusive(path, os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package index
 import (
 	"bytes"
 	"errors"
+	"runtime/debug"
 
 	"github.com/tidwall/btree"
 	bolt "go.etcd.io/bbolt"
@@ -15,7 +16,7 @@ import (
 // what it puts. It should not take long: until Ascend returns, the file cannot
 // use freed pages again.
 func (d *DB) Ascend(t Table, from, to []byte, fn func(key, value []byte) (bool, error)) error {
-	v, err := d.View()
+	v, err := d.look(t)
 	if err != nil {
 		return err
 	}
@@ -31,11 +32,42 @@ func (b bounds) holds(key []byte) bool {
 	return bytes.Compare(key, b.from) >= 0 && (b.to == nil || bytes.Compare(key, b.to) < 0)
 }
 
-// source walks one of the places that rows are in. key is nil at its end.
+// source walks one of the places that rows are in. key is nil at its end, and
+// valid until next.
 type source interface {
 	key() []byte
 	entry() (entry, error)
 	next() error
+}
+
+// merge calls fn for the rows of sources, the newest source first in the list.
+func merge(sources []source, fn func(key, value []byte) (bool, error)) error {
+	for {
+		first := pick(sources)
+		if first == nil {
+			return nil
+		}
+		e, err := first.entry()
+		if err != nil {
+			return err
+		}
+		if !e.deleted {
+			if more, err := fn(first.key(), e.value); err != nil || !more {
+				return err
+			}
+		}
+		for _, s := range sources {
+			if s == first || !bytes.Equal(s.key(), first.key()) {
+				continue
+			}
+			if err := s.next(); err != nil {
+				return err
+			}
+		}
+		if err := first.next(); err != nil {
+			return err
+		}
+	}
 }
 
 // pick returns the source with the next key; of equal keys the newest source's,
@@ -51,10 +83,11 @@ func pick(sources []source) source {
 }
 
 type memorySource struct {
-	it btree.MapIter[string, entry]
-	t  Table
-	b  bounds
-	k  []byte
+	it   btree.MapIter[string, entry]
+	t    Table
+	b    bounds
+	k    []byte
+	room [64]byte // of k, if it is not longer
 }
 
 func newMemorySource(m *rows, t Table, b bounds) *memorySource {
@@ -65,12 +98,11 @@ func newMemorySource(m *rows, t Table, b bounds) *memorySource {
 
 func (s *memorySource) take(ok bool) {
 	s.k = nil
-	if !ok {
+	if !ok || Table(s.it.Key()[0]) != s.t {
 		return
 	}
-	k := s.it.Key()
-	if Table(k[0]) == s.t && s.b.holds([]byte(k[1:])) {
-		s.k = []byte(k[1:])
+	if k := append(s.room[:0], s.it.Key()[1:]...); s.b.holds(k) {
+		s.k = k
 	}
 }
 
@@ -90,14 +122,14 @@ type fileSource struct {
 	k, v   []byte
 }
 
-func (s *fileSource) start(tx *bolt.Tx) (err error) {
+// start takes the transaction's cursor: a scan inside this one gets another.
+func (s *fileSource) start(tx *readTx) (err error) {
 	defer s.db.guard(&err)
-	defer faults()()
-	bucket := tx.Bucket(bucketName(s.t))
-	if bucket == nil {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	if s.cursor = tx.cursor(s.t); s.cursor == nil {
 		return s.db.damage(s.t, nil, "table is missing")
 	}
-	s.cursor = bucket.Cursor()
+	tx.cursors[s.t] = nil
 	s.take(s.cursor.Seek(s.b.from))
 	return nil
 }
@@ -113,7 +145,7 @@ func (s *fileSource) key() []byte { return s.k }
 
 func (s *fileSource) entry() (e entry, err error) {
 	defer s.db.guard(&err)
-	defer faults()()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	value, ok := openRow(s.t, s.k, s.v)
 	if !ok {
 		return entry{}, s.db.damage(s.t, s.k, "row checksum")
@@ -123,7 +155,7 @@ func (s *fileSource) entry() (e entry, err error) {
 
 func (s *fileSource) next() (err error) {
 	defer s.db.guard(&err)
-	defer faults()()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	s.take(s.cursor.Next())
 	return nil
 }

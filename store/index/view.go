@@ -1,11 +1,9 @@
 package index
 
 import (
-	"bytes"
 	"errors"
 
 	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // View is every row as of one moment, whatever is put, rotated and committed
@@ -14,76 +12,79 @@ import (
 // It is for one goroutine at a time.
 type View struct {
 	db     *DB
-	tx     *bolt.Tx
-	memory []*rows // newest first
+	tx     *readTx  // nil if nothing of the file is needed
+	memory [2]*rows // newest first; the second is nil when nothing is rotated
+	file   tallies
 }
 
-// View opens a view of memory and file as of one moment: the read transaction
-// begins under the lock under which a committed batch leaves memory.
+// View opens a view of memory and file as of one moment.
 func (d *DB) View() (*View, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	tx, err := d.bolt.Load().Begin(false)
+	v, err := d.look(metaTable)
 	if err != nil {
 		return nil, err
 	}
-	v := &View{db: d, tx: tx, memory: []*rows{d.memory.Copy()}}
-	if d.rotating != nil {
-		v.memory = append(v.memory, d.rotating.rows)
+	return &v, nil
+}
+
+// look is View for one table: of the file only if the table has rows there, which
+// table 0 always has. The read transaction begins under the lock under which a
+// committed batch leaves memory; tallies from before that commit do, since its rows
+// are in memory then.
+func (d *DB) look(t Table) (View, error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	v := View{db: d, memory: [2]*rows{d.memory}, file: *d.tallies.Load()}
+	if v.file.stand(t) {
+		var err error
+		if v.tx, err = d.begin(); err != nil {
+			return View{}, err
+		}
 	}
+	if d.rotating != nil {
+		v.memory[1] = d.rotating.rows
+	}
+	d.memory.readers.Add(1)
 	return v, nil
 }
 
 // Close ends the view. Closing it again does nothing.
 func (v *View) Close() error {
-	if err := v.tx.Rollback(); err != nil && !errors.Is(err, bolterrors.ErrTxClosed) {
-		return err
+	if v.memory[0] == nil {
+		return nil
 	}
-	return nil
+	v.memory[0].readers.Add(-1)
+	v.memory = [2]*rows{}
+	tx := v.tx
+	if v.tx = nil; tx == nil {
+		return nil
+	}
+	return v.db.idle.give(tx)
 }
 
 // Ascend is DB.Ascend over the view. Every row is held against its checksum.
 func (v *View) Ascend(t Table, from, to []byte, fn func(key, value []byte) (bool, error)) error {
-	sources, err := v.sources(t, bounds{from, to})
-	if err != nil {
+	b := bounds{from, to}
+	sources := make([]source, 0, len(v.memory)+1)
+	for _, m := range v.memory {
+		if m == nil {
+			continue
+		}
+		if s := newMemorySource(m, t, b); s.k != nil {
+			sources = append(sources, s)
+		}
+	}
+	if !v.file.stand(t) {
+		return merge(sources, fn)
+	}
+	s := &fileSource{db: v.db, t: t, b: b}
+	if err := s.start(v.tx); err != nil {
 		return err
 	}
-	for {
-		first := pick(sources)
-		if first == nil {
-			return nil
-		}
-		key := first.key()
-		e, err := first.entry()
-		if err != nil {
-			return err
-		}
-		if !e.deleted {
-			if more, err := fn(key, e.value); err != nil || !more {
-				return err
-			}
-		}
-		for _, s := range sources {
-			if s.key() == nil || !bytes.Equal(s.key(), key) {
-				continue
-			}
-			if err := s.next(); err != nil {
-				return err
-			}
-		}
+	if err := merge(append(sources, s), fn); err != nil {
+		return err
 	}
-}
-
-func (v *View) sources(t Table, b bounds) ([]source, error) {
-	var list []source
-	for _, m := range v.memory {
-		list = append(list, newMemorySource(m, t, b))
-	}
-	fs := &fileSource{db: v.db, t: t, b: b}
-	if err := fs.start(v.tx); err != nil {
-		return nil, err
-	}
-	return append(list, fs), nil
+	v.tx.cursors[t] = s.cursor
+	return nil
 }
 
 // Clear throws every row of the given tables away, those in memory too, and saves
@@ -114,12 +115,12 @@ func (d *DB) Clear(tables []Table, m Meta) error {
 }
 
 // drop empties the batch's tables.
-func (b *Batch) drop(tx *bolt.Tx, tallies map[Table]tally) error {
+func (b *Batch) drop(tx *bolt.Tx, next tallies) error {
 	for _, t := range b.clear {
 		if err := tx.DeleteBucket(bucketName(t)); err != nil {
 			return err
 		}
-		tallies[t] = tally{}
+		next[t] = tally{}
 	}
 	return nil
 }

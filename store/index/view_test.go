@@ -33,6 +33,7 @@ func TestViewStaysAsItWas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer v.Close()
 	const want = "b=2 c=3 "
 	steps := []func(){
 		func() { d.Put(1, []byte("c"), []byte("4")); d.Delete(1, []byte("b")) },
