@@ -169,26 +169,25 @@ func (c *testCluster) foreground(rate int, within time.Duration, end <-chan stru
 	var mu sync.Mutex
 	var took latencies
 	var wg sync.WaitGroup
-	every := time.NewTicker(time.Second / time.Duration(rate))
-	defer every.Stop()
 	begun := time.Now()
-	for k := 0; ctx.Err() == nil; {
+	for k := 0; ; k++ {
+		due := begun.Add(time.Duration(k) * time.Second / time.Duration(rate))
 		select {
-		case <-every.C:
+		case <-time.After(time.Until(due)):
 		case <-ctx.Done():
 		}
-		for ; k < int(time.Since(begun).Seconds()*float64(rate)); k++ { // a ticker leaves out what nobody took
-			due := begun.Add(time.Duration(k) * time.Second / time.Duration(rate))
-			wg.Go(func() {
-				if err := c.putOrRead(round, k); err != nil {
-					c.t.Errorf("foreground: %v", err)
-					return
-				}
-				mu.Lock()
-				took = append(took, time.Since(due))
-				mu.Unlock()
-			})
+		if ctx.Err() != nil {
+			break
 		}
+		wg.Go(func() {
+			if err := c.putOrRead(round, k); err != nil {
+				c.t.Errorf("foreground: %v", err)
+				return
+			}
+			mu.Lock()
+			took = append(took, time.Since(due))
+			mu.Unlock()
+		})
 	}
 	wg.Wait()
 	slices.Sort(took)

@@ -224,24 +224,27 @@ func (n *Node) run() {
 
 // flushEvery is how often what was applied goes to the index file; less often, down
 // to flushMost, where that takes more than a fifth of the time: a row that changes
-// several times is then written once.
+// several times is then written once. flushRows wait for nothing: while the disk
+// writes many more at once, the log's own syncs stand behind them.
 const (
 	flushEvery = 200 * time.Millisecond
 	flushMost  = 2 * time.Second
+	flushRows  = 32 << 10
+	flushLook  = 25 * time.Millisecond
 )
 
 // flush writes what was applied to the index until ctx ends.
 func (n *Node) flush(ctx context.Context) {
 	var next time.Time
-	for range ticks(ctx, flushEvery) {
-		begin := time.Now()
-		if n.failed() != nil || !n.store.Unflushed() || begin.Before(next) {
+	for range ticks(ctx, flushLook) {
+		begin, rows := time.Now(), n.store.Unflushed()
+		if n.failed() != nil || rows == 0 || begin.Before(next) && rows < flushRows {
 			continue
 		}
 		if err := n.store.Flush(); err != nil {
 			n.fail(err)
 		}
-		next = time.Now().Add(min(4*time.Since(begin), flushMost))
+		next = begin.Add(max(flushEvery, min(5*time.Since(begin), flushMost)))
 	}
 }
 

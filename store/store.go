@@ -218,8 +218,8 @@ func (s *Store) Flush() error {
 	return nil
 }
 
-// Unflushed reports whether rows wait for the index file.
-func (s *Store) Unflushed() bool { return s.idx.Pending() > 0 }
+// Unflushed is how many rows wait for the index file.
+func (s *Store) Unflushed() int { return s.idx.Pending() }
 
 // DurableSize is how many history records are on disk.
 func (s *Store) DurableSize() uint64 { return s.log.Durable() }
