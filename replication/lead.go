@@ -26,7 +26,7 @@ import (
 // are on their way together, so that their syncs are not waited for one by one.
 const (
 	sweepLimit   = 100
-	sweepsAtOnce = 4
+	sweepsAtOnce = 2
 )
 
 // lead runs the leader's duties while this node leads, until ctx ends.

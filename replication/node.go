@@ -229,7 +229,7 @@ func (n *Node) run() {
 const (
 	flushEvery = 200 * time.Millisecond
 	flushMost  = 2 * time.Second
-	flushRows  = 32 << 10
+	flushRows  = 8 << 10
 	flushLook  = 25 * time.Millisecond
 )
 
