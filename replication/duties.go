@@ -198,7 +198,8 @@ func (d *duties) round(ctx context.Context) error {
 	}
 	if time.Since(d.swept) >= leftoversEvery {
 		err := n.destroyLeftovers(ctx, d.swept.IsZero())
-		if err == nil {
+		var refused *store.RefusedError
+		if err == nil || errors.As(err, &refused) { // all that could go is gone: looking again takes long
 			d.swept = time.Now()
 		}
 		errs = append(errs, err)
@@ -254,7 +255,7 @@ func (d *duties) destroyDue(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	more := len(blocks) > 64 || len(spent) == 64
+	more, kept := len(blocks) > 64 || len(spent) == 64, error(nil)
 	blocks = blocks[:min(len(blocks), 64)]
 	for begin := time.Now(); time.Since(begin) < destroyFor; {
 		bundles, next, err := n.store.PendingErasures(n.own.number, size, d.from, destroyLimit)
@@ -263,8 +264,12 @@ func (d *duties) destroyDue(ctx context.Context) error {
 		}
 		requests, busy := n.requests.Load(), time.Duration(0)
 		if len(bundles)+len(blocks)+len(spent) > 0 {
-			if busy, err = n.destroyBatch(ctx, bundles, blocks, spent); err != nil {
-				return err
+			var refused *store.RefusedError
+			if busy, refused, err = n.destroyBatch(ctx, bundles, blocks, spent); err != nil {
+				return errors.Join(err, kept)
+			}
+			if refused != nil { // nothing behind it waits; under the next checkpoint it is asked for again
+				kept = errors.Join(kept, fmt.Errorf("destroying: %w", refused))
 			}
 			blocks, spent = nil, nil
 		}
@@ -272,7 +277,7 @@ func (d *duties) destroyDue(ctx context.Context) error {
 			if !more {
 				d.destroyed = d.pass
 			}
-			return nil
+			return kept
 		}
 		if n.requests.Load() == requests {
 			continue
@@ -285,23 +290,23 @@ func (d *duties) destroyDue(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	return nil
+	return kept
 }
 
 // destroyBatch destroys bundles, and slots that none took, and attests them, so
-// many in one record as it holds. busy is how long the destruction took.
-func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure, blocks, spent []store.PendingBlock) (busy time.Duration, err error) {
+// many in one record as it holds. busy is how long the destruction took; refused what
+// of them is not attested, nil for nothing.
+func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure, blocks, spent []store.PendingBlock) (busy time.Duration, refused *store.RefusedError, err error) {
 	n.logs.recent.drop()
 	begin := time.Now()
 	err = n.store.Destroy(ctx, bundles, slices.Concat(blocks, spent))
-	var refused *store.RefusedError
-	if err != nil && (!errors.As(err, &refused) || slices.Contains(refused.Bundles, 0)) {
-		return 0, fmt.Errorf("destroying: %w", err)
+	if err != nil && !errors.As(err, &refused) {
+		return 0, nil, fmt.Errorf("destroying: %w", err)
 	}
 	busy = time.Since(begin)
-	if refused != nil { // the others are attested, and nothing behind them waits for these
-		bundles = without(bundles, refused.Bundles)
-		defer func() { err = errors.Join(err, fmt.Errorf("destroying: %w", refused)) }()
+	if refused != nil { // the others are attested
+		stays := func(b store.PendingBlock) bool { return refused.Names(b.Unused...) }
+		bundles, blocks, spent = without(bundles, refused), slices.DeleteFunc(blocks, stays), slices.DeleteFunc(spent, stays)
 	}
 	effects := ranges(bundles)
 	if len(blocks)+len(spent) > 0 {
@@ -315,19 +320,19 @@ func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure,
 		effects = append(effects, e)
 	}
 	if err := together(len(effects), attestsAtOnce, func(i int) error { return n.attest(ctx, effects[i]) }); err != nil {
-		return 0, err
+		return 0, refused, err
 	}
 	if len(bundles) > 0 {
 		crashpoint.Reached("attest", true)
 	}
-	return busy, nil
+	return busy, refused, nil
 }
 
-// without leaves out the bundles of some STORE records.
-func without(bundles []store.PendingErasure, stored []uint64) (left []store.PendingErasure) {
+// without leaves out the bundles whose payload stays.
+func without(bundles []store.PendingErasure, refused *store.RefusedError) (left []store.PendingErasure) {
 	apart := false
 	for _, b := range bundles {
-		if slices.Contains(stored, b.Store) {
+		if refused.Names(b.Slot) {
 			apart = true
 			continue
 		}
