@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -175,7 +176,11 @@ func (d *duties) round(ctx context.Context) error {
 		}
 		errs = append(errs, d.blocks.took(err))
 	}
-	errs = append(errs, d.absent.round(ctx, n), d.destroyDue(ctx), n.writeDown(), d.sayOverdue())
+	errs = append(errs, d.absent.round(ctx, n), d.sweep(ctx))
+	if !d.swept.IsZero() { // a range may lie over ends that everybody else settled before this node voted
+		errs = append(errs, d.destroyDue(ctx))
+	}
+	errs = append(errs, n.writeDown(), d.sayOverdue())
 	if !d.started && n.supply.ready() {
 		e := format.NodeStartEffect{Node: n.own.number, Incarnation: n.own.incarnation, BootID: n.bootID(), Version: n.cfg.Version}
 		_, err := n.duty(ctx, store.KindNodeStart, format.EncodeEffect(e))
@@ -193,14 +198,6 @@ func (d *duties) round(ctx context.Context) error {
 		err := n.retire(ctx)
 		if err == nil {
 			d.retired = time.Now()
-		}
-		errs = append(errs, err)
-	}
-	if time.Since(d.swept) >= leftoversEvery {
-		err := n.destroyLeftovers(ctx, d.swept.IsZero())
-		var refused *store.RefusedError
-		if err == nil || errors.As(err, &refused) { // all that could go is gone: looking again takes long
-			d.swept = time.Now()
 		}
 		errs = append(errs, err)
 	}
@@ -366,19 +363,43 @@ func (n *Node) attest(ctx context.Context, e format.AttestEffect) (err error) {
 	return nil
 }
 
+// sweep destroys leftovers, also keys with the first one, and again every while.
+func (d *duties) sweep(ctx context.Context) error {
+	if time.Since(d.swept) < leftoversEvery {
+		return nil
+	}
+	err := d.node.destroyLeftovers(ctx, d.swept.IsZero())
+	var refused *store.RefusedError
+	if err == nil || errors.As(err, &refused) { // all that could go is gone: looking again takes long
+		d.swept = time.Now()
+	}
+	return err
+}
+
 // destroyLeftovers destroys what reached this node after its erasure had been
-// attested for it, by an earlier incarnation.
+// attested for it, by an earlier incarnation, or settled without it.
 // keys has it look for keys too, once a start.
 func (n *Node) destroyLeftovers(ctx context.Context, keys bool) error {
-	bundles, blocks, err := n.store.Leftovers(n.store.Summary().Checkpoint.Checkpoint.Size, keys)
+	bundles, blocks, err := n.store.Leftovers(n.own.number, n.store.Summary().Checkpoint.Checkpoint.Size, keys)
 	if err != nil || len(bundles)+len(blocks) == 0 {
 		return err
 	}
 	n.logs.recent.drop()
-	if err := n.store.Destroy(ctx, bundles, blocks); err != nil {
-		return fmt.Errorf("destroying leftovers: %w", err)
+	slices.SortFunc(bundles, func(a, b store.PendingErasure) int { return cmp.Compare(a.Decision, b.Decision) })
+	var kept error
+	for len(bundles)+len(blocks) > 0 {
+		some := min(len(bundles), destroyLimit)
+		err := n.store.Destroy(ctx, bundles[:some], blocks)
+		var refused *store.RefusedError
+		if err != nil {
+			err = fmt.Errorf("destroying leftovers: %w", err)
+		}
+		if err != nil && !errors.As(err, &refused) {
+			return err
+		}
+		bundles, blocks, kept = bundles[some:], nil, errors.Join(kept, err)
 	}
-	return nil
+	return kept
 }
 
 // clearAside destroys data directories that were put aside: this incarnation is
