@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -175,7 +176,11 @@ func (d *duties) round(ctx context.Context) error {
 		}
 		errs = append(errs, d.blocks.took(err))
 	}
-	errs = append(errs, d.absent.round(ctx, n), d.destroyDue(ctx), n.writeDown(), d.sayOverdue())
+	errs = append(errs, d.absent.round(ctx, n), d.sweep(ctx))
+	if !d.swept.IsZero() { // a range may lie over ends that everybody else settled before this node voted
+		errs = append(errs, d.destroyDue(ctx))
+	}
+	errs = append(errs, n.writeDown(), d.sayOverdue())
 	if !d.started && n.supply.ready() {
 		e := format.NodeStartEffect{Node: n.own.number, Incarnation: n.own.incarnation, BootID: n.bootID(), Version: n.cfg.Version}
 		_, err := n.duty(ctx, store.KindNodeStart, format.EncodeEffect(e))
@@ -193,13 +198,6 @@ func (d *duties) round(ctx context.Context) error {
 		err := n.retire(ctx)
 		if err == nil {
 			d.retired = time.Now()
-		}
-		errs = append(errs, err)
-	}
-	if time.Since(d.swept) >= leftoversEvery {
-		err := n.destroyLeftovers(ctx, d.swept.IsZero())
-		if err == nil {
-			d.swept = time.Now()
 		}
 		errs = append(errs, err)
 	}
@@ -254,7 +252,7 @@ func (d *duties) destroyDue(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	more := len(blocks) > 64 || len(spent) == 64
+	more, kept := len(blocks) > 64 || len(spent) == 64, error(nil)
 	blocks = blocks[:min(len(blocks), 64)]
 	for begin := time.Now(); time.Since(begin) < destroyFor; {
 		bundles, next, err := n.store.PendingErasures(n.own.number, size, d.from, destroyLimit)
@@ -263,8 +261,12 @@ func (d *duties) destroyDue(ctx context.Context) error {
 		}
 		requests, busy := n.requests.Load(), time.Duration(0)
 		if len(bundles)+len(blocks)+len(spent) > 0 {
-			if busy, err = n.destroyBatch(ctx, bundles, blocks, spent); err != nil {
-				return err
+			var refused *store.RefusedError
+			if busy, refused, err = n.destroyBatch(ctx, bundles, blocks, spent); err != nil {
+				return errors.Join(err, kept)
+			}
+			if refused != nil { // nothing behind it waits; under the next checkpoint it is asked for again
+				kept = errors.Join(kept, fmt.Errorf("destroying: %w", refused))
 			}
 			blocks, spent = nil, nil
 		}
@@ -272,7 +274,7 @@ func (d *duties) destroyDue(ctx context.Context) error {
 			if !more {
 				d.destroyed = d.pass
 			}
-			return nil
+			return kept
 		}
 		if n.requests.Load() == requests {
 			continue
@@ -285,23 +287,23 @@ func (d *duties) destroyDue(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	return nil
+	return kept
 }
 
 // destroyBatch destroys bundles, and slots that none took, and attests them, so
-// many in one record as it holds. busy is how long the destruction took.
-func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure, blocks, spent []store.PendingBlock) (busy time.Duration, err error) {
+// many in one record as it holds. busy is how long the destruction took; refused what
+// of them is not attested, nil for nothing.
+func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure, blocks, spent []store.PendingBlock) (busy time.Duration, refused *store.RefusedError, err error) {
 	n.logs.recent.drop()
 	begin := time.Now()
 	err = n.store.Destroy(ctx, bundles, slices.Concat(blocks, spent))
-	var refused *store.RefusedError
-	if err != nil && (!errors.As(err, &refused) || slices.Contains(refused.Bundles, 0)) {
-		return 0, fmt.Errorf("destroying: %w", err)
+	if err != nil && !errors.As(err, &refused) {
+		return 0, nil, fmt.Errorf("destroying: %w", err)
 	}
 	busy = time.Since(begin)
-	if refused != nil { // the others are attested, and nothing behind them waits for these
-		bundles = without(bundles, refused.Bundles)
-		defer func() { err = errors.Join(err, fmt.Errorf("destroying: %w", refused)) }()
+	if refused != nil { // the others are attested
+		stays := func(b store.PendingBlock) bool { return refused.Names(b.Unused...) }
+		bundles, blocks, spent = without(bundles, refused), slices.DeleteFunc(blocks, stays), slices.DeleteFunc(spent, stays)
 	}
 	effects := ranges(bundles)
 	if len(blocks)+len(spent) > 0 {
@@ -315,38 +317,12 @@ func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure,
 		effects = append(effects, e)
 	}
 	if err := together(len(effects), attestsAtOnce, func(i int) error { return n.attest(ctx, effects[i]) }); err != nil {
-		return 0, err
+		return 0, refused, err
 	}
 	if len(bundles) > 0 {
 		crashpoint.Reached("attest", true)
 	}
-	return busy, nil
-}
-
-// without leaves out the bundles of some STORE records.
-func without(bundles []store.PendingErasure, stored []uint64) (left []store.PendingErasure) {
-	apart := false
-	for _, b := range bundles {
-		if slices.Contains(stored, b.Store) {
-			apart = true
-			continue
-		}
-		b.Apart, apart = b.Apart || apart, false
-		left = append(left, b)
-	}
-	return left
-}
-
-// ranges are the attestations of bundles, which come in the order of the records
-// that ended them: of each run that one attestation can name, so many at once.
-func ranges(bundles []store.PendingErasure) (effects []format.AttestEffect) {
-	for i, n := 0, 0; i < len(bundles); i++ {
-		if n++; bundles[i].Apart || n > erasureLimit || i == 0 {
-			effects, n = append(effects, format.AttestEffect{From: bundles[i].Decision}), 1
-		}
-		effects[len(effects)-1].To = bundles[i].Decision + 1
-	}
-	return effects
+	return busy, refused, nil
 }
 
 // attest signs and records that what e names is destroyed on this node.
@@ -361,19 +337,43 @@ func (n *Node) attest(ctx context.Context, e format.AttestEffect) (err error) {
 	return nil
 }
 
+// sweep destroys leftovers, also keys with the first one, and again every while.
+func (d *duties) sweep(ctx context.Context) error {
+	if time.Since(d.swept) < leftoversEvery {
+		return nil
+	}
+	err := d.node.destroyLeftovers(ctx, d.swept.IsZero())
+	var refused *store.RefusedError
+	if err == nil || errors.As(err, &refused) { // all that could go is gone: looking again takes long
+		d.swept = time.Now()
+	}
+	return err
+}
+
 // destroyLeftovers destroys what reached this node after its erasure had been
-// attested for it, by an earlier incarnation.
+// attested for it, by an earlier incarnation, or settled without it.
 // keys has it look for keys too, once a start.
 func (n *Node) destroyLeftovers(ctx context.Context, keys bool) error {
-	bundles, blocks, err := n.store.Leftovers(n.store.Summary().Checkpoint.Checkpoint.Size, keys)
+	bundles, blocks, err := n.store.Leftovers(n.own.number, n.store.Summary().Checkpoint.Checkpoint.Size, keys)
 	if err != nil || len(bundles)+len(blocks) == 0 {
 		return err
 	}
 	n.logs.recent.drop()
-	if err := n.store.Destroy(ctx, bundles, blocks); err != nil {
-		return fmt.Errorf("destroying leftovers: %w", err)
+	slices.SortFunc(bundles, func(a, b store.PendingErasure) int { return cmp.Compare(a.Decision, b.Decision) })
+	var kept error
+	for len(bundles)+len(blocks) > 0 {
+		some := min(len(bundles), destroyLimit)
+		err := n.store.Destroy(ctx, bundles[:some], blocks)
+		var refused *store.RefusedError
+		if err != nil {
+			err = fmt.Errorf("destroying leftovers: %w", err)
+		}
+		if err != nil && !errors.As(err, &refused) {
+			return err
+		}
+		bundles, blocks, kept = bundles[some:], nil, errors.Join(kept, err)
 	}
-	return nil
+	return kept
 }
 
 // clearAside destroys data directories that were put aside: this incarnation is

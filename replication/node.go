@@ -244,7 +244,8 @@ func (n *Node) flush(ctx context.Context) {
 		if err := n.store.Flush(); err != nil {
 			n.fail(err)
 		}
-		next = begin.Add(max(flushEvery, min(5*time.Since(begin), flushMost)))
+		took := time.Since(begin)
+		next = begin.Add(max(flushEvery, took+min(4*took, flushMost))) // a slow disk rests, too
 	}
 }
 

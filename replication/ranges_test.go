@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/sago-worm/sago/store"
+	"github.com/sago-worm/sago/store/format"
 )
 
 // TestRangesNameWhatWasDestroyed: an attestation's range leaves out what the custodian
@@ -12,7 +13,7 @@ import (
 func TestRangesNameWhatWasDestroyed(t *testing.T) {
 	var bundles []store.PendingErasure
 	for i := range uint64(10) {
-		bundles = append(bundles, store.PendingErasure{Store: i + 1, Decision: 100 + 2*i, Apart: i == 0 || i == 6})
+		bundles = append(bundles, store.PendingErasure{Slot: format.Slot{Index: uint32(i + 1)}, Decision: 100 + 2*i, Apart: i == 0 || i == 6})
 	}
 	said := func(bundles []store.PendingErasure) (out [][2]uint64) {
 		for _, e := range ranges(bundles) {
@@ -21,17 +22,21 @@ func TestRangesNameWhatWasDestroyed(t *testing.T) {
 		return out
 	}
 	for _, c := range []struct {
-		refused []uint64
+		refused []uint32
 		want    [][2]uint64
 	}{
 		{nil, [][2]uint64{{100, 111}, {112, 119}}},
-		{[]uint64{1}, [][2]uint64{{102, 111}, {112, 119}}},
-		{[]uint64{4}, [][2]uint64{{100, 105}, {108, 111}, {112, 119}}},
-		{[]uint64{7, 8}, [][2]uint64{{100, 111}, {116, 119}}},
-		{[]uint64{10}, [][2]uint64{{100, 111}, {112, 117}}},
-		{[]uint64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, nil},
+		{[]uint32{1}, [][2]uint64{{102, 111}, {112, 119}}},
+		{[]uint32{4}, [][2]uint64{{100, 105}, {108, 111}, {112, 119}}},
+		{[]uint32{7, 8}, [][2]uint64{{100, 111}, {116, 119}}},
+		{[]uint32{10}, [][2]uint64{{100, 111}, {112, 117}}},
+		{[]uint32{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, nil},
 	} {
-		if got := said(without(bundles, c.refused)); !slices.Equal(got, c.want) {
+		var refused store.RefusedError
+		for _, i := range c.refused {
+			refused.Slots = append(refused.Slots, format.Slot{Index: i})
+		}
+		if got := said(without(bundles, &refused)); !slices.Equal(got, c.want) {
 			t.Errorf("without %v: %v, want %v", c.refused, got, c.want)
 		}
 	}

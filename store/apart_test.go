@@ -130,7 +130,7 @@ func TestP38_ARottenHeaderKeepsNoKeyAndNoOtherWaiting(t *testing.T) {
 	for range 2 { // asked again, it says the same
 		err := n.Destroy(context.Background(), bundles, blocks)
 		var refused *RefusedError
-		if !errors.As(err, &refused) || !errors.Is(err, custodian.ErrRange) || !slices.Equal(refused.Bundles, []uint64{n.row("T0").Store}) {
+		if !errors.As(err, &refused) || !errors.Is(err, custodian.ErrRange) || !slices.Equal(refused.Slots, []format.Slot{n.row("T0").Slot}) {
 			t.Fatal(err)
 		}
 	}

@@ -197,24 +197,32 @@ func (m *Machine) settleEach(waiting []ending) error {
 	return nil
 }
 
-// pruneAttested takes away the ranges below the bound in which every record is gone:
-// no bundle that ended in them has a row any more.
-func (m *Machine) pruneAttested() error {
+// pruneAttested takes away the ranges below the bound that have lost their last
+// record to a PRUNE, by what it made of each record, ascending: no record of a bundle
+// that ended in them is left. Only ranges in which it dropped something can be such.
+func (m *Machine) pruneAttested(verdicts []verdict) error {
 	var gone [][]byte
 	for _, number := range m.everyNode() {
-		err := m.idx.Ascend(tAttested, key32(number), attestedKey(number, m.pruned.Bound+1), func(k, v []byte) (bool, error) {
-			row, err := format.DecodeAttestedRow(v)
+		judged := uint64(0) // the end of the last range
+		for _, v := range verdicts {
+			if v.drop == nil || v.sequence < judged {
+				continue
+			}
+			is, err := m.attests.of(number, v.sequence)
 			if err != nil {
-				return false, err
+				return err
 			}
-			left, err := m.stands(tCarried, key64(row.From), k[4:])
+			if is.row == nil || is.to > m.pruned.Bound {
+				continue
+			}
+			judged = is.to
+			left, err := m.stands(tCarried, key64(is.row.From), key64(is.to))
+			if err != nil {
+				return err
+			}
 			if !left {
-				gone = append(gone, append([]byte(nil), k...))
+				gone = append(gone, attestedKey(number, is.to))
 			}
-			return true, err
-		})
-		if err != nil {
-			return err
 		}
 	}
 	for _, k := range gone {

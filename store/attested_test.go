@@ -153,3 +153,31 @@ func TestI5_OneAttestationNamesSoManyBundles(t *testing.T) {
 		}
 	}
 }
+
+// TestI5_LeftoversAreWhatNobodyWaitsFor: a node that never attested an end has its key
+// among the leftovers once the others have settled it, for a range of its own may lie
+// over that end; what it is still asked to destroy is none.
+func TestI5_LeftoversAreWhatNobodyWaitsFor(t *testing.T) {
+	w := newWorld(t, t, 1)
+	n := w.nodes[0]
+	w.put("first", "PT1H")
+	w.put("settled", "PT1H")
+	w.put("last", "PT1H")
+	w.began()
+	w.tick(2 * hour)
+	w.sweep(10)
+	w.checkpoint()
+	end := n.row("settled").Expire - 1
+	for voter := uint32(1); voter <= voters; voter++ {
+		w.accept(w.commit(w.op(KindAttest, w.attestation(voter, format.AttestEffect{From: end, To: end + 1}))))
+	}
+	const joined = voters + 1 // what a node that came since is asked for
+	due, _ := n.pending(joined)
+	if len(due) != 2 || due[1].Apart {
+		t.Fatalf("%+v", due)
+	}
+	bundles, blocks, err := n.Leftovers(joined, n.Summary().Checkpoint.Checkpoint.Size, true)
+	if err != nil || len(blocks) != 0 || len(bundles) != 1 || bundles[0].Slot != n.row("settled").Slot {
+		t.Fatalf("%+v, %+v: %v", bundles, blocks, err)
+	}
+}

@@ -154,7 +154,7 @@ func (s *Store) Destroy(ctx context.Context, bundles []PendingErasure, blocks []
 		return errors.Join(err, refused.Err)
 	}
 	for _, c := range gone {
-		if !slices.Contains(refused.slots, c.Slot) {
+		if !refused.Names(c.Slot) {
 			s.idx.Delete(tRange, rangeKey(c.ChunkHeader, c.Location))
 		}
 	}
@@ -167,23 +167,27 @@ func (s *Store) Destroy(ctx context.Context, bundles []PendingErasure, blocks []
 	return nil
 }
 
-// RefusedError is returned by Destroy when it destroyed everything but the payload of
-// some bundles, which the custodian does not admit: the headers before it are
-// damaged. Their keys are gone.
+// RefusedError is returned by Destroy when it destroyed everything but the payload in
+// some slots, which the custodian does not admit: the headers before it are damaged, or
+// the file ends before it. Their keys are gone.
 type RefusedError struct {
-	Bundles []uint64 // sequences of their STORE records; 0 for slots that no bundle has
-	Err     error
-	slots   []format.Slot
+	Slots []format.Slot
+	Err   error
 }
 
 func (e *RefusedError) Error() string {
-	return fmt.Sprintf("the payload of %d bundles stays: %v", len(e.Bundles), e.Err)
+	return fmt.Sprintf("the payload in %d slots stays: %v", len(e.Slots), e.Err)
 }
 
 func (e *RefusedError) Unwrap() error { return e.Err }
 
+// Names reports whether the payload in one of these slots stays.
+func (e *RefusedError) Names(slots ...format.Slot) bool {
+	return slices.ContainsFunc(slots, func(s format.Slot) bool { return slices.Contains(e.Slots, s) })
+}
+
 func (e *RefusedError) add(o custodian.Order, why error) {
-	e.Bundles, e.slots, e.Err = append(e.Bundles, o.Work.Bundle), append(e.slots, o.Work.Slots...), errors.Join(e.Err, why)
+	e.Slots, e.Err = append(e.Slots, o.Work.Slots...), errors.Join(e.Err, why)
 }
 
 // ordersFor makes the orders, of key slots alone.
@@ -319,15 +323,14 @@ func (s *Store) destroy(ctx context.Context, orders []custodian.Order, gone []he
 		crashpoint.Reached("roll", true)
 	}
 	_, err := s.custodian.DestroyAll(ctx, orders)
-	if errors.Is(err, custodian.ErrRange) && errors.Is(err, custodian.ErrWarrant) {
+	if errors.Is(err, custodian.ErrRange) {
 		return s.destroyHalves(ctx, orders, gone, refused, err)
 	}
 	return err
 }
 
 // destroyHalves gives orders in halves, down to the one that was refused: a range that
-// the custodian does not admit, for its header is damaged, keeps no other waiting, and
-// no key alive.
+// the custodian does not admit keeps no other waiting, and no key alive.
 func (s *Store) destroyHalves(ctx context.Context, orders []custodian.Order, gone []heldChunk, refused *RefusedError, why error) error {
 	if len(orders) == 1 {
 		o := orders[0]

@@ -1,11 +1,18 @@
 package store
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
 	"testing"
 
+	"github.com/sago-worm/sago/store/custodian"
 	"github.com/sago-worm/sago/store/format"
+	"github.com/sago-worm/sago/store/keyring"
 	"github.com/sago-worm/sago/store/segment"
 )
 
@@ -48,5 +55,44 @@ func TestRangesOfABatchAreThoseOfItsSlots(t *testing.T) {
 				t.Fatalf("every %d: slot %s has %v, not %v", every, slot, got, want)
 			}
 		}
+	}
+}
+
+// TestP38_AFileThatLostItsEndKeepsNoOtherWaiting cuts a sealed segment before its last
+// chunk: what was in it has lost its key all the same, and everything else goes.
+func TestP38_AFileThatLostItsEndKeepsNoOtherWaiting(t *testing.T) {
+	w := newWorld(t, t, 1)
+	n := w.nodes[0]
+	names := []string{"T0", "T1", "T2", "T3", "T4"}
+	for _, name := range names {
+		w.put(name, "PT1H")
+	}
+	w.began()
+	w.tick(2 * hour)
+	w.sweep(10)
+	w.checkpoint()
+	w.must(n.roll())
+	held, err := n.held(nil)
+	w.must(err)
+	last := slices.MaxFunc(held, func(a, b heldChunk) int { return int(a.Offset - b.Offset) })
+	w.must(custodian.ClearTree(n.dir))
+	w.must(os.Truncate(filepath.Join(n.dir, n.segments.Name(last.File)), last.Offset+format.ChunkHeaderSize))
+	bundles, blocks := n.pending(1)
+	for range 2 { // asked again, it says the same
+		err := n.Destroy(context.Background(), bundles, blocks)
+		var refused *RefusedError
+		if !errors.As(err, &refused) || !slices.Equal(refused.Slots, []format.Slot{last.Slot}) || !refused.Names(n.row("T0").Slot, last.Slot) {
+			t.Fatal(err)
+		}
+	}
+	for _, b := range bundles {
+		if _, err := n.keys.Key(b.Slot); !errors.Is(err, keyring.ErrErased) {
+			t.Errorf("key of %d: %v", b.Store, err)
+		}
+	}
+	left, err := n.held(nil)
+	w.must(err)
+	if len(bundles) != len(names) || len(left) != 1 || left[0].Slot != last.Slot {
+		t.Errorf("of %d bundles: %v", len(bundles), left)
 	}
 }

@@ -220,8 +220,8 @@ func (m *Machine) SlotLives(s format.Slot) (bool, error) {
 // same: ciphertext of expired bundles, of unused and of spent slots that reached this node
 // after everybody had attested, as to a node that replays an old log. It looks
 // through all ranges, and with keys through all dead slots for keys that still
-// open. size is what a checkpoint covers.
-func (s *Store) Leftovers(size uint64, keys bool) (bundles []PendingErasure, blocks []PendingBlock, err error) {
+// open. size is what a checkpoint covers. What PendingErasures lists for node is none.
+func (s *Store) Leftovers(node uint32, size uint64, keys bool) (bundles []PendingErasure, blocks []PendingBlock, err error) {
 	held, err := s.held(nil)
 	if err != nil {
 		return nil, nil, err
@@ -265,7 +265,7 @@ func (s *Store) Leftovers(size uint64, keys bool) (bundles []PendingErasure, blo
 				noBundle(c.Slot, decision)
 			}
 		case b.IsUsed(c.Slot.Index):
-			p, err := s.leftover(c.Slot, size)
+			p, err := s.leftover(node, c.Slot, size)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -282,7 +282,7 @@ func (s *Store) Leftovers(size uint64, keys bool) (bundles []PendingErasure, blo
 	return bundles, blocks, nil
 }
 
-func (m *Machine) leftover(slot format.Slot, size uint64) (*PendingErasure, error) {
+func (m *Machine) leftover(node uint32, slot format.Slot, size uint64) (*PendingErasure, error) {
 	raw, err := m.idx.Get(tDeadSlot, slotKey(slot))
 	if err != nil || len(raw) == 0 {
 		return nil, err // of a bundle whose records are gone too: no key opens it
@@ -293,6 +293,13 @@ func (m *Machine) leftover(slot format.Slot, size uint64) (*PendingErasure, erro
 	}
 	b, err := m.bundle(key)
 	if err != nil || b == nil || b.Expire == 0 || b.Expire > size {
+		return nil, err
+	}
+	pending, err := m.erasurePending(b)
+	if err != nil {
+		return nil, err
+	}
+	if is, err := m.spanOf(node, b.Expire-1); err != nil || pending && is.row == nil {
 		return nil, err
 	}
 	permit, allowed, err := m.permitOf(key, b)

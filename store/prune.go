@@ -316,5 +316,5 @@ func (m *Machine) foldPrune(rec *format.Record) error {
 	if !e.Again {
 		m.pruned.Bound = e.To
 	}
-	return errors.Join(m.pruneAttested(), m.set(tMeta, []byte(metaPruned), m.pruned.Encode()))
+	return errors.Join(m.pruneAttested(p.verdicts), m.set(tMeta, []byte(metaPruned), m.pruned.Encode()))
 }

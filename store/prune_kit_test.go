@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -80,12 +81,30 @@ func (w *world) prune() (steps int) {
 			op := w.op(KindPrune, nil)
 			op.Body = body
 			w.accept(w.commit(op))
+			w.nodes[0].rangesHaveRecords()
 			steps++
 		} else if next == 0 {
 			return steps
 		}
 		from = next
 	}
+}
+
+// rangesHaveRecords fails if an attested range stands below the bound whose records
+// are all gone.
+func (n *node) rangesHaveRecords() {
+	n.w.Helper()
+	n.w.must(n.idx.Ascend(tAttested, nil, nil, func(k, v []byte) (bool, error) {
+		row, err := format.DecodeAttestedRow(v)
+		n.w.must(err)
+		r := format.NewReader(k[4:])
+		to := r.U64()
+		left, err := n.stands(tCarried, key64(row.From), key64(to))
+		if to <= n.pruned.Bound && !left {
+			n.w.Fatalf("node %x attests %d to %d, of which no record is left", k[:4], row.From, to)
+		}
+		return true, errors.Join(err, r.Done())
+	}))
 }
 
 // eraseHistory makes what was dropped gone on every node.
