@@ -40,7 +40,7 @@ func (n *Node) Archive(ctx context.Context, w io.Writer, head format.ArchiveHead
 	}
 	defer a.Wipe()
 	var out Archived
-	from := &keySource{local: n.store.SlotKey, others: n.others, ask: n.askBlock}
+	from := &keySource{local: n.store.SlotKey, others: n.others, ask: n.askBlock, fits: n.store.KeyFits}
 	defer from.wipe()
 	add := func(slot format.Slot) (lacks bool, err error) {
 		key, err := from.key(ctx, slot)
@@ -90,6 +90,7 @@ type keySource struct {
 	local  func(format.Slot) ([32]byte, error)
 	others func() []format.MemberRow
 	ask    func(context.Context, format.MemberRow, format.ID) (store.KeyBlock, map[uint32]bool, error)
+	fits   func(format.Slot, [32]byte) bool // a peer's key that does not is passed over
 	blocks map[format.ID]*askedBlock
 }
 
@@ -116,7 +117,7 @@ func (s *keySource) key(ctx context.Context, slot format.Slot) ([32]byte, error)
 		return key, err
 	}
 	b := s.block(slot.Block)
-	if key, found := b.key(0, slot.Index); found {
+	if key, found := b.key(0, slot, s.fits); found {
 		return key, nil
 	}
 	for others := s.others(); b.asked < len(others); {
@@ -128,7 +129,7 @@ func (s *keySource) key(ctx context.Context, slot format.Slot) ([32]byte, error)
 			continue
 		}
 		b.parts = append(b.parts, blockPart{part, bad})
-		if key, found := b.key(len(b.parts)-1, slot.Index); found {
+		if key, found := b.key(len(b.parts)-1, slot, s.fits); found {
 			return key, nil
 		}
 	}
@@ -136,10 +137,10 @@ func (s *keySource) key(ctx context.Context, slot format.Slot) ([32]byte, error)
 }
 
 // key looks a slot up in what peers answered, from one part on.
-func (b *askedBlock) key(part int, index uint32) (key [32]byte, found bool) {
+func (b *askedBlock) key(part int, slot format.Slot, fits func(format.Slot, [32]byte) bool) (key [32]byte, found bool) {
 	for _, p := range b.parts[part:] {
-		if int(index) < len(p.Keys) && !p.bad[index] && !p.Erased[index] {
-			return p.Keys[index], true
+		if i := slot.Index; int(i) < len(p.Keys) && !p.bad[i] && !p.Erased[i] && fits(slot, p.Keys[i]) {
+			return p.Keys[i], true
 		}
 	}
 	return key, false

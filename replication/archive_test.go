@@ -37,11 +37,12 @@ func TestAnArchiveAsksForABlockOnce(t *testing.T) {
 			}
 			return b, map[uint32]bool{3: true}, nil
 		},
+		fits: func(slot format.Slot, key [32]byte) bool { return slot.Index != 2 || key[1] != 'a' }, // a lies
 	}
 	for range 3 {
-		for index, from := range map[uint32]byte{0: 'a', 1: 'c', 2: 'a'} {
+		for index, from := range map[uint32]byte{0: 'a', 1: 'c', 2: 'c'} {
 			key, err := s.key(t.Context(), format.Slot{Block: first, Index: index})
-			if err != nil || key[0] != 1 || key[1] != from && index != 2 || key[2] != byte(index) {
+			if err != nil || key[0] != 1 || key[1] != from || key[2] != byte(index) {
 				t.Fatal(index, key, err)
 			}
 		}

@@ -115,7 +115,7 @@ func (n *Node) fillBlock(ctx context.Context, id format.ID, until time.Time) (fi
 	if err != nil {
 		return 0, 0, nil, err
 	}
-	from := &keySource{local: n.store.SlotKey, others: n.others, ask: n.askBlock}
+	from := &keySource{local: n.store.SlotKey, others: n.others, ask: n.askBlock, fits: n.store.KeyFits}
 	defer from.wipe()
 	for i, slot := range slots {
 		if filled > 0 && !time.Now().Before(until) {

@@ -182,7 +182,7 @@ func (n *Node) mendKey(ctx context.Context, slot format.Slot) error {
 			b.Wipe()
 			return n.store.RepairBlockHeader(slot.Block, b.Owner)
 		}
-		if int(slot.Index) < len(b.Keys) && !bad[slot.Index] && !b.Erased[slot.Index] {
+		if int(slot.Index) < len(b.Keys) && !bad[slot.Index] && !b.Erased[slot.Index] && n.store.KeyFits(slot, b.Keys[slot.Index]) {
 			err = n.store.RepairKey(slot, b.Keys[slot.Index])
 			b.Wipe()
 			return err

@@ -77,6 +77,30 @@ func (s *Store) RepairKey(slot format.Slot, key [32]byte) error {
 	return s.keys.Repair(slot.Block, slot.Index, key)
 }
 
+// KeyFits reports whether a key is that of a slot, as far as can be told here: it
+// opens the slot's first chunk, or there is none to try it on. A peer may answer any.
+func (s *Store) KeyFits(slot format.Slot, key [32]byte) bool {
+	chunks, err := s.Chunks(slot)
+	if err != nil {
+		return true
+	}
+	tried := false
+	for _, h := range chunks {
+		sealed, err := s.readChunk(h)
+		if h.Chunk != chunks[0].Chunk || err != nil {
+			continue
+		}
+		for _, last := range []bool{true, false} {
+			if plain, err := keyring.OpenChunk(key, s.manifest.Cluster, h, last, sealed); err == nil {
+				clear(plain)
+				return true
+			}
+		}
+		tried = true
+	}
+	return !tried
+}
+
 // RepairBlockHeader writes a block's damaged header again.
 func (s *Store) RepairBlockHeader(id format.ID, owner uint32) error {
 	return s.keys.RepairHeader(id, owner)

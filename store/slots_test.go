@@ -176,3 +176,20 @@ func (n *node) halfZero(c heldChunk) {
 	_, err = f.WriteAt(make([]byte, c.Location.Length/2), c.Offset+format.ChunkHeaderSize)
 	n.w.must(errors.Join(err, f.Close()))
 }
+
+// TestAKeyFitsItsSlotAlone: another's key opens nothing under a slot, and where there
+// is nothing to try it on nobody can tell.
+func TestAKeyFitsItsSlotAlone(t *testing.T) {
+	w := newWorld(t, t, 1)
+	w.put("T0", "P1Y")
+	w.put("T1", "P1Y")
+	n := w.nodes[0]
+	own, err := n.SlotKey(n.row("T0").Slot)
+	w.must(err)
+	other, err := n.SlotKey(n.row("T1").Slot)
+	w.must(err)
+	unused := w.slot()
+	if !n.KeyFits(n.row("T0").Slot, own) || n.KeyFits(n.row("T0").Slot, other) || !n.KeyFits(unused, other) {
+		t.Fatal("a key fits what it does not open, or not what it does")
+	}
+}
