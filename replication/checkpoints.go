@@ -44,8 +44,12 @@ func (n *Node) checkpointAt(ctx context.Context, entry uint64) (format.Checkpoin
 	case <-ctx.Done():
 		return format.CheckpointEffect{}, ctx.Err()
 	}
-	// One that was deposed and does not know it yet would answer an old one.
+	// One that was deposed and does not know it yet would answer an old one, and so
+	// would one that was just elected and has not applied what the one before committed.
 	if err := n.stillLeads(ctx); err != nil {
+		return format.CheckpointEffect{}, fmt.Errorf("%w: %w", errNotLeader, err)
+	}
+	if err := n.awaitCommitted(ctx); err != nil {
 		return format.CheckpointEffect{}, fmt.Errorf("%w: %w", errNotLeader, err)
 	}
 	if e := n.store.Summary().Checkpoint; e.Checkpoint.Entry >= entry {
@@ -65,6 +69,50 @@ func (n *Node) stillLeads(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// awaitCommitted waits until this node, which leads, has applied every entry that was
+// committed before the call.
+func (n *Node) awaitCommitted(ctx context.Context) error {
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		last, known, err := lastCommand(n.logs, n.raft.CommitIndex(), n.raft.CurrentTerm())
+		if err != nil {
+			return err
+		}
+		if known && n.store.Summary().Applied >= last {
+			return nil
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// lastCommand is the newest entry up to a leader's commit index that the Machine is
+// given, 0 when the log holds none. Nothing is known before an entry of the leader's own
+// term is committed: only from then on is its commit index that of the cluster (Raft §8).
+func lastCommand(logs raft.LogStore, commit, term uint64) (last uint64, known bool, err error) {
+	first, err := logs.FirstIndex()
+	if err != nil || first == 0 { // all of it was cut: what a snapshot covers is applied
+		return 0, commit > 0, err
+	}
+	for i := commit; i >= first; i-- {
+		var l raft.Log
+		if err := logs.GetLog(i, &l); err != nil {
+			return 0, false, err
+		}
+		if i == commit && l.Term != term {
+			return 0, false, nil
+		}
+		if l.Type == raft.LogCommand {
+			return i, true, nil
+		}
+	}
+	return 0, commit >= first, nil
 }
 
 // awaitCheckpoint waits until this node has applied a checkpoint of that size.
