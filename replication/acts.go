@@ -33,7 +33,7 @@ func (n *Node) endHolds(ctx context.Context) error {
 			return err
 		}
 		var w format.Writer
-		w.U32(sweepLimit)
+		w.U32(n.pieces().sweep)
 		if _, err := n.duty(ctx, store.KindHoldSweep, w.Bytes()); err != nil {
 			return fmt.Errorf("ending holds: %w", err)
 		}

@@ -365,11 +365,11 @@ func (n *Node) beginCopy() error {
 	return nil
 }
 
-// noticed wakes the duties, and counts what the duties give way to.
+// noticed wakes the duties, and notes what the duties give way to.
 func (n *Node) noticed(a format.Action) {
 	switch a {
 	case format.ActStore, format.ActRead, format.ActUse:
-		n.requests.Add(1)
+		n.requested()
 	}
 	select {
 	case n.wake <- struct{}{}:

@@ -18,18 +18,9 @@ import (
 // What every node does for itself: join, copy, keep in keys, destroy what is
 // due, and report its start.
 
-const (
-	// erasureLimit is how many bundles one attestation names at most: each is one
-	// Apply, behind which everything else waits; attestsAtOnce is how many are on
-	// their way together. destroyLimit is how many bundles are destroyed at once, with
-	// the syncs of one.
-	erasureLimit  = 100
-	attestsAtOnce = 1
-	destroyLimit  = 8 * erasureLimit
-	// destroyFor is how long a node goes on destroying before it looks after its
-	// other duties.
-	destroyFor = 3 * time.Second
-)
+// destroyFor is how long a node goes on destroying before it looks after its other
+// duties.
+const destroyFor = 3 * time.Second
 
 // ticks goes on at every tick until ctx ends.
 func ticks(ctx context.Context, every time.Duration) func(yield func() bool) {
@@ -89,7 +80,9 @@ type duties struct {
 	// here: all that becomes due later stands under a greater one. pass is the
 	// checkpoint of the present pass through what stands, from where that goes on.
 	destroyed, pass, from uint64
-	swept                 time.Time // when leftovers were last looked for
+	swept                 time.Time // when leftovers were last looked for, from the first range to the last
+	leftFrom              []byte    // from where that goes on
+	began                 bool      // this incarnation may attest ranges, or has
 	// asked is when the others were asked whether they have a history, lost what
 	// followed from it, said when it was logged.
 	asked, said time.Time
@@ -150,6 +143,10 @@ const retireEvery = 5 * time.Minute
 // that should be gone.
 const leftoversEvery = 10 * time.Minute
 
+// leftoversLimit is how many ranges a node looks through in one round of its duties:
+// it takes less than a second.
+const leftoversLimit = 100_000
+
 func (d *duties) round(ctx context.Context) error {
 	n := d.node
 	if n.fsm.copying.Load() {
@@ -177,10 +174,11 @@ func (d *duties) round(ctx context.Context) error {
 		errs = append(errs, d.blocks.took(err))
 	}
 	errs = append(errs, d.absent.round(ctx, n), d.sweep(ctx))
-	if !d.swept.IsZero() { // a range may lie over ends that everybody else settled before this node voted
-		errs = append(errs, d.destroyDue(ctx))
+	may, err := d.mayAttest()
+	if may {
+		err = d.destroyDue(ctx)
 	}
-	errs = append(errs, n.writeDown(), d.sayOverdue())
+	errs = append(errs, err, n.writeDown(), d.sayOverdue())
 	if !d.started && n.supply.ready() {
 		e := format.NodeStartEffect{Node: n.own.number, Incarnation: n.own.incarnation, BootID: n.bootID(), Version: n.cfg.Version}
 		_, err := n.duty(ctx, store.KindNodeStart, format.EncodeEffect(e))
@@ -233,6 +231,15 @@ func (n *Node) writeDown() error {
 	return err
 }
 
+// mayAttest reports whether nothing is left over that this incarnation's first range
+// could lie over: an end that everybody else settled before it voted.
+func (d *duties) mayAttest() (may bool, err error) {
+	if d.began = d.began || !d.swept.IsZero(); !d.began {
+		d.began, err = d.node.store.HasAttested(d.node.own.number, d.node.own.incarnation)
+	}
+	return d.began, err
+}
+
 // destroyDue destroys on this node what a checkpoint covers and attests it. It goes
 // through what stands from its beginning to its end, and on where it stopped.
 func (d *duties) destroyDue(ctx context.Context) error {
@@ -255,11 +262,11 @@ func (d *duties) destroyDue(ctx context.Context) error {
 	more, kept := len(blocks) > 64 || len(spent) == 64, error(nil)
 	blocks = blocks[:min(len(blocks), 64)]
 	for begin := time.Now(); time.Since(begin) < destroyFor; {
-		bundles, next, err := n.store.PendingErasures(n.own.number, size, d.from, destroyLimit)
+		bundles, next, err := n.store.PendingErasures(n.own.number, size, d.from, n.pieces().destroy)
 		if err != nil {
 			return err
 		}
-		requests, busy := n.requests.Load(), time.Duration(0)
+		var busy time.Duration
 		if len(bundles)+len(blocks)+len(spent) > 0 {
 			var refused *store.RefusedError
 			if busy, refused, err = n.destroyBatch(ctx, bundles, blocks, spent); err != nil {
@@ -276,7 +283,7 @@ func (d *duties) destroyDue(ctx context.Context) error {
 			}
 			return kept
 		}
-		if n.requests.Load() == requests {
+		if !n.givesWay() {
 			continue
 		}
 		// As long as the disk and a core were busy with it they are the foreground's
@@ -305,7 +312,7 @@ func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure,
 		stays := func(b store.PendingBlock) bool { return refused.Names(b.Unused...) }
 		bundles, blocks, spent = without(bundles, refused), slices.DeleteFunc(blocks, stays), slices.DeleteFunc(spent, stays)
 	}
-	effects := ranges(bundles)
+	effects := ranges(bundles, n.pieces().attest)
 	if len(blocks)+len(spent) > 0 {
 		var e format.AttestEffect
 		for _, s := range spent {
@@ -316,8 +323,10 @@ func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure,
 		}
 		effects = append(effects, e)
 	}
-	if err := together(len(effects), attestsAtOnce, func(i int) error { return n.attest(ctx, effects[i]) }); err != nil {
-		return 0, refused, err
+	for _, e := range effects {
+		if err := n.attest(ctx, e); err != nil {
+			return 0, refused, err
+		}
 	}
 	if len(bundles) > 0 {
 		crashpoint.Reached("attest", true)
@@ -337,43 +346,48 @@ func (n *Node) attest(ctx context.Context, e format.AttestEffect) (err error) {
 	return nil
 }
 
-// sweep destroys leftovers, also keys with the first one, and again every while.
+// sweep destroys leftovers, with those of keys after a start, and again every while:
+// some in each round, for the other duties wait.
 func (d *duties) sweep(ctx context.Context) error {
-	if time.Since(d.swept) < leftoversEvery {
+	if d.leftFrom == nil && time.Since(d.swept) < leftoversEvery {
 		return nil
 	}
-	err := d.node.destroyLeftovers(ctx, d.swept.IsZero())
+	next, err := d.node.destroyLeftovers(ctx, d.swept.IsZero() && d.leftFrom == nil, d.leftFrom)
 	var refused *store.RefusedError
 	if err == nil || errors.As(err, &refused) { // all that could go is gone: looking again takes long
-		d.swept = time.Now()
+		if d.leftFrom = next; next == nil {
+			d.swept = time.Now()
+		}
 	}
 	return err
 }
 
 // destroyLeftovers destroys what reached this node after its erasure had been
-// attested for it, by an earlier incarnation, or settled without it.
+// attested for it, by an earlier incarnation, or settled without it: some of it, and
+// it answers where to go on.
 // keys has it look for keys too, once a start.
-func (n *Node) destroyLeftovers(ctx context.Context, keys bool) error {
-	bundles, blocks, err := n.store.Leftovers(n.own.number, n.store.Summary().Checkpoint.Checkpoint.Size, keys)
+func (n *Node) destroyLeftovers(ctx context.Context, keys bool, from []byte) (next []byte, err error) {
+	l, err := n.store.Leftovers(n.own.number, n.store.Summary().Checkpoint.Checkpoint.Size, keys, from, leftoversLimit)
+	bundles, blocks := l.Bundles, l.Blocks
 	if err != nil || len(bundles)+len(blocks) == 0 {
-		return err
+		return l.Next, err
 	}
 	n.logs.recent.drop()
 	slices.SortFunc(bundles, func(a, b store.PendingErasure) int { return cmp.Compare(a.Decision, b.Decision) })
 	var kept error
 	for len(bundles)+len(blocks) > 0 {
-		some := min(len(bundles), destroyLimit)
+		some := min(len(bundles), n.pieces().destroy)
 		err := n.store.Destroy(ctx, bundles[:some], blocks)
 		var refused *store.RefusedError
 		if err != nil {
 			err = fmt.Errorf("destroying leftovers: %w", err)
 		}
 		if err != nil && !errors.As(err, &refused) {
-			return err
+			return nil, err
 		}
 		bundles, blocks, kept = bundles[some:], nil, errors.Join(kept, err)
 	}
-	return kept
+	return l.Next, kept
 }
 
 // clearAside destroys data directories that were put aside: this incarnation is

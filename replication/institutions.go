@@ -29,7 +29,7 @@ func (n *Node) closeInstitutions(ctx context.Context) error {
 		return nil
 	}
 	for range closeSteps {
-		kind, body, err := n.store.CloseDuty(sweepLimit)
+		kind, body, err := n.store.CloseDuty(n.pieces().sweep)
 		if err != nil {
 			return err
 		}

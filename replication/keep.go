@@ -247,7 +247,7 @@ func (k *keeper) ownKeys(ctx context.Context) error {
 	if err != nil || len(pending) == 0 {
 		return err
 	}
-	pending = pending[:min(len(pending), erasureLimit)]
+	pending = pending[:min(len(pending), n.pieces().attest)]
 	if err := n.store.DestroyEpochs(ctx, pending); err != nil {
 		var damage *format.DamageError
 		if errors.As(err, &damage) {

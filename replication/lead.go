@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -20,14 +19,6 @@ import (
 // What the leader of the day does. Every step is begun from replicated rows, so
 // the next leader goes on where this one stopped; a step that fails is tried
 // again at the next round.
-
-// sweepLimit is how many bundles one sweep expires at most: their records and
-// rows are one Apply, behind which everything else waits. sweepsAtOnce is how many
-// are on their way together, so that their syncs are not waited for one by one.
-const (
-	sweepLimit   = 100
-	sweepsAtOnce = 2
-)
 
 // lead runs the leader's duties while this node leads, until ctx ends.
 func (n *Node) lead(ctx context.Context) {
@@ -117,31 +108,16 @@ func (n *Node) duty(ctx context.Context, kind store.Kind, body []byte) (store.Re
 }
 
 func (n *Node) sweep(ctx context.Context) error {
-	return together(sweepsAtOnce, sweepsAtOnce, func(int) error {
-		for {
-			var w format.Writer
-			w.U32(sweepLimit)
-			if _, err := n.duty(ctx, store.KindSweep, w.Bytes()); err != nil {
-				return fmt.Errorf("sweep: %w", err)
-			}
-			if due, _, err := n.store.Due(0); err != nil || !due {
-				return err
-			}
+	for {
+		var w format.Writer
+		w.U32(n.pieces().sweep)
+		if _, err := n.duty(ctx, store.KindSweep, w.Bytes()); err != nil {
+			return fmt.Errorf("sweep: %w", err)
 		}
-	})
-}
-
-// together runs n calls of f, so many at once, and answers their errors.
-func together(n, atOnce int, f func(i int) error) error {
-	errs := make([]error, n)
-	slots := make(chan struct{}, atOnce)
-	var wg sync.WaitGroup
-	for i := range n {
-		slots <- struct{}{}
-		wg.Go(func() { errs[i] = f(i); <-slots })
+		if due, _, err := n.store.Due(0); err != nil || !due {
+			return err
+		}
 	}
-	wg.Wait()
-	return errors.Join(errs...)
 }
 
 // durable is what this incarnation durably has, written down outside the data

@@ -46,7 +46,10 @@ type Node struct {
 	lost     atomic.Pointer[string] // that no majority has a history any more
 	ended    chan struct{}
 	wake     chan struct{} // something was recorded that a duty may wait for
-	requests atomic.Uint64 // puts, reads and uses that were recorded since the start
+	// opened is when this node began, lastRequest the nanoseconds from then to the last
+	// put, read or use that was recorded, 0 before the first.
+	opened      time.Time
+	lastRequest atomic.Int64
 	// The leader's duties' own: when the log last named an institution, and when
 	// closings were last seen to wait.
 	saidOverdue  map[uint32]time.Time
@@ -70,7 +73,7 @@ type Node struct {
 // put aside and the node rejoins as a new incarnation. Data of another cluster
 // is refused.
 func Open(ctx context.Context, c Config) (*Node, error) {
-	n := &Node{cfg: c, log: c.Log, timing: c.Timing.withDefaults(), ended: make(chan struct{}), wake: make(chan struct{}, 1), marking: make(chan struct{}, 1), startID: randomID()}
+	n := &Node{cfg: c, log: c.Log, timing: c.Timing.withDefaults(), ended: make(chan struct{}), wake: make(chan struct{}, 1), marking: make(chan struct{}, 1), startID: randomID(), opened: time.Now()}
 	n.heal, n.scrub = &healer{node: n}, &scrubber{node: n}
 	var err error
 	if err = settleTurns(c.KeyDir, c.DataDir); err != nil {
@@ -229,7 +232,7 @@ func (n *Node) run() {
 const (
 	flushEvery = 200 * time.Millisecond
 	flushMost  = 2 * time.Second
-	flushRows  = 8 << 10
+	flushRows  = 4 << 10
 	flushLook  = 25 * time.Millisecond
 )
 

@@ -20,10 +20,10 @@ func without(bundles []store.PendingErasure, refused *store.RefusedError) (left 
 }
 
 // ranges are the attestations of bundles, which come in the order of the records
-// that ended them: of each run that one attestation can name, so many at once.
-func ranges(bundles []store.PendingErasure) (effects []format.AttestEffect) {
+// that ended them: of each run that one attestation can name, limit at most at once.
+func ranges(bundles []store.PendingErasure, limit int) (effects []format.AttestEffect) {
 	for i, n := 0, 0; i < len(bundles); i++ {
-		if n++; bundles[i].Apart || n > erasureLimit || i == 0 {
+		if n++; bundles[i].Apart || n > limit || i == 0 {
 			effects, n = append(effects, format.AttestEffect{From: bundles[i].Decision}), 1
 		}
 		effects[len(effects)-1].To = bundles[i].Decision + 1

@@ -15,8 +15,9 @@ func TestRangesNameWhatWasDestroyed(t *testing.T) {
 	for i := range uint64(10) {
 		bundles = append(bundles, store.PendingErasure{Slot: format.Slot{Index: uint32(i + 1)}, Decision: 100 + 2*i, Apart: i == 0 || i == 6})
 	}
+	const limit = 20
 	said := func(bundles []store.PendingErasure) (out [][2]uint64) {
-		for _, e := range ranges(bundles) {
+		for _, e := range ranges(bundles, limit) {
 			out = append(out, [2]uint64{e.From, e.To})
 		}
 		return out
@@ -41,10 +42,10 @@ func TestRangesNameWhatWasDestroyed(t *testing.T) {
 		}
 	}
 	var many []store.PendingErasure
-	for i := range uint64(2*erasureLimit + 1) {
+	for i := range uint64(2*limit + 1) {
 		many = append(many, store.PendingErasure{Decision: 7 + i, Apart: i == 0})
 	}
-	if got, want := said(many), [][2]uint64{{7, 7 + erasureLimit}, {7 + erasureLimit, 7 + 2*erasureLimit}, {7 + 2*erasureLimit, 8 + 2*erasureLimit}}; !slices.Equal(got, want) {
+	if got, want := said(many), [][2]uint64{{7, 7 + limit}, {7 + limit, 7 + 2*limit}, {7 + 2*limit, 8 + 2*limit}}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }

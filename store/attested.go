@@ -106,6 +106,16 @@ func (m *Machine) AttestedBy(b *format.BundleRow) (nodes []uint32, err error) {
 	return nodes, nil
 }
 
+// HasAttested reports whether an incarnation of a node has attested a range that stands.
+func (m *Machine) HasAttested(node uint32, incarnation format.ID) (has bool, err error) {
+	err = m.idx.Ascend(tAttested, key32(node), after(key32(node)), func(_, v []byte) (bool, error) {
+		row, err := format.DecodeAttestedRow(v)
+		has = err == nil && row.Incarnation == incarnation
+		return !has, err
+	})
+	return has, err
+}
+
 // everyNode lists the numbers of all nodes there ever were, ascending.
 func (m *Machine) everyNode() []uint32 { return slices.Sorted(maps.Keys(m.members)) }
 

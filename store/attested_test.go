@@ -176,8 +176,41 @@ func TestI5_LeftoversAreWhatNobodyWaitsFor(t *testing.T) {
 	if len(due) != 2 || due[1].Apart {
 		t.Fatalf("%+v", due)
 	}
-	bundles, blocks, err := n.Leftovers(joined, n.Summary().Checkpoint.Checkpoint.Size, true)
-	if err != nil || len(blocks) != 0 || len(bundles) != 1 || bundles[0].Slot != n.row("settled").Slot {
-		t.Fatalf("%+v, %+v: %v", bundles, blocks, err)
+	l, err := n.Leftovers(joined, n.Summary().Checkpoint.Checkpoint.Size, true, nil, 1000)
+	if err != nil || len(l.Blocks) != 0 || len(l.Bundles) != 1 || l.Bundles[0].Slot != n.row("settled").Slot {
+		t.Fatalf("%+v: %v", l, err)
+	}
+}
+
+// TestP34_LeftoversAreFoundInPieces: wherever one call stops, the next goes on, and
+// nothing is found twice or by none.
+func TestP34_LeftoversAreFoundInPieces(t *testing.T) {
+	const many = 3*erasuresAtOnce + 1
+	w := newWorld(t, t, 1)
+	n := w.nodes[0]
+	for i := range many {
+		w.put(fmt.Sprint(i), "PT1H")
+	}
+	w.began()
+	w.tick(2 * hour)
+	w.sweep(many)
+	w.checkpoint()
+	for voter := uint32(1); voter <= voters; voter++ {
+		w.attest(voter)
+	}
+	size, found, calls := n.Summary().Checkpoint.Checkpoint.Size, map[uint64]bool{}, 0
+	for from := []byte(nil); calls == 0 || from != nil; calls++ {
+		l, err := n.Leftovers(voters+1, size, false, from, erasuresAtOnce)
+		w.must(err)
+		for _, p := range l.Bundles {
+			if found[p.Store] {
+				t.Fatalf("the bundle of record %d is found again", p.Store)
+			}
+			found[p.Store] = true
+		}
+		from = l.Next
+	}
+	if len(found) != many || calls != 4 {
+		t.Fatalf("%d of %d found in %d calls", len(found), many, calls)
 	}
 }

@@ -123,6 +123,25 @@ func (s *Store) held(prefix []byte) ([]heldChunk, error) {
 	return out, err
 }
 
+// heldSlots lists slots that have ranges here, those of so many ranges from a key of
+// their table on, and answers where to go on, nil when there are no more.
+func (s *Store) heldSlots(from []byte, limit int) (slots []format.Slot, next []byte, err error) {
+	n := 0
+	err = s.idx.Ascend(tRange, from, nil, func(k, _ []byte) (bool, error) {
+		r := format.NewReader(k)
+		slot := r.Slot()
+		if len(slots) == 0 || slots[len(slots)-1] != slot {
+			slots = append(slots, slot)
+		}
+		n++
+		return n < limit, r.Err()
+	})
+	if n == limit {
+		next = after(slotKey(slots[len(slots)-1]))
+	}
+	return slots, next, err
+}
+
 // readChunk reads the ciphertext that h names, from any range that has it:
 // ErrMissing when none, segment.ErrErased when it was zeroed, a damage error when
 // every copy here is damaged.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/sago-worm/sago/retention"
 	"github.com/sago-worm/sago/store/format"
@@ -21,7 +22,8 @@ type PendingErasure struct {
 	Apart bool
 }
 
-// erasuresAtOnce bounds how many rows PendingErasures looks at while Apply waits.
+// erasuresAtOnce bounds how many rows PendingErasures and Leftovers look at while
+// Apply waits.
 const erasuresAtOnce = 64
 
 // PendingErasures lists what node has not attested and what a checkpoint covers:
@@ -216,70 +218,126 @@ func (m *Machine) SlotLives(s format.Slot) (bool, error) {
 	return dead == nil, err
 }
 
-// Leftovers lists what should be gone from this node and has ranges here all the
-// same: ciphertext of expired bundles, of unused and of spent slots that reached this node
-// after everybody had attested, as to a node that replays an old log. It looks
-// through all ranges, and with keys through all dead slots for keys that still
-// open. size is what a checkpoint covers. What PendingErasures lists for node is none.
-func (s *Store) Leftovers(node uint32, size uint64, keys bool) (bundles []PendingErasure, blocks []PendingBlock, err error) {
-	held, err := s.held(nil)
-	if err != nil {
-		return nil, nil, err
+// Leftovers are what should be gone from a node and is there all the same: ciphertext
+// of expired bundles, of unused and of spent slots that reached it after everybody had
+// attested, as a node that replays an old log, and keys that came so.
+type Leftovers struct {
+	Bundles []PendingErasure
+	Blocks  []PendingBlock
+	// Next is the key of the range table where to go on, nil at its end.
+	Next []byte
+}
+
+// Leftovers looks for them through the ranges from a key of their table on (nil: the
+// first), limit at most; with keys first through all dead slots for keys that still
+// open. Apply waits for a few of them at a time. size is what a checkpoint covers.
+// What PendingErasures lists for node is none.
+func (s *Store) Leftovers(node uint32, size uint64, keys bool, from []byte, limit int) (Leftovers, error) {
+	l := leftovers{Store: s, node: node, size: size, found: map[format.Slot]bool{}, unused: map[uint64]*PendingBlock{}}
+	l.out.Next = from
+	if err := l.look(keys, limit); err != nil {
+		return Leftovers{}, err
 	}
+	for _, p := range l.unused {
+		l.out.Blocks = append(l.out.Blocks, *p)
+	}
+	return l.out, nil
+}
+
+// leftovers is a list of Leftovers on its way.
+type leftovers struct {
+	*Store
+	node   uint32
+	size   uint64
+	out    Leftovers
+	unused map[uint64]*PendingBlock // by decision: Blocks to be
+	found  map[format.Slot]bool     // those in out and unused
+}
+
+func (l *leftovers) look(keys bool, limit int) error {
 	if keys {
-		slots, err := s.openDeadSlots()
+		slots, err := l.openDeadSlots()
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
-		for _, slot := range slots {
-			held = append(held, heldChunk{ChunkHeader: format.ChunkHeader{Slot: slot}})
+		for some := range slices.Chunk(slots, erasuresAtOnce) {
+			if err := l.judge(some); err != nil {
+				return err
+			}
 		}
 	}
-	seen := map[format.Slot]bool{}
-	unused := map[uint64]*PendingBlock{} // by decision
-	noBundle := func(slot format.Slot, decision uint64) {
-		if unused[decision] == nil {
-			unused[decision] = &PendingBlock{ID: slot.Block, Decision: decision}
+	for more := true; more && limit > 0; limit -= erasuresAtOnce {
+		slots, next, err := l.heldSlots(l.out.Next, erasuresAtOnce)
+		if err == nil {
+			err = l.judge(slots)
 		}
-		unused[decision].Unused = append(unused[decision].Unused, slot)
+		if err != nil {
+			return err
+		}
+		l.out.Next, more = next, next != nil
 	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for _, c := range held {
-		if seen[c.Slot] {
+	return nil
+}
+
+// judge adds what of some slots should be gone.
+func (l *leftovers) judge(slots []format.Slot) error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	var of format.ID // whose row block is
+	var block *format.BlockRow
+	for _, slot := range slots {
+		if l.found[slot] {
 			continue
 		}
-		seen[c.Slot] = true
-		b, err := s.block(c.Slot.Block)
-		if err != nil {
-			return nil, nil, err
+		if block == nil || of != slot.Block {
+			var err error
+			if block, err = l.block(slot.Block); err != nil {
+				return err
+			}
+			of = slot.Block
 		}
-		spent, decision, err := s.spentBy(c.Slot)
-		if err != nil {
-			return nil, nil, err
+		if block == nil {
+			continue
 		}
-		switch {
-		case b == nil:
-		case spent:
-			if decision < size {
-				noBundle(c.Slot, decision)
-			}
-		case b.IsUsed(c.Slot.Index):
-			p, err := s.leftover(node, c.Slot, size)
-			if err != nil {
-				return nil, nil, err
-			}
-			if p != nil {
-				bundles = append(bundles, *p)
-			}
-		case b.Retired != 0 && b.Retired <= size:
-			noBundle(c.Slot, b.Retired-1)
+		if err := l.take(slot, block); err != nil {
+			return err
 		}
 	}
-	for _, p := range unused {
-		blocks = append(blocks, *p)
+	return nil
+}
+
+func (l *leftovers) take(slot format.Slot, block *format.BlockRow) error {
+	spent, decision, err := l.spentBy(slot)
+	if err != nil {
+		return err
 	}
-	return bundles, blocks, nil
+	switch {
+	case spent:
+		if decision < l.size {
+			l.noBundle(slot, decision)
+		}
+	case block.IsUsed(slot.Index):
+		p, err := l.leftover(l.node, slot, l.size)
+		if err != nil {
+			return err
+		}
+		if p != nil {
+			l.out.Bundles, l.found[slot] = append(l.out.Bundles, *p), true
+		}
+	case block.Retired != 0 && block.Retired <= l.size:
+		l.noBundle(slot, block.Retired-1)
+	}
+	return nil
+}
+
+// noBundle adds a slot of which a KEY record said that no bundle is in it.
+func (l *leftovers) noBundle(slot format.Slot, decision uint64) {
+	p := l.unused[decision]
+	if p == nil {
+		p = &PendingBlock{ID: slot.Block, Decision: decision}
+		l.unused[decision] = p
+	}
+	p.Unused, l.found[slot] = append(p.Unused, slot), true
 }
 
 func (m *Machine) leftover(node uint32, slot format.Slot, size uint64) (*PendingErasure, error) {

@@ -163,16 +163,16 @@ func TestP34_SpentCiphertextThatComesLateStaysNowhere(t *testing.T) {
 	if len(behind.spentDue(1)) != 0 || len(behind.holds([][]byte{chunks[0].Sealed})) == 0 {
 		t.Fatal("nothing is left over: nothing is shown")
 	}
-	bundles, blocks, err := behind.Leftovers(1, behind.Summary().Checkpoint.Checkpoint.Size, true)
-	if err != nil || len(bundles) != 0 || len(blocks) != 1 || !slices.Equal(blocks[0].Unused, []format.Slot{slot}) {
-		t.Fatalf("%v, %+v, %v", bundles, blocks, err)
+	l, err := behind.Leftovers(1, behind.Summary().Checkpoint.Checkpoint.Size, true, nil, 1000)
+	if err != nil || len(l.Bundles) != 0 || len(l.Blocks) != 1 || !slices.Equal(l.Blocks[0].Unused, []format.Slot{slot}) {
+		t.Fatalf("%+v, %v", l, err)
 	}
-	w.must(behind.Destroy(t.Context(), nil, blocks))
+	w.must(behind.Destroy(t.Context(), nil, l.Blocks))
 	if got := behind.holds([][]byte{chunks[0].Sealed}); len(got) != 0 {
 		t.Fatalf("found in %v", got)
 	}
-	if _, blocks, err = behind.Leftovers(1, 1<<62, true); err != nil || len(blocks) != 0 {
-		t.Fatalf("%+v, %v", blocks, err)
+	if l, err = behind.Leftovers(1, 1<<62, true, nil, 1000); err != nil || len(l.Blocks) != 0 {
+		t.Fatalf("%+v, %v", l, err)
 	}
 }
 
