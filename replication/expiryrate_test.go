@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -48,7 +49,7 @@ func TestExpiryRates(t *testing.T) {
 	t.Logf("filled: %d bundles of %d bytes in %.0f s", count, rateSize, time.Since(begin).Seconds())
 	first := c.nodes[0].Store().Summary().Size
 	cpu := cpuTime(t)
-	before := c.foreground(rate, max(time.Second, min(20*time.Second, time.Duration(count)*time.Millisecond)), nil)
+	before := c.foreground(rate, max(time.Second, min(time.Minute, time.Duration(count)*time.Millisecond)), nil)
 	t.Logf("CPU before it: %d us for each put or read, on all nodes together", (cpuTime(t)-cpu).Microseconds()/int64(len(before)))
 	watched := c.watchSizes()
 	for _, source := range c.times {
@@ -67,11 +68,13 @@ func TestExpiryRates(t *testing.T) {
 	cpu = cpuTime(t) - cpu
 	profiled()
 	sizes := watched()
-	c.reportRates(first, sizes)
+	decided := c.reportRates(first, sizes)
 	t.Logf("CPU from the first decision on: %.1f s, %d us for each expired bundle and node, foreground included",
 		cpu.Seconds(), cpu.Microseconds()/int64(nodes*count/2))
 	t.Logf("foreground before: %s", before)
-	t.Logf("foreground during: %s; p99 x %.2f", during, during.at(0.99).Seconds()/before.at(0.99).Seconds())
+	t.Logf("foreground while deciding: %s", during.begun(func(at time.Time) bool { return at.Before(decided) }))
+	t.Logf("foreground while erasing: %s", during.begun(decided.Before))
+	t.Logf("foreground during both: %s; p99 x %.2f", during, during.at(0.99).Seconds()/before.at(0.99).Seconds())
 	c.awaitEqual()
 }
 
@@ -141,14 +144,35 @@ func (c *testCluster) fill(count int) {
 	}
 }
 
-// latencies are how long operations took, ascending.
-type latencies []time.Duration
+// operations are what a foreground did, the fastest first.
+type operations []operation
 
-func (l latencies) at(p float64) time.Duration { return l[int(p*float64(len(l)-1))] }
+type operation struct {
+	due  time.Time // when it should have begun
+	took time.Duration
+}
 
-func (l latencies) String() string {
-	return fmt.Sprintf("%d operations, p50 %.1f ms, p99 %.1f ms, max %.1f ms", len(l), float64(l.at(0.5).Microseconds())/1000,
-		float64(l.at(0.99).Microseconds())/1000, float64(l.at(1).Microseconds())/1000)
+// begun are those that were due at such times.
+func (o operations) begun(such func(time.Time) bool) (out operations) {
+	for _, one := range o {
+		if such(one.due) {
+			out = append(out, one)
+		}
+	}
+	return out
+}
+
+// at is how long all but a share of the operations took at most, 0 for none.
+func (o operations) at(p float64) time.Duration {
+	if len(o) == 0 {
+		return 0
+	}
+	return o[int(p*float64(len(o)-1))].took
+}
+
+func (o operations) String() string {
+	ms := func(p float64) float64 { return float64(o.at(p).Microseconds()) / 1000 }
+	return fmt.Sprintf("%d operations, p50 %.1f ms, p99 %.1f ms, max %.1f ms", len(o), ms(0.5), ms(0.99), ms(1))
 }
 
 var foregroundRound atomic.Int64
@@ -156,7 +180,7 @@ var foregroundRound atomic.Int64
 // foreground puts and reads in turn at every node, rate times a second, for so long
 // or until end is closed. Each is begun at its time, whatever has become of those
 // before it, and took what passed since then.
-func (c *testCluster) foreground(rate int, within time.Duration, end <-chan struct{}) latencies {
+func (c *testCluster) foreground(rate int, within time.Duration, end <-chan struct{}) operations {
 	c.t.Helper()
 	ctx, cancel := context.WithCancel(c.t.Context())
 	if end == nil {
@@ -167,7 +191,7 @@ func (c *testCluster) foreground(rate int, within time.Duration, end <-chan stru
 	defer cancel()
 	round := foregroundRound.Add(1)
 	var mu sync.Mutex
-	var took latencies
+	var took operations
 	var wg sync.WaitGroup
 	begun := time.Now()
 	for k := 0; ; k++ {
@@ -185,12 +209,12 @@ func (c *testCluster) foreground(rate int, within time.Duration, end <-chan stru
 				return
 			}
 			mu.Lock()
-			took = append(took, time.Since(due))
+			took = append(took, operation{due, time.Since(due)})
 			mu.Unlock()
 		})
 	}
 	wg.Wait()
-	slices.Sort(took)
+	slices.SortFunc(took, func(a, b operation) int { return cmp.Compare(a.took, b.took) })
 	return took
 }
 
@@ -241,8 +265,9 @@ func (c *testCluster) allExpired(want int, first uint64) bool {
 	return s.Size >= first+2*uint64(want)
 }
 
-// reportRates says when the first and last record of each step came.
-func (c *testCluster) reportRates(first uint64, sizes []sizeAt) {
+// reportRates says when the first and last record of each step came, and answers when
+// the last decision did.
+func (c *testCluster) reportRates(first uint64, sizes []sizeAt) (decided time.Time) {
 	c.t.Helper()
 	type span struct {
 		n, bundles  int
@@ -259,7 +284,7 @@ func (c *testCluster) reportRates(first uint64, sizes []sizeAt) {
 		return sizes[min(i, len(sizes)-1)].at
 	}
 	store := c.nodes[0].Store()
-	var decided []uint64
+	var ended []uint64
 	if err := store.History(c.t.Context(), first, store.Summary().Size, func(seq uint64, encoded []byte) error {
 		rec, err := format.DecodeRecord(encoded)
 		if err != nil {
@@ -274,15 +299,15 @@ func (c *testCluster) reportRates(first uint64, sizes []sizeAt) {
 		}
 		s.n++
 		if rec.Action == format.ActExpire {
-			decided = append(decided, seq)
+			ended = append(ended, seq)
 		}
 		if rec.Action == format.ActAttest {
 			e, err := format.DecodeAttestEffect(rec.Effect)
 			if err != nil {
 				return err
 			}
-			from, _ := slices.BinarySearch(decided, e.From)
-			to, _ := slices.BinarySearch(decided, e.To)
+			from, _ := slices.BinarySearch(ended, e.From)
+			to, _ := slices.BinarySearch(ended, e.To)
 			s.bundles += to - from
 		}
 		return nil
@@ -298,4 +323,5 @@ func (c *testCluster) reportRates(first uint64, sizes []sizeAt) {
 	say("destroyed and attested (all nodes)", spans[format.ActAttest], spans[format.ActAttest].bundles)
 	c.t.Logf("%d ATTEST and %d CHECKPOINT records; first decision to last erasure %.2f s", spans[format.ActAttest].n, spans[format.ActCheckpoint].n,
 		spans[format.ActErase].last.Sub(spans[format.ActExpire].begin).Seconds())
+	return spans[format.ActExpire].last
 }
