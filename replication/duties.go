@@ -268,10 +268,9 @@ func (d *duties) destroyDue(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		var busy time.Duration
 		if len(bundles)+len(blocks)+len(spent) > 0 {
-			var refused *store.RefusedError
-			if busy, refused, err = n.destroyBatch(ctx, bundles, blocks, spent); err != nil {
+			refused, err := n.destroyBatch(ctx, bundles, blocks, spent)
+			if err != nil {
 				return errors.Join(err, kept)
 			}
 			if refused != nil { // nothing behind it waits; under the next checkpoint it is asked for again
@@ -285,31 +284,19 @@ func (d *duties) destroyDue(ctx context.Context) error {
 			}
 			return kept
 		}
-		if !n.givesWay() {
-			continue
-		}
-		// As long as the disk and a core were busy with it they are the foreground's
-		// alone, while there is one.
-		select {
-		case <-time.After(busy):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
 	}
 	return kept
 }
 
 // destroyBatch destroys bundles, and slots that none took, and attests them, so
-// many in one record as it holds. busy is how long the destruction took; refused what
-// of them is not attested, nil for nothing.
-func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure, blocks, spent []store.PendingBlock) (busy time.Duration, refused *store.RefusedError, err error) {
+// many in one record as it holds. refused is what of them is not attested, nil for
+// nothing.
+func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure, blocks, spent []store.PendingBlock) (refused *store.RefusedError, err error) {
 	n.logs.recent.drop()
-	begin := time.Now()
 	err = n.store.Destroy(ctx, bundles, slices.Concat(blocks, spent))
 	if err != nil && !errors.As(err, &refused) {
-		return 0, nil, fmt.Errorf("destroying: %w", err)
+		return nil, fmt.Errorf("destroying: %w", err)
 	}
-	busy = time.Since(begin)
 	if refused != nil { // the others are attested
 		stays := func(b store.PendingBlock) bool { return refused.Names(b.Unused...) }
 		bundles, blocks, spent = without(bundles, refused), slices.DeleteFunc(blocks, stays), slices.DeleteFunc(spent, stays)
@@ -327,13 +314,13 @@ func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure,
 	}
 	for _, e := range effects {
 		if err := n.attest(ctx, e); err != nil {
-			return 0, refused, err
+			return refused, err
 		}
 	}
 	if len(bundles) > 0 {
 		crashpoint.Reached("attest", true)
 	}
-	return busy, refused, nil
+	return refused, nil
 }
 
 // attest signs and records that what e names is destroyed on this node.

@@ -44,7 +44,8 @@ func (c *testCluster) act(kind format.ActKind, params []byte) {
 }
 
 // TestNodesComeAndGoByActs admits a fourth node, which copies what there is and
-// votes, and lets the first three's third go: the others go on without it.
+// votes, and lets the first three's third go, which is away: the others go on without
+// it, and an erasure that waited for it waits no more.
 func TestNodesComeAndGoByActs(t *testing.T) {
 	c := newTestCluster(t, 3)
 	c.startAll()
@@ -77,12 +78,24 @@ func TestNodesComeAndGoByActs(t *testing.T) {
 		return err == nil && row != nil
 	})
 
+	c.stop(2)
+	c.await("the others store without it", func() bool {
+		r, err := c.put(0, "short", "PT1S", []byte("its end comes while the third is away"))
+		return err == nil && r.Outcome != store.Refused
+	})
+	c.await("the others erase", func() bool {
+		row, err := c.nodes[0].Store().Bundle(key("short"))
+		return err == nil && row != nil && row.Erase != 0 && attestedBy(c.nodes[0], row) == 3
+	})
+	if !c.pendingErasures() {
+		t.Fatal("the erasure does not wait for the third node")
+	}
 	c.act(format.ActKindMember, format.MemberParams{Remove: true, Node: format.CeremonyNode{Number: 3}}.Encode())
 	c.await("the third node is no member", func() bool {
 		rows := c.nodes[0].Store().Members()
 		return len(rows) == 3 && !slices.ContainsFunc(rows, func(m format.MemberRow) bool { return m.Number == 3 })
 	})
-	c.stop(2)
+	c.await("the erasure waits for nobody", func() bool { return !c.pendingErasures() })
 	c.await("the others store without it", func() bool {
 		r, err := c.put(3, "late", "P5Y", []byte("stored without the third"))
 		return err == nil && r.Outcome != store.Refused

@@ -14,7 +14,7 @@ type pieces struct {
 
 var (
 	alone  = pieces{sweep: 200, destroy: 800, attest: 200}
-	beside = pieces{sweep: 50, destroy: 100, attest: 50} // puts, reads or uses
+	beside = pieces{sweep: 64, destroy: 200, attest: 50} // puts, reads or uses
 )
 
 // giveWayFor is for how long after each of these a node works in small pieces.

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"math"
 	"slices"
 
 	"github.com/sago-worm/sago/access"
@@ -55,7 +54,7 @@ func (m *Machine) checkMember(a *openAct) error {
 
 // foldMemberAct takes a node in, or out. Who is out loses the key with which it
 // could vote, sign and come back; what it still holds shows on certificates.
-func (m *Machine) foldMemberAct(_ *format.Record, a *openAct) error {
+func (m *Machine) foldMemberAct(rec *format.Record, a *openAct) error {
 	p, err := format.DecodeMemberParams(a.doc.Params)
 	if err != nil {
 		return err
@@ -75,22 +74,14 @@ func (m *Machine) foldMemberAct(_ *format.Record, a *openAct) error {
 	if err := m.putMember(row); err != nil {
 		return err
 	}
-	return m.settleAll()
-}
-
-// settleAll lets go of erasures that waited for nobody but a node that left.
-func (m *Machine) settleAll() error {
-	waiting, err := m.endings(0, math.MaxUint64, math.MaxInt)
-	if err != nil {
-		return err
-	}
-	if err := m.settleEach(waiting); err != nil {
+	if err := m.lookAgain(rec.Sequence); err != nil {
 		return err
 	}
 	return m.settleKeys()
 }
 
-// settleKeys does the same for keys that a KEY record ended.
+// settleKeys lets go of keys that a KEY record ended, and of retired blocks, that
+// waited for nobody but a node that left.
 func (m *Machine) settleKeys() error {
 	var waiting []uint64
 	for _, t := range []index.Table{tEpochEnd, tSpent} {
@@ -105,6 +96,27 @@ func (m *Machine) settleKeys() error {
 	}
 	for _, seq := range waiting {
 		if err := m.settleKeysOf(seq); err != nil {
+			return err
+		}
+	}
+	return m.settleBlocks()
+}
+
+func (m *Machine) settleBlocks() error {
+	var waiting []format.ID
+	err := m.idx.Ascend(tRetire, nil, nil, func(k, _ []byte) (bool, error) {
+		waiting = append(waiting, format.ID(k))
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range waiting {
+		b, err := m.block(id)
+		if err == nil && b != nil {
+			err = m.settleBlock(id, b)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -110,18 +110,28 @@ func TestNoActGrowsBeyondItsRecord(t *testing.T) {
 	}
 }
 
-// TestI5KeysWaitForNoNodeThatLeft: what only a removed node has not attested is done.
+// TestI5KeysWaitForNoNodeThatLeft: keys and blocks that only a removed node has not
+// attested are done with.
 func TestI5KeysWaitForNoNodeThatLeft(t *testing.T) {
 	w, keys := newActWorld(t, t, 2, nil)
 	spent := w.slot()
 	w.accept(w.commit(w.op(KindKey, format.KeyEffect{Verb: format.KeySpent, Block: spent.Block, Spent: []uint32{spent.Index}})))
+	w.accept(w.commit(w.op(KindKey, format.KeyEffect{Verb: format.KeyRetire, Block: spent.Block})))
 	w.checkpoint()
 	due := w.nodes[0].spentDue(1)
 	if len(due) != 1 {
 		t.Fatalf("%d wait", len(due))
 	}
 	for _, n := range []uint32{1, 2} {
-		w.accept(w.commit(w.op(KindAttest, w.attestation(n, format.AttestEffect{Keys: []uint64{due[0].Decision}}))))
+		w.accept(w.commit(w.op(KindAttest, w.attestation(n, format.AttestEffect{Keys: []uint64{due[0].Decision}, Blocks: []format.ID{spent.Block}}))))
+	}
+	retired := func() bool {
+		stands, err := w.nodes[0].anyRow(tRetire, nil)
+		w.must(err)
+		return stands
+	}
+	if !retired() {
+		t.Fatal("no retired block waits for node 3")
 	}
 	if row, err := w.nodes[0].spent(due[0].Decision); err != nil || row == nil {
 		t.Fatalf("nothing waits for node 3: %v", err)
@@ -131,6 +141,9 @@ func TestI5KeysWaitForNoNodeThatLeft(t *testing.T) {
 	w.agree(keys, remove)
 	if row, err := w.nodes[0].spent(due[0].Decision); err != nil || row != nil {
 		t.Fatalf("it waits for a node that left: %v", err)
+	}
+	if retired() {
+		t.Fatal("a retired block waits for a node that left")
 	}
 	w.equal()
 	w.nodes[1].rebuild(true)

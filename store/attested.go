@@ -18,6 +18,10 @@ import (
 // has an ERASE record written for each, in one Apply.
 const maxAttested = 1000
 
+// settleAtOnce bounds how many pending erasures one CLOCK looks at again after a node
+// left: as many as a sweep ends while there are no requests.
+const settleAtOnce = 200
+
 func attestedKey(node uint32, to uint64) []byte { return cat(key32(node), key64(to)) }
 
 // span is a range of decisions that a node says the same of: attested by row, or
@@ -68,18 +72,21 @@ func (s *spans) of(node uint32, decision uint64) (span, error) {
 	return last, err
 }
 
-// count is how many nodes have attested that what a record ended is destroyed, and
-// whether all have that vote now.
+// count is how many voters of now have attested that what a record ended is destroyed,
+// and whether all have. Who left makes no majority among those who are left.
 func (s *spans) count(decision uint64) (n int, all bool, err error) {
 	all = true
 	for number, row := range s.m.members {
+		if row.Current == (format.ID{}) {
+			continue
+		}
 		is, err := s.of(number, decision)
 		if err != nil {
 			return 0, false, err
 		}
 		if is.row != nil {
 			n++
-		} else if row.Current != (format.ID{}) {
+		} else {
 			all = false
 		}
 	}
@@ -205,6 +212,52 @@ func (m *Machine) settleEach(waiting []ending) error {
 		}
 	}
 	return nil
+}
+
+// After a node left, fewer words are a majority, and nobody will speak again who has
+// spoken. So what was pending then is looked at once more, a little with each CLOCK:
+// its fold settles, and the operation erases. The meta row "unsettled" says where to
+// go on and where to end.
+
+// lookAgain begins that anew for all that records before one decided.
+func (m *Machine) lookAgain(sequence uint64) error {
+	waits, err := m.stands(tErasure, nil, nil)
+	if err != nil || !waits {
+		return err
+	}
+	return m.set(tMeta, []byte(metaUnsettled), cat(key64(0), key64(sequence)))
+}
+
+// unsettled lists what the next CLOCK looks at again, and where all of it ends: 0
+// when there is nothing.
+func (m *Machine) unsettled() (some []ending, end uint64, err error) {
+	v, err := m.idx.Get(tMeta, []byte(metaUnsettled))
+	if err != nil || v == nil {
+		return nil, 0, err
+	}
+	r := format.NewReader(v)
+	from, end := r.U64(), r.U64()
+	if err := r.Done(); err != nil {
+		return nil, 0, err
+	}
+	some, err = m.endings(from, end, settleAtOnce)
+	return some, end, err
+}
+
+// foldUnsettled goes on by one step.
+func (m *Machine) foldUnsettled() error {
+	some, end, err := m.unsettled()
+	if err != nil || end == 0 {
+		return err
+	}
+	if err := m.settleEach(some); err != nil {
+		return err
+	}
+	var rest []byte
+	if len(some) == settleAtOnce {
+		rest = cat(key64(some[len(some)-1].decision+1), key64(end))
+	}
+	return m.set(tMeta, []byte(metaUnsettled), rest)
 }
 
 // pruneAttested takes away the ranges below the bound that have lost their last

@@ -119,7 +119,8 @@ func (m *Machine) voters() []uint32 {
 
 func (m *Machine) majority() int { return len(m.voters())/2 + 1 }
 
-// decideClock takes one entry of the quorum clock.
+// decideClock takes one entry of the quorum clock. It erases (ERASE) what it looks at
+// again since a node left and now has a majority.
 func (t *turn) decideClock() error {
 	e, err := format.DecodeClockEffect(t.op.Body)
 	if err != nil {
@@ -135,7 +136,14 @@ func (t *turn) decideClock() error {
 		return refuse(format.ReasonClock, err.Error())
 	}
 	e.Now, e.Start, e.Floor = int64(next.Now), int64(tick.Start), int64(next.Floor)
-	return t.write(draft{action: format.ActClock, effect: e})
+	again, _, err := t.unsettled() // the CLOCK record goes on behind it
+	if err != nil {
+		return err
+	}
+	if err := t.write(draft{action: format.ActClock, effect: e}); err != nil {
+		return err
+	}
+	return t.erase(again)
 }
 
 // checkVote refuses a vote that is not a present voter's own, or of one that has

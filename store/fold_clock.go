@@ -33,7 +33,10 @@ func (m *Machine) foldClock(rec *format.Record) error {
 	if err := m.coolActs(tick); err != nil {
 		return err
 	}
-	return m.startWaiting(tick)
+	if err := m.startWaiting(tick); err != nil {
+		return err
+	}
+	return m.foldUnsettled()
 }
 
 // startWaiting starts every period (and grace) that was committed in an earlier

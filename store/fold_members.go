@@ -191,6 +191,11 @@ func (m *Machine) attestBlock(id format.ID, node uint32) error {
 	if err := m.set(tBlock, id[:], b.Encode()); err != nil {
 		return err
 	}
+	return m.settleBlock(id, b)
+}
+
+// settleBlock lets go of a retired block that every voter has attested.
+func (m *Machine) settleBlock(id format.ID, b *format.BlockRow) error {
 	if !containsAll(b.Attested, m.voters()) {
 		return nil
 	}

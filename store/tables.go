@@ -62,8 +62,9 @@ const (
 	metaCheckpoint             = "checkpoint"
 	metaState                  = "state"
 	metaPruned                 = "pruned"
-	metaBackup                 = "backup"   // BackupRow of the newest backup
-	metaRestored               = "restored" // sequence of the RESTORE record that declared a loss, until its end
+	metaBackup                 = "backup"    // BackupRow of the newest backup
+	metaRestored               = "restored"  // sequence of the RESTORE record that declared a loss, until its end
+	metaUnsettled              = "unsettled" // decision from which on, and before which, erasures are looked at again since a node left
 	metaAuthority              = "authority/"
 	metaReleased               = "released/" // then the key of tHold
 )

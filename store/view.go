@@ -339,8 +339,8 @@ func (m *Machine) History(ctx context.Context, from, to uint64, each func(sequen
 func (m *Machine) RootAt(size uint64) (format.Digest, error) { return m.log.RootAt(size) }
 
 // Due reports whether the clock has passed deadlines that nobody has swept, and
-// whether something waits for the next clock entry: a period to start, or a
-// deadline within horizon microseconds.
+// whether something waits for the next clock entry: a period to start, a deadline
+// within horizon microseconds, or erasures to look at again since a node left.
 func (m *Machine) Due(horizon int64) (due, wanted bool, err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -352,8 +352,12 @@ func (m *Machine) Due(horizon int64) (due, wanted bool, err error) {
 	if err != nil {
 		return false, false, err
 	}
+	again, err := m.idx.Get(tMeta, []byte(metaUnsettled))
+	if err != nil {
+		return false, false, err
+	}
 	expired, err := m.due(1)
-	return len(expired) > 0, waiting || near || len(expired) > 0, err
+	return len(expired) > 0, waiting || near || again != nil || len(expired) > 0, err
 }
 
 // ChooseVotes picks, for a clock entry, the largest group of votes that agree
