@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
@@ -25,9 +26,9 @@ func (n *Node) executeActs(ctx context.Context) error {
 }
 
 // endHolds lets the bundles go that released holds on a subject or a definition
-// had reached.
-func (n *Node) endHolds(ctx context.Context) error {
-	for {
+// had reached, as many as it can in its time.
+func (n *Node) endHolds(ctx context.Context, until time.Time) error {
+	for time.Now().Before(until) {
 		left, err := n.store.HoldsToEnd()
 		if err != nil || !left {
 			return err
@@ -38,6 +39,7 @@ func (n *Node) endHolds(ctx context.Context) error {
 			return fmt.Errorf("ending holds: %w", err)
 		}
 	}
+	return nil
 }
 
 // Votes gathers fresh signed votes of the open round, from whoever answers: the

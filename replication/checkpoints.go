@@ -72,11 +72,15 @@ func (n *Node) stillLeads(ctx context.Context) error {
 }
 
 // awaitCommitted waits until this node, which leads, has applied every entry that was
-// committed before the call.
+// committed before the call. It ends with raft.ErrLeadershipLost when the node no longer
+// leads: others wait for their turn.
 func (n *Node) awaitCommitted(ctx context.Context) error {
 	poll := time.NewTicker(5 * time.Millisecond)
 	defer poll.Stop()
 	for {
+		if n.raft.State() != raft.Leader {
+			return raft.ErrLeadershipLost
+		}
 		last, known, err := lastCommand(n.logs, n.raft.CommitIndex(), n.raft.CurrentTerm())
 		if err != nil {
 			return err

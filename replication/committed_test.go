@@ -1,10 +1,42 @@
 package replication
 
 import (
+	"context"
+	"errors"
+	"sync"
 	"testing"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/sago-worm/sago/store"
 )
+
+// TestWhoNoLongerLeadsAwaitsNothingCommitted: a leader that does not come to apply what
+// is committed gives the turn for checkpoints back when another leads.
+func TestWhoNoLongerLeadsAwaitsNothingCommitted(t *testing.T) {
+	c := newTestCluster(t, 3)
+	c.startAll()
+	n := c.nodes[c.leader()]
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	n.applying.Lock()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer n.applying.Unlock()
+	wg.Go(func() { _, _ = n.Submit(ctx, store.Op{Kind: store.KindMark}) }) // the entry counts, whatever is answered
+	c.await("a command that is committed and not applied", func() bool {
+		last, known, err := lastCommand(n.logs, n.raft.CommitIndex(), n.raft.CurrentTerm())
+		return err == nil && known && last > n.store.Summary().Applied
+	})
+	ended := make(chan error, 1)
+	go func() { ended <- n.awaitCommitted(ctx) }()
+	c.await("another leads", func() bool {
+		return n.raft.State() != raft.Leader || n.handOn() == nil
+	})
+	if err := <-ended; !errors.Is(err, raft.ErrLeadershipLost) {
+		t.Errorf("it ends with %v", err)
+	}
+}
 
 // TestLastCommandIsOfTheClustersCommitIndex: a leader that was just elected knows what
 // is committed only with an entry of its own term, and the Machine sees commands alone.

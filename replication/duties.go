@@ -82,6 +82,7 @@ type duties struct {
 	destroyed, pass, from uint64
 	swept                 time.Time // when leftovers were last looked for, from the first range to the last
 	leftFrom              []byte    // from where that goes on
+	sweeps                pause     // between two tries to go on
 	began                 bool      // this incarnation may attest ranges, or has
 	// asked is when the others were asked whether they have a history, lost what
 	// followed from it, said when it was logged.
@@ -147,17 +148,17 @@ const leftoversEvery = 10 * time.Minute
 // it takes less than a second.
 const leftoversLimit = 100_000
 
-func (d *duties) round(ctx context.Context) error {
+func (d *duties) round(whole context.Context) error {
 	n := d.node
 	if n.fsm.copying.Load() {
 		return nil // serveCopy is at it
 	}
 	member, voter := n.ownRow()
 	if !voter {
-		d.sayLost(ctx)
-		return n.join(ctx, member)
+		d.sayLost(whole)
+		return n.join(whole, member)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(whole, 10*time.Second)
 	defer cancel()
 	if n.leader() == "" || !n.store.Summary().Begun {
 		return nil
@@ -173,7 +174,7 @@ func (d *duties) round(ctx context.Context) error {
 		}
 		errs = append(errs, d.blocks.took(err))
 	}
-	errs = append(errs, d.absent.round(ctx, n), d.sweep(ctx))
+	errs = append(errs, d.absent.round(ctx, n))
 	may, err := d.mayAttest()
 	if may {
 		err = d.destroyDue(ctx)
@@ -204,7 +205,8 @@ func (d *duties) round(ctx context.Context) error {
 		d.cleared = err == nil
 		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	// Last, in a time of its own: a look through very many keys that is cut begins anew.
+	return errors.Join(append(errs, d.sweep(whole))...)
 }
 
 func (n *Node) bootID() format.ID {
@@ -336,25 +338,26 @@ func (n *Node) attest(ctx context.Context, e format.AttestEffect) (err error) {
 // sweep destroys leftovers, with those of keys after a start, and again every while:
 // some in each round, for the other duties wait.
 func (d *duties) sweep(ctx context.Context) error {
-	if d.leftFrom == nil && time.Since(d.swept) < leftoversEvery {
+	if d.leftFrom == nil && time.Since(d.swept) < leftoversEvery || !d.sweeps.over() {
 		return nil
 	}
 	next, err := d.node.destroyLeftovers(ctx, d.swept.IsZero() && d.leftFrom == nil, d.leftFrom)
 	var refused *store.RefusedError
-	if err == nil || errors.As(err, &refused) { // all that could go is gone: looking again takes long
-		if d.leftFrom = next; next == nil {
-			d.swept = time.Now()
-		}
+	if err != nil && !errors.As(err, &refused) {
+		return d.sweeps.took(err)
+	}
+	d.sweeps = pause{}
+	if d.leftFrom = next; next == nil { // all that could go is gone: looking again takes long
+		d.swept = time.Now()
 	}
 	return err
 }
 
 // destroyLeftovers destroys what reached this node after its erasure had been
 // attested for it, by an earlier incarnation, or settled without it: some of it, and
-// it answers where to go on.
-// keys has it look for keys too, once a start.
+// it answers where to go on. keys has it look for keys too, once a start.
 func (n *Node) destroyLeftovers(ctx context.Context, keys bool, from []byte) (next []byte, err error) {
-	l, err := n.store.Leftovers(n.own.number, n.store.Summary().Checkpoint.Checkpoint.Size, keys, from, leftoversLimit)
+	l, err := n.store.Leftovers(ctx, n.own.number, n.store.Summary().Checkpoint.Checkpoint.Size, keys, from, leftoversLimit)
 	bundles, blocks := l.Bundles, l.Blocks
 	if err != nil || len(bundles)+len(blocks) == 0 {
 		return l.Next, err

@@ -20,6 +20,10 @@ import (
 // the next leader goes on where this one stopped; a step that fails is tried
 // again at the next round.
 
+// sweepFor is how long the leader ends what is due, and as long what holds had
+// reached, before it looks after its other duties.
+const sweepFor = 3 * time.Second
+
 // lead runs the leader's duties while this node leads, until ctx ends.
 func (n *Node) lead(ctx context.Context) {
 	var last time.Time // of the last tick, on this process's monotonic clock
@@ -87,9 +91,10 @@ func (n *Node) leadOnce(ctx context.Context, last *time.Time) error {
 		errs = append(errs, err)
 	}
 	if due {
-		errs = append(errs, n.sweep(ctx))
+		due, err = n.sweep(ctx, time.Now().Add(sweepFor))
+		errs = append(errs, err)
 	}
-	errs = append(errs, n.endHolds(ctx), n.executeActs(ctx), n.closeInstitutions(ctx), n.keepCheckpoints(ctx))
+	errs = append(errs, n.endHolds(ctx, time.Now().Add(sweepFor)), n.executeActs(ctx), n.closeInstitutions(ctx), n.keepCheckpoints(ctx, due))
 	return errors.Join(errs...)
 }
 
@@ -107,17 +112,19 @@ func (n *Node) duty(ctx context.Context, kind store.Kind, body []byte) (store.Re
 	return r, err
 }
 
-func (n *Node) sweep(ctx context.Context) error {
-	for {
+// sweep ends what is due, and reports whether there was more when its time was up.
+func (n *Node) sweep(ctx context.Context, until time.Time) (more bool, err error) {
+	for time.Now().Before(until) {
 		var w format.Writer
 		w.U32(n.pieces().sweep)
 		if _, err := n.duty(ctx, store.KindSweep, w.Bytes()); err != nil {
-			return fmt.Errorf("sweep: %w", err)
+			return false, fmt.Errorf("sweep: %w", err)
 		}
-		if due, _, err := n.store.Due(0); err != nil || !due {
-			return err
+		if more, _, err := n.store.Due(0); err != nil || !more {
+			return false, err
 		}
 	}
+	return true, nil
 }
 
 // durable is what this incarnation durably has, written down outside the data
@@ -134,9 +141,9 @@ func (n *Node) durable() (commit, size uint64, err error) {
 	return commit, size, n.attestor.raise(commit, 0, size, root)
 }
 
-// keepCheckpoints takes a checkpoint when a destruction waits for one, or when
-// the policy's interval has passed with something to cover.
-func (n *Node) keepCheckpoints(ctx context.Context) error {
+// keepCheckpoints takes a checkpoint when a destruction waits for one and no more is
+// due, or when the policy's interval has passed with something to cover.
+func (n *Node) keepCheckpoints(ctx context.Context, due bool) error {
 	s := n.store.Summary()
 	backlog, err := n.store.ErasureBacklog()
 	if err != nil {
@@ -144,7 +151,7 @@ func (n *Node) keepCheckpoints(ctx context.Context) error {
 	}
 	since := s.Clock.Now - s.Checkpoint.Checkpoint.Clock
 	stale := s.Clock.Now != 0 && since >= s.Policy.CheckpointEvery && n.store.Uncovered()
-	if !backlog && !stale {
+	if (!backlog || due) && !stale {
 		return nil
 	}
 	_, err = n.checkpointAt(ctx, s.Applied)

@@ -304,10 +304,10 @@ func (c *testCluster) lookForKeys(i int, row *format.BundleRow) {
 		c.t.Fatalf("the late key does not open: %v", err)
 	}
 	size := n.store.Summary().Checkpoint.Checkpoint.Size
-	if l, err := n.store.Leftovers(n.own.number, size, false, nil, 1000); err != nil || len(l.Bundles) > 0 {
+	if l, err := n.store.Leftovers(c.t.Context(), n.own.number, size, false, nil, 1000); err != nil || len(l.Bundles) > 0 {
 		c.t.Errorf("ranges say %+v: %v", l, err)
 	}
-	l, err := n.store.Leftovers(n.own.number, size, true, nil, 1000)
+	l, err := n.store.Leftovers(c.t.Context(), n.own.number, size, true, nil, 1000)
 	if err != nil || !slices.ContainsFunc(l.Bundles, func(p store.PendingErasure) bool { return p.Slot == row.Slot }) {
 		c.t.Errorf("the late key is not among %+v: %v", l, err)
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
@@ -96,14 +95,7 @@ func TestP35_I5_SlotsThatNoBundleTookAreDestroyed(t *testing.T) {
 // named first takes no bundle.
 func TestAReportNeverOutrunsTheLog(t *testing.T) {
 	c := newTestCluster(t, 1)
-	c.timing.Duties = time.Hour // nobody reports but this test
-	n := c.startNode(0)
-	d := &duties{node: n, started: true}
-	c.await("a leader", func() bool { return n.leader() != "" })
-	c.await("keys", func() bool {
-		var last time.Time
-		return errors.Join(n.leadOnce(t.Context(), &last), d.round(t.Context())) == nil && n.Ready()
-	})
+	n, _ := c.byHand() // nobody reports but this test
 	early := c.slotOf(0)
 	n.SlotDone(early) // before its put
 	c.mustPut(0, "T1", "P5Y", []byte("content"))

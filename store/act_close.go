@@ -41,15 +41,17 @@ func (m *Machine) checkClose(a *openAct) error {
 	case p.Date < max(1, m.clock.Now-maxCloseBehind) || p.Date > m.clock.Now+maxCloseAhead:
 		return refuse(format.ReasonInvalid, "a closing has a date, at most two years ahead and one year back")
 	}
-	if err := m.checkHandedOver(a.object.Institution, row, p); err != nil {
+	if err := m.checkHandedOver(a, row, p); err != nil {
 		return err
 	}
 	return m.checkExportRoot(a.object.Institution, p)
 }
 
 // checkHandedOver insists that no USE record of the institution lies outside what
-// was handed over. From the proposal on its last one is kept in its row.
-func (m *Machine) checkHandedOver(n uint32, row format.TenantRow, p format.CloseParams) error {
+// was handed over. From the first proposal on its last one is kept in its row, so what
+// lies before is gone through when a closing is proposed, and then never again.
+func (m *Machine) checkHandedOver(a *openAct, row format.TenantRow, p format.CloseParams) error {
+	n := a.object.Institution
 	inst, err := m.institution(n)
 	if err != nil {
 		return err
@@ -70,6 +72,9 @@ func (m *Machine) checkHandedOver(n uint32, row format.TenantRow, p format.Close
 	later := refuse(format.ReasonState, "use records came after those that were handed over: hand these over as well")
 	if row.LastUse > p.End {
 		return later
+	}
+	if a.row.Proposed != 0 {
+		return nil
 	}
 	watched := inst.Records
 	if row.Watch != 0 {

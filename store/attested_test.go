@@ -1,6 +1,8 @@
 package store
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -176,9 +178,24 @@ func TestI5_LeftoversAreWhatNobodyWaitsFor(t *testing.T) {
 	if len(due) != 2 || due[1].Apart {
 		t.Fatalf("%+v", due)
 	}
-	l, err := n.Leftovers(joined, n.Summary().Checkpoint.Checkpoint.Size, true, nil, 1000)
+	l, err := n.Leftovers(t.Context(), joined, n.Summary().Checkpoint.Checkpoint.Size, true, nil, 1000)
 	if err != nil || len(l.Blocks) != 0 || len(l.Bundles) != 1 || l.Bundles[0].Slot != n.row("settled").Slot {
 		t.Fatalf("%+v: %v", l, err)
+	}
+}
+
+// TestLeftoversEndWithTheirContext: a look through very many ranges or keys keeps no
+// stop of the node waiting.
+func TestLeftoversEndWithTheirContext(t *testing.T) {
+	w := newWorld(t, t, 1)
+	w.put("kept", "P1Y")
+	w.began()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, limit := range []int{0, 1000} { // keys alone, and ranges too
+		if _, err := w.nodes[0].Leftovers(ctx, 1, 1<<62, limit == 0, nil, limit); !errors.Is(err, context.Canceled) {
+			t.Errorf("limit %d: %v", limit, err)
+		}
 	}
 }
 
@@ -200,7 +217,7 @@ func TestP34_LeftoversAreFoundInPieces(t *testing.T) {
 	}
 	size, found, calls := n.Summary().Checkpoint.Checkpoint.Size, map[uint64]bool{}, 0
 	for from := []byte(nil); calls == 0 || from != nil; calls++ {
-		l, err := n.Leftovers(voters+1, size, false, from, erasuresAtOnce)
+		l, err := n.Leftovers(t.Context(), voters+1, size, false, from, erasuresAtOnce)
 		w.must(err)
 		for _, p := range l.Bundles {
 			if found[p.Store] {

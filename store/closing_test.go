@@ -209,6 +209,34 @@ func TestR26_NothingIsErasedWithoutTheReceipt(t *testing.T) {
 	v.equal()
 }
 
+// TestR26_RecordsAreGoneThroughWhenAClosingIsProposed and then never again: of what
+// stands behind those that were handed over, an answer or a signature reads nothing.
+func TestR26_RecordsAreGoneThroughWhenAClosingIsProposed(t *testing.T) {
+	v := newTenancy(t, t, 2)
+	v.put("T1", "P1Y")
+	v.began()
+	early := v.handOver()
+	v.accept(v.use("T1"))
+	_, r := v.proposed(early)
+	v.refuse(r, format.ReasonState)
+	late := v.handOver()
+	v.accept(v.read("T1"))
+	a, r := v.proposed(late)
+	v.accept(r)
+	v.accept(v.vetoes(judgeOne, a))
+	_, r = v.proposed(early)
+	v.refuse(r, format.ReasonState) // the use lies before the first proposal
+	a, r = v.proposed(late)
+	v.accept(r)
+	for _, n := range v.nodes { // the read leads to no record
+		n.idx.Put(tOwnHistory, cat(key32(1), key64(late.End)), key64(1<<40))
+	}
+	if reason, why, err := v.nodes[0].Blocked(a.Nonce); err != nil || reason != format.ReasonOK {
+		t.Errorf("%v %s, %v", reason, why, err)
+	}
+	v.accept(v.signs(keeperOne, a))
+}
+
 // TestR26_AClosingErasesBundlesAndUseRecords except those that are held, until the
 // last release; the other history opens, the tree verifies, and the other
 // institution is untouched.

@@ -229,13 +229,13 @@ type Leftovers struct {
 }
 
 // Leftovers looks for them through the ranges from a key of their table on (nil: the
-// first), limit at most; with keys first through all dead slots for keys that still
-// open. Apply waits for a few of them at a time. size is what a checkpoint covers.
-// What PendingErasures lists for node is none.
-func (s *Store) Leftovers(node uint32, size uint64, keys bool, from []byte, limit int) (Leftovers, error) {
+// first), about limit of them; with keys first through all dead slots for keys that
+// still open. Apply waits for a few of them at a time. size is what a checkpoint
+// covers. What PendingErasures lists for node is none.
+func (s *Store) Leftovers(ctx context.Context, node uint32, size uint64, keys bool, from []byte, limit int) (Leftovers, error) {
 	l := leftovers{Store: s, node: node, size: size, found: map[format.Slot]bool{}, unused: map[uint64]*PendingBlock{}}
 	l.out.Next = from
-	if err := l.look(keys, limit); err != nil {
+	if err := l.look(ctx, keys, limit); err != nil {
 		return Leftovers{}, err
 	}
 	for _, p := range l.unused {
@@ -254,9 +254,9 @@ type leftovers struct {
 	found  map[format.Slot]bool     // those in out and unused
 }
 
-func (l *leftovers) look(keys bool, limit int) error {
+func (l *leftovers) look(ctx context.Context, keys bool, limit int) error {
 	if keys {
-		slots, err := l.openDeadSlots()
+		slots, err := l.openDeadSlots(ctx)
 		if err != nil {
 			return err
 		}
@@ -267,6 +267,9 @@ func (l *leftovers) look(keys bool, limit int) error {
 		}
 	}
 	for more := true; more && limit > 0; limit -= erasuresAtOnce {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		slots, next, err := l.heldSlots(l.out.Next, erasuresAtOnce)
 		if err == nil {
 			err = l.judge(slots)
@@ -368,9 +371,9 @@ func (m *Machine) leftover(node uint32, slot format.Slot, size uint64) (*Pending
 }
 
 // openDeadSlots lists slots that should be erased here and still open.
-func (s *Store) openDeadSlots() ([]format.Slot, error) {
+func (s *Store) openDeadSlots(ctx context.Context) ([]format.Slot, error) {
 	var open []format.Slot
-	err := s.keys.Verify(context.Background(), func(slot format.Slot, err error) error {
+	err := s.keys.Verify(ctx, func(slot format.Slot, err error) error {
 		if err != nil {
 			return nil // erased, or damaged: nothing opens it
 		}

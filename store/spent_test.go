@@ -163,7 +163,7 @@ func TestP34_SpentCiphertextThatComesLateStaysNowhere(t *testing.T) {
 	if len(behind.spentDue(1)) != 0 || len(behind.holds([][]byte{chunks[0].Sealed})) == 0 {
 		t.Fatal("nothing is left over: nothing is shown")
 	}
-	l, err := behind.Leftovers(1, behind.Summary().Checkpoint.Checkpoint.Size, true, nil, 1000)
+	l, err := behind.Leftovers(t.Context(), 1, behind.Summary().Checkpoint.Checkpoint.Size, true, nil, 1000)
 	if err != nil || len(l.Bundles) != 0 || len(l.Blocks) != 1 || !slices.Equal(l.Blocks[0].Unused, []format.Slot{slot}) {
 		t.Fatalf("%+v, %v", l, err)
 	}
@@ -171,7 +171,7 @@ func TestP34_SpentCiphertextThatComesLateStaysNowhere(t *testing.T) {
 	if got := behind.holds([][]byte{chunks[0].Sealed}); len(got) != 0 {
 		t.Fatalf("found in %v", got)
 	}
-	if l, err = behind.Leftovers(1, 1<<62, true, nil, 1000); err != nil || len(l.Blocks) != 0 {
+	if l, err = behind.Leftovers(t.Context(), 1, 1<<62, true, nil, 1000); err != nil || len(l.Blocks) != 0 {
 		t.Fatalf("%+v, %v", l, err)
 	}
 }
