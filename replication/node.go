@@ -227,12 +227,12 @@ func (n *Node) run() {
 
 // flushEvery is how often what was applied goes to the index file; less often, down
 // to flushMost, where that takes more than a fifth of the time: a row that changes
-// several times is then written once. flushRows wait for nothing: while the disk
-// writes many more at once, the log's own syncs stand behind them.
+// several times is then written once. flushRows wait for nothing: the log's own syncs
+// stand behind a write of many more, and many small ones write more pages in all.
 const (
 	flushEvery = 200 * time.Millisecond
 	flushMost  = 2 * time.Second
-	flushRows  = 4 << 10
+	flushRows  = 32 << 10
 	flushLook  = 25 * time.Millisecond
 )
 
