@@ -162,6 +162,7 @@ func TestActsOfForeignHandsAreRefused(t *testing.T) {
 	if w.nodes[0].Summary().Policy.Slack != hour {
 		t.Fatal("a vetoed act took hold")
 	}
+	w.refuse(w.commit(w.proposeOp(manager, doc)), format.ReasonState) // nothing is open for the same, and the nonce is known
 
 	again := w.policyDoc(func(p *format.Policy) { p.Slack = 2 * hour })
 	w.propose(manager, again)
