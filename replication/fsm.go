@@ -65,8 +65,8 @@ func (n *Node) applyLog(l *raft.Log) error {
 	return nil
 }
 
-// Snapshot makes everything applied durable outside the log, so that the log may
-// be cut there. The snapshot itself is a marker.
+// Snapshot is a marker of what has been applied. It answers at once: raft applies
+// nothing meanwhile.
 func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 	if f.copying.Load() {
 		return nil, errors.New("copying from a peer: the log is still needed")
@@ -74,17 +74,20 @@ func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 	if err := f.node.failed(); err != nil {
 		return nil, err
 	}
-	if err := f.node.store.Flush(); err != nil {
-		f.node.fail(err)
-		return nil, err
-	}
-	return markerSnapshot{}, nil
+	return markerSnapshot{f.node}, nil
 }
 
-type markerSnapshot struct{}
+type markerSnapshot struct{ node *Node }
 
-// Persist writes nothing: the sink's marker is all there is.
-func (markerSnapshot) Persist(s raft.SnapshotSink) error { return s.Close() }
+// Persist makes everything applied durable outside the log, so that the log may be cut
+// at the marker, which is all that is written.
+func (s markerSnapshot) Persist(sink raft.SnapshotSink) error {
+	if err := s.node.store.Flush(); err != nil {
+		s.node.fail(err)
+		return err
+	}
+	return sink.Close()
+}
 
 // Release has nothing to release.
 func (markerSnapshot) Release() {}

@@ -173,35 +173,46 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 	return nil
 }
 
-// DeleteRange removes entries: those a snapshot covers, or a tail that lost.
+// cutAtOnce is how many entries one transaction of the log file removes: whoever
+// appends waits for it.
+const cutAtOnce = 256
+
+// DeleteRange removes entries: those a snapshot covers, or a tail that lost. It goes
+// from the first on in several transactions only where none of them leaves a gap.
 func (s *logStore) DeleteRange(from, to uint64) error {
-	if err := s.checkCut(from, to); err != nil {
+	first, err := s.checkCut(from, to)
+	if err != nil {
 		return s.fail(err)
 	}
 	if err := s.payload.ClaimLog(0); err != nil {
 		return s.fail(fmt.Errorf("raft log: %w", err))
 	}
-	if err := s.cache.DeleteRange(from, to); err != nil {
+	for ; from == first && to-from >= cutAtOnce && err == nil; from, first = from+cutAtOnce, first+cutAtOnce {
+		err = s.bolt.DeleteRange(from, from+cutAtOnce-1)
+	}
+	if err == nil {
+		err = s.cache.DeleteRange(from, to)
+	}
+	if err != nil {
 		return s.fail(fmt.Errorf("raft log: %w", err))
 	}
 	return nil
 }
 
 // checkCut refuses to cut a tail off that has been applied here: whatever asks
-// for it does not lead this cluster.
-func (s *logStore) checkCut(from, to uint64) error {
-	first, err := s.bolt.FirstIndex()
-	if err != nil {
-		return err
+// for it does not lead this cluster. It answers where the log begins.
+func (s *logStore) checkCut(from, to uint64) (first uint64, err error) {
+	if first, err = s.bolt.FirstIndex(); err != nil {
+		return 0, err
 	}
 	last, err := s.bolt.LastIndex()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if applied := s.applied(); from > first && to >= last && from <= applied {
-		return fmt.Errorf("raft wants to cut the log from %d on, and %d is applied", from, applied)
+		return 0, fmt.Errorf("raft wants to cut the log from %d on, and %d is applied", from, applied)
 	}
-	return nil
+	return first, nil
 }
 
 // full answers an entry's Extensions with the chunks themselves again, for the

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/hashicorp/raft"
 
@@ -26,6 +27,7 @@ type markerStore struct {
 	dir string
 	// installing is told of the index before a marker is written.
 	installing func(index uint64) error
+	closing    sync.Mutex
 }
 
 type marker struct {
@@ -102,24 +104,40 @@ func (s *markerStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error)
 }
 
 type markerSink struct {
-	store     *markerStore
-	marker    marker
-	cancelled bool
+	store  *markerStore
+	marker marker
+	ended  bool // closed or cancelled
 }
 
 func (s *markerSink) ID() string                  { return s.marker.meta().ID }
 func (s *markerSink) Write(p []byte) (int, error) { return len(p), nil }
-func (s *markerSink) Cancel() error               { s.cancelled = true; return nil }
+func (s *markerSink) Cancel() error               { s.ended = true; return nil }
+
+// Close writes the marker, once. A snapshot of this node's own that was on its way when
+// a later one was installed is of no use any more.
 func (s *markerSink) Close() error {
-	if s.cancelled {
+	if s.ended {
 		return nil
+	}
+	s.store.closing.Lock()
+	defer s.store.closing.Unlock()
+	newest, err := s.store.read()
+	if err != nil {
+		return err
+	}
+	if newest != nil && newest.Index > s.marker.Index {
+		return fmt.Errorf("snapshot %s is not the newest", s.ID())
 	}
 	if s.store.installing != nil {
 		if err := s.store.installing(s.marker.Index); err != nil {
 			return err
 		}
 	}
-	return s.store.write(s.marker)
+	if err := s.store.write(s.marker); err != nil {
+		return err
+	}
+	s.ended = true
+	return nil
 }
 
 // beginRaft begins a log behind what was restored: raft finds a snapshot there, by
