@@ -45,6 +45,7 @@ lint: ## format, vet, staticcheck, project rules, protos, generated code, go.mod
 	$(GO) vet ./...
 	$(GO) tool -modfile=tools/go.mod staticcheck ./...
 	$(GO) test -count=1 -timeout 2m ./internal/rules
+	$(GO) run ./internal/mutate -list >/dev/null
 	$(BUF) lint
 	$(BUF) breaking --against $(BASELINE)
 	tools/check-generated.sh
