@@ -70,6 +70,26 @@ func (n *Node) serveCopy(ctx context.Context) {
 	}
 }
 
+// aheadEvery is how often a node looks whether sweeps have come near to what it has read
+// ahead for them.
+const aheadEvery = 20 * time.Millisecond
+
+// serveAhead reads what sweeps will need before they do, until ctx ends.
+func (n *Node) serveAhead(ctx context.Context) {
+	ahead, tries := n.store.Ahead(), pause{}
+	for range ticks(ctx, aheadEvery) {
+		if n.failed() != nil {
+			return
+		}
+		if n.fsm.copying.Load() || !tries.over() {
+			continue
+		}
+		if err := tries.took(ahead.Read(ctx)); err != nil && ctx.Err() == nil {
+			n.log.Warn("reading ahead", "error", err)
+		}
+	}
+}
+
 type duties struct {
 	node    *Node
 	started bool      // NODE_START is recorded
@@ -264,7 +284,11 @@ func (d *duties) destroyDue(ctx context.Context) error {
 	more, kept := len(blocks) > 64 || len(spent) == 64, error(nil)
 	blocks = blocks[:min(len(blocks), 64)]
 	for begin := time.Now(); time.Since(begin) < destroyFor; {
-		bundles, next, err := n.store.PendingErasures(n.own.number, size, d.from, n.pieces().destroy)
+		some := n.pieces().destroy
+		if err := n.store.ErasuresAhead(ctx, size, d.from, some); err != nil {
+			return err
+		}
+		bundles, next, err := n.store.PendingErasures(n.own.number, size, d.from, some)
 		if err != nil {
 			return err
 		}

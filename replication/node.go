@@ -217,6 +217,7 @@ func (n *Node) run() {
 	spawn(n.serveDuties)
 	spawn(n.serveRoom)
 	spawn(n.serveCopy)
+	spawn(n.serveAhead)
 	spawn(n.heal.run)
 	spawn(n.scrub.run)
 	spawn(n.resumeRekey)

@@ -145,7 +145,7 @@ func (s *Store) Destroy(ctx context.Context, bundles []PendingErasure, blocks []
 	if err != nil {
 		return err
 	}
-	gone, err := s.addRanges(orders)
+	gone, err := s.addRanges(ctx, orders)
 	if err != nil {
 		return err
 	}
@@ -218,14 +218,14 @@ func (s *Store) ordersFor(bundles []PendingErasure, blocks []PendingBlock) ([]cu
 }
 
 // addRanges adds to each order the ranges of its slots here, and lists them all.
-func (s *Store) addRanges(orders []custodian.Order) (gone []heldChunk, err error) {
+func (s *Store) addRanges(ctx context.Context, orders []custodian.Order) (gone []heldChunk, err error) {
 	held := map[format.Slot][]heldChunk{}
 	for _, o := range orders {
 		for _, slot := range o.Work.Slots {
 			held[slot] = nil
 		}
 	}
-	if err := s.settle(held); err != nil {
+	if err := s.settle(ctx, held); err != nil {
 		return nil, err
 	}
 	names := map[uint64]string{}
@@ -254,10 +254,13 @@ const (
 
 // settle fills in the ranges of dead slots, once a chunk that is on its way in, since
 // before its slot was dead, is in the table.
-func (s *Store) settle(held map[format.Slot][]heldChunk) error {
+func (s *Store) settle(ctx context.Context, held map[format.Slot][]heldChunk) error {
 	slots := slices.SortedFunc(maps.Keys(held), func(a, b format.Slot) int {
 		return cmp.Or(bytes.Compare(a.Block[:], b.Block[:]), cmp.Compare(a.Index, b.Index))
 	})
+	if err := s.slotsAhead(ctx, slots); err != nil {
+		return err
+	}
 	for len(slots) > 0 {
 		n := 1
 		for n < min(len(slots), settledAtOnce) && slots[n].Block == slots[0].Block && slots[n].Index-slots[n-1].Index <= nearSlots {

@@ -44,7 +44,7 @@ func TestRangesOfABatchAreThoseOfItsSlots(t *testing.T) {
 			}
 		}
 		asked := len(held)
-		w.must(n.settle(held))
+		w.must(n.settle(t.Context(), held))
 		if len(held) != asked {
 			t.Fatalf("every %d: %d slots where %d were asked for", every, len(held), asked)
 		}

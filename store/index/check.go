@@ -3,6 +3,7 @@ package index
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -227,17 +228,11 @@ func (c *checker) tree(id uint64, lo, hi []byte, depth int, fn leafFunc) error {
 	if p.flags != flagBranch || p.count == 0 || depth > maxDepth {
 		return c.damage(id, "neither leaf nor branch")
 	}
-	keys, kids := make([][]byte, p.count), make([]uint64, p.count)
+	keys, kids, err := branchElements(p.b, p.count)
+	if err != nil {
+		return c.damage(id, "%w", err)
+	}
 	for i := range keys {
-		at := pageHeader + i*elementSize
-		if at+elementSize > len(p.b) {
-			return c.damage(id, "element %d", i)
-		}
-		el := p.b[at:]
-		if keys[i], err = c.slice(p, at+int(native.Uint32(el)), native.Uint32(el[4:])); err != nil {
-			return err
-		}
-		kids[i] = native.Uint64(el[8:])
 		if i > 0 && bytes.Compare(keys[i-1], keys[i]) >= 0 {
 			return c.damage(id, "keys out of order")
 		}
@@ -257,11 +252,28 @@ func (c *checker) tree(id uint64, lo, hi []byte, depth int, fn leafFunc) error {
 	return nil
 }
 
-func (c *checker) slice(p run, from int, n uint32) ([]byte, error) {
-	if from < 0 || from > len(p.b) || uint64(n) > uint64(len(p.b)-from) {
-		return nil, c.damage(p.id, "element beyond its page")
+// branchElements are the first keys and the pages below a branch page.
+func branchElements(b []byte, count uint16) (keys [][]byte, kids []uint64, err error) {
+	keys, kids = make([][]byte, count), make([]uint64, count)
+	for i := range keys {
+		at := pageHeader + i*elementSize
+		if at+elementSize > len(b) {
+			return nil, nil, fmt.Errorf("element %d", i)
+		}
+		el := b[at:]
+		if keys[i], err = elementSlice(b, at+int(native.Uint32(el)), native.Uint32(el[4:])); err != nil {
+			return nil, nil, err
+		}
+		kids[i] = native.Uint64(el[8:])
 	}
-	return p.b[from : from+int(n)], nil
+	return keys, kids, nil
+}
+
+func elementSlice(b []byte, from int, n uint32) ([]byte, error) {
+	if from < 0 || from > len(b) || uint64(n) > uint64(len(b)-from) {
+		return nil, errors.New("element beyond its page")
+	}
+	return b[from : from+int(n)], nil
 }
 
 func (c *checker) leaf(p run, lo, hi []byte, fn leafFunc) error {
@@ -273,13 +285,13 @@ func (c *checker) leaf(p run, lo, hi []byte, fn leafFunc) error {
 		}
 		el := p.b[at:]
 		pos, nkey := at+int(native.Uint32(el[4:])), native.Uint32(el[8:])
-		key, err := c.slice(p, pos, nkey)
+		key, err := elementSlice(p.b, pos, nkey)
 		if err != nil {
-			return err
+			return c.damage(p.id, "%w", err)
 		}
-		value, err := c.slice(p, pos+int(nkey), native.Uint32(el[12:]))
+		value, err := elementSlice(p.b, pos+int(nkey), native.Uint32(el[12:]))
 		if err != nil {
-			return err
+			return c.damage(p.id, "%w", err)
 		}
 		low := bytes.Compare(key, last)
 		if low < 0 || (i > 0 && low == 0) || (hi != nil && bytes.Compare(key, hi) >= 0) {
