@@ -39,10 +39,13 @@ func (d *DB) Rotate(m Meta) *Batch {
 
 // Commit writes a batch in one synced transaction. When it returns nil rows and
 // meta are durable. A failure is final: this and every later call return an error
-// that wraps ErrLatched, and the process should end. Commit(nil) does nothing.
+// that wraps ErrLatched, and the process should end. Commit(nil) only answers whether
+// an earlier one failed: behind that, Rotate gives no batch.
 func (d *DB) Commit(b *Batch) error {
 	if b == nil {
-		return nil
+		d.commit.Lock()
+		defer d.commit.Unlock()
+		return d.failed
 	}
 	if err := d.save(b); err != nil {
 		return err
