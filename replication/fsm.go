@@ -86,6 +86,9 @@ func (s markerSnapshot) Persist(sink raft.SnapshotSink) error {
 		s.node.fail(err)
 		return err
 	}
+	if m, ok := sink.(*markerSink); ok {
+		m.own = true
+	}
 	return sink.Close()
 }
 

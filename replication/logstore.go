@@ -177,42 +177,43 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 // appends waits for it.
 const cutAtOnce = 256
 
-// DeleteRange removes entries: those a snapshot covers, or a tail that lost. It goes
-// from the first on in several transactions only where none of them leaves a gap.
+// DeleteRange removes entries: those a snapshot covers, or a tail that lost, or all that
+// an installed snapshot has overtaken. Only what stays behind the first may go piece by
+// piece: a part of the others, left by a kill, would stand behind a gap.
 func (s *logStore) DeleteRange(from, to uint64) error {
-	first, err := s.checkCut(from, to)
+	first, last, err := s.checkCut(from, to)
 	if err != nil {
 		return s.fail(err)
 	}
 	if err := s.payload.ClaimLog(0); err != nil {
 		return s.fail(fmt.Errorf("raft log: %w", err))
 	}
-	for ; from == first && to-from >= cutAtOnce && err == nil; from, first = from+cutAtOnce, first+cutAtOnce {
-		err = s.bolt.DeleteRange(from, from+cutAtOnce-1)
+	if from == first && to < last {
+		for ; to-from >= cutAtOnce; from += cutAtOnce {
+			if err := s.bolt.DeleteRange(from, from+cutAtOnce-1); err != nil {
+				return s.fail(fmt.Errorf("raft log: %w", err))
+			}
+		}
 	}
-	if err == nil {
-		err = s.cache.DeleteRange(from, to)
-	}
-	if err != nil {
+	if err := s.cache.DeleteRange(from, to); err != nil {
 		return s.fail(fmt.Errorf("raft log: %w", err))
 	}
 	return nil
 }
 
 // checkCut refuses to cut a tail off that has been applied here: whatever asks
-// for it does not lead this cluster. It answers where the log begins.
-func (s *logStore) checkCut(from, to uint64) (first uint64, err error) {
+// for it does not lead this cluster. It answers where the log begins and ends.
+func (s *logStore) checkCut(from, to uint64) (first, last uint64, err error) {
 	if first, err = s.bolt.FirstIndex(); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	last, err := s.bolt.LastIndex()
-	if err != nil {
-		return 0, err
+	if last, err = s.bolt.LastIndex(); err != nil {
+		return 0, 0, err
 	}
 	if applied := s.applied(); from > first && to >= last && from <= applied {
-		return 0, fmt.Errorf("raft wants to cut the log from %d on, and %d is applied", from, applied)
+		return 0, 0, fmt.Errorf("raft wants to cut the log from %d on, and %d is applied", from, applied)
 	}
-	return first, nil
+	return first, last, nil
 }
 
 // full answers an entry's Extensions with the chunks themselves again, for the

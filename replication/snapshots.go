@@ -27,7 +27,9 @@ type markerStore struct {
 	dir string
 	// installing is told of the index before a marker is written.
 	installing func(index uint64) error
-	closing    sync.Mutex
+
+	mu     sync.Mutex // held while a marker is written
+	newest uint64     // of those that this process has written
 }
 
 type marker struct {
@@ -106,6 +108,7 @@ func (s *markerStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error)
 type markerSink struct {
 	store  *markerStore
 	marker marker
+	own    bool // made here, not installed
 	ended  bool // closed or cancelled
 }
 
@@ -114,19 +117,15 @@ func (s *markerSink) Write(p []byte) (int, error) { return len(p), nil }
 func (s *markerSink) Cancel() error               { s.ended = true; return nil }
 
 // Close writes the marker, once. A snapshot of this node's own that was on its way when
-// a later one was installed is of no use any more.
+// a later one was installed is of no use any more: the log behind its marker is gone.
 func (s *markerSink) Close() error {
 	if s.ended {
 		return nil
 	}
-	s.store.closing.Lock()
-	defer s.store.closing.Unlock()
-	newest, err := s.store.read()
-	if err != nil {
-		return err
-	}
-	if newest != nil && newest.Index > s.marker.Index {
-		return fmt.Errorf("snapshot %s is not the newest", s.ID())
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	if s.own && s.marker.Index < s.store.newest {
+		return fmt.Errorf("a snapshot later than %s was installed", s.ID())
 	}
 	if s.store.installing != nil {
 		if err := s.store.installing(s.marker.Index); err != nil {
@@ -136,7 +135,7 @@ func (s *markerSink) Close() error {
 	if err := s.store.write(s.marker); err != nil {
 		return err
 	}
-	s.ended = true
+	s.ended, s.store.newest = true, s.marker.Index
 	return nil
 }
 

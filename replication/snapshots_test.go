@@ -57,6 +57,7 @@ func TestAnInstalledSnapshotStays(t *testing.T) {
 		return sink
 	}
 	own, installed := sink(5), sink(9)
+	own.(*markerSink).own = true
 	for range 2 { // raft closes again what was closed
 		if err := installed.Close(); err != nil {
 			t.Fatal(err)
@@ -67,6 +68,17 @@ func TestAnInstalledSnapshotStays(t *testing.T) {
 	}
 	if m, err := s.read(); err != nil || m.Index != 9 || told != 1 {
 		t.Errorf("%+v, told %d times: %v", m, told, err)
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, snapshotFile), []byte("damage"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	later := sink(12)
+	later.(*markerSink).own = true
+	if err := later.Close(); err != nil {
+		t.Errorf("damage stays: %v", err)
+	}
+	if m, err := s.read(); err != nil || m.Index != 12 {
+		t.Errorf("%+v: %v", m, err)
 	}
 }
 
@@ -88,7 +100,8 @@ func transactions(t *testing.T, file string) (newest uint64) {
 }
 
 // TestTheLogIsCutInPieces: where the beginning goes, nobody who appends waits for all
-// of it; a tail goes at once, for what is left of it would stand behind a gap.
+// of it; a tail goes at once, and so does everything: a part of it, left by a kill,
+// would stand behind a gap.
 func TestTheLogIsCutInPieces(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "raft.db")
 	b, err := openLog(file)
@@ -117,7 +130,7 @@ func TestTheLogIsCutInPieces(t *testing.T) {
 			t.Fatalf("%d to %d, want %d to %d: %v", first, end, from, to, err)
 		}
 		var l raft.Log
-		for i := from; i <= to; i++ {
+		for i := max(from, 1); i <= to; i++ {
 			if err := s.GetLog(i, &l); err != nil {
 				t.Fatal(err)
 			}
@@ -129,18 +142,26 @@ func TestTheLogIsCutInPieces(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	before := transactions(t, file)
-	cut(1, 2*cutAtOnce+5)
-	if n := transactions(t, file) - before; n != 3 {
-		t.Errorf("%d transactions", n)
+	cutIn := func(want, from, to uint64) {
+		t.Helper()
+		before := transactions(t, file)
+		cut(from, to)
+		if n := transactions(t, file) - before; n != want {
+			t.Errorf("%d transactions, want %d", n, want)
+		}
 	}
+	cutIn(3, 1, 2*cutAtOnce+5)
 	left(2*cutAtOnce+6, last)
-	cut(3*cutAtOnce, last)
-	left(2*cutAtOnce+6, 3*cutAtOnce-1)
 	applied = 3*cutAtOnce - 1
-	if err := s.DeleteRange(3*cutAtOnce-5, applied); err == nil {
+	if err := s.DeleteRange(3*cutAtOnce-5, last); err == nil {
 		t.Error("a tail that is applied was cut off")
 	}
-	cut(2*cutAtOnce+6, 2*cutAtOnce+6)
-	left(2*cutAtOnce+7, 3*cutAtOnce-1)
+	cutIn(1, 3*cutAtOnce, last)
+	left(2*cutAtOnce+6, 3*cutAtOnce-1)
+	applied = 0
+	if err := s.StoreLogs(logs[3*cutAtOnce-1:]); err != nil {
+		t.Fatal(err)
+	}
+	cutIn(1, 2*cutAtOnce+6, last) // all of it, behind an installed snapshot
+	left(0, 0)
 }
