@@ -25,8 +25,8 @@ type Ahead struct {
 // Ahead begins at the beginning of the expiry table.
 func (m *Machine) Ahead() *Ahead { return &Ahead{m: m, atOnce: aheadAtOnce} }
 
-// Read reads a little further, if sweeps have come near to what was read last. It
-// returns what the file system says, or the context's error.
+// Read reads a little further, if sweeps have come near to what was read last. An error
+// is of the expiry table itself.
 func (a *Ahead) Read(ctx context.Context) error {
 	a.m.mu.RLock()
 	ends, now := a.m.ends, a.m.clock.Now
@@ -54,12 +54,10 @@ func (a *Ahead) Read(ctx context.Context) error {
 }
 
 // bundlesAhead reads the pages of bundles' rows, and those where the records of their
-// transactions are counted.
+// transactions are listed, into which the index file's next commit writes.
 func (m *Machine) bundlesAhead(ctx context.Context, bundles [][]byte) error {
 	slices.SortFunc(bundles, bytes.Compare)
-	if err := m.idx.Ahead(ctx, tBundle, bundles); err != nil {
-		return err
-	}
+	m.idx.Ahead(ctx, tBundle, bundles)
 	transactions := make([][]byte, len(bundles))
 	for i, encoded := range bundles {
 		k, err := format.DecodeBundleKey(encoded)
@@ -69,7 +67,8 @@ func (m *Machine) bundlesAhead(ctx context.Context, bundles [][]byte) error {
 		transactions[i] = transactionKey(k.Institution, k.Transaction)
 	}
 	slices.SortFunc(transactions, bytes.Compare)
-	return m.idx.Ahead(ctx, tTransaction, transactions)
+	m.idx.Ahead(ctx, tTransaction, transactions)
+	return nil
 }
 
 // ErasuresAhead does so for PendingErasures and for what destroys these bundles.
@@ -86,10 +85,10 @@ func (m *Machine) ErasuresAhead(ctx context.Context, size, from uint64, limit in
 }
 
 // slotsAhead does so for where payload under these slots lies. Slots ascend.
-func (m *Machine) slotsAhead(ctx context.Context, slots []format.Slot) error {
+func (m *Machine) slotsAhead(ctx context.Context, slots []format.Slot) {
 	keys := make([][]byte, len(slots))
 	for i, s := range slots {
 		keys[i] = slotKey(s)
 	}
-	return m.idx.Ahead(ctx, tRange, keys)
+	m.idx.Ahead(ctx, tRange, keys)
 }

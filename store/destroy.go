@@ -255,12 +255,8 @@ const (
 // settle fills in the ranges of dead slots, once a chunk that is on its way in, since
 // before its slot was dead, is in the table.
 func (s *Store) settle(ctx context.Context, held map[format.Slot][]heldChunk) error {
-	slots := slices.SortedFunc(maps.Keys(held), func(a, b format.Slot) int {
-		return cmp.Or(bytes.Compare(a.Block[:], b.Block[:]), cmp.Compare(a.Index, b.Index))
-	})
-	if err := s.slotsAhead(ctx, slots); err != nil {
-		return err
-	}
+	slots := slices.SortedFunc(maps.Keys(held), compareSlots)
+	s.slotsAhead(ctx, slots)
 	for len(slots) > 0 {
 		n := 1
 		for n < min(len(slots), settledAtOnce) && slots[n].Block == slots[0].Block && slots[n].Index-slots[n-1].Index <= nearSlots {
@@ -272,6 +268,10 @@ func (s *Store) settle(ctx context.Context, held map[format.Slot][]heldChunk) er
 		slots = slots[n:]
 	}
 	return nil
+}
+
+func compareSlots(a, b format.Slot) int {
+	return cmp.Or(bytes.Compare(a.Block[:], b.Block[:]), cmp.Compare(a.Index, b.Index))
 }
 
 // settleSpan is settle for the slots from first to last that are asked for.

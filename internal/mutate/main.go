@@ -57,6 +57,7 @@ func run(ctx context.Context, args []string) error {
 			return ctx.Err()
 		case err != nil:
 			verdict, wrong = err.Error(), wrong+1
+			fmt.Fprintf(os.Stderr, "%s: %s\n", g.name, verdict)
 		case verdict == unheld:
 			survived++
 		}

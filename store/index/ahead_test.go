@@ -109,9 +109,7 @@ func TestAheadReadsThePagesOfTheKeysAndNoOther(t *testing.T) {
 			}
 		}
 		r := &pagesRead{ReaderAt: f, ids: map[uint64]bool{}}
-		if err := (ahead{r, int64(os.Getpagesize())}).read(t.Context(), []subtree{{root, some}}); err != nil {
-			t.Fatal(err)
-		}
+		ahead{r, int64(os.Getpagesize())}.read(t.Context(), []subtree{{root, some}})
 		got := map[uint64]bool{}
 		for id := range r.ids {
 			if isLeaf[id] {
@@ -122,25 +120,7 @@ func TestAheadReadsThePagesOfTheKeysAndNoOther(t *testing.T) {
 			t.Errorf("%d of %d leaves read for %d rows, want %d", len(got), len(isLeaf), len(some), len(want))
 		}
 		for seed := range uint64(20) { // another file's pages by now
-			_ = (ahead{&noisy{ReaderAt: f, rnd: rand.New(rand.NewPCG(seed, 3))}, int64(os.Getpagesize())}).read(t.Context(), []subtree{{root, some}})
-		}
-		if err := d.Ahead(t.Context(), 1, some); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// TestAheadOfTables that have no pages of their own, and of what is nowhere yet.
-func TestAheadOfTables(t *testing.T) {
-	d, _ := open(t, filepath.Join(t.TempDir(), "index.db"))
-	defer d.Close()
-	d.Put(1, []byte("a"), []byte("1"))
-	for _, tab := range testOptions.Tables {
-		for range 2 {
-			if err := d.Ahead(t.Context(), tab, [][]byte{[]byte("a"), []byte("b")}); err != nil {
-				t.Fatal(err)
-			}
-			flush(t, d, Meta{Applied: 1})
+			ahead{&noisy{ReaderAt: f, rnd: rand.New(rand.NewPCG(seed, 3))}, int64(os.Getpagesize())}.read(t.Context(), []subtree{{root, some}})
 		}
 	}
 }
