@@ -114,14 +114,20 @@ func (n *Node) duty(ctx context.Context, kind store.Kind, body []byte) (store.Re
 
 // sweep ends what is due, and reports whether there was more when its time was up.
 func (n *Node) sweep(ctx context.Context, until time.Time) (more bool, err error) {
-	for time.Now().Before(until) {
+	for begin := time.Now(); begin.Before(until); begin = time.Now() {
+		p := n.pieces()
 		var w format.Writer
-		w.U32(n.pieces().sweep)
+		w.U32(p.sweep)
 		if _, err := n.duty(ctx, store.KindSweep, w.Bytes()); err != nil {
 			return false, fmt.Errorf("sweep: %w", err)
 		}
 		if more, _, err := n.store.Due(0); err != nil || !more {
 			return false, err
+		}
+		select {
+		case <-time.After(time.Duration(p.rest * float64(time.Since(begin)))):
+		case <-ctx.Done():
+			return true, ctx.Err()
 		}
 	}
 	return true, nil

@@ -10,11 +10,12 @@ type pieces struct {
 	sweep   uint32
 	destroy int
 	attest  int
+	rest    float64 // before the next sweep, of the time that the last one took
 }
 
 var (
 	alone  = pieces{sweep: 200, destroy: 800, attest: 200}
-	beside = pieces{sweep: 64, destroy: 200, attest: 50} // puts, reads or uses
+	beside = pieces{sweep: 96, destroy: 100, attest: 50, rest: 0.3} // puts, reads or uses
 )
 
 // giveWayFor is for how long after each of these a node works in small pieces.

@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -31,6 +33,8 @@ func (d *DB) Ahead(ctx context.Context, t Table, keys [][]byte) {
 		return
 	}
 	defer f.Close() // opened for reading: nothing to lose
+	// The pages lie anywhere, and a disk that reads megabytes beside each keeps the log waiting.
+	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_RANDOM)
 	for some := range slices.Chunk(keys, keysAtOnce) {
 		_ = d.view(func(tx *readTx) error { // while it is open no page of its tree is used again
 			if b := tx.Bucket(bucketName(t)); b != nil && b.Root() != 0 { // or the rows are in the table's entry
