@@ -27,10 +27,11 @@ type target struct {
 	Commitment  format.Digest
 }
 
-// plausible tells a target from bytes that decode by accident.
+// plausible tells a target from bytes that decode by accident, such as a key of the
+// bundle that is another row's value: no store takes a greater one.
 func (t target) plausible() bool {
 	const most = format.MaxBundle/format.MaxChunk + 1
-	return !t.Slot.IsZero() && t.Chunks >= 1 && t.Chunks <= most && t.lastLength() > format.ChunkOverhead && t.lastLength() <= longest
+	return !t.Slot.IsZero() && t.Size <= format.MaxBundle && t.Chunks >= 1 && t.Chunks <= most && t.lastLength() > format.ChunkOverhead && t.lastLength() <= longest
 }
 
 // longest is the length of a full chunk's ciphertext.
