@@ -188,7 +188,7 @@ func (s *logStore) DeleteRange(from, to uint64) error {
 	if err := s.payload.ClaimLog(0); err != nil {
 		return s.fail(fmt.Errorf("raft log: %w", err))
 	}
-	if from == first && to < last {
+	if from == first && from <= to && to < last {
 		for ; to-from >= cutAtOnce; from += cutAtOnce {
 			if err := s.bolt.DeleteRange(from, from+cutAtOnce-1); err != nil {
 				return s.fail(fmt.Errorf("raft log: %w", err))
