@@ -97,6 +97,9 @@ func (t *turn) sweepAll(n uint32, row *format.TenantRow, limit int) (int, error)
 			return false, err
 		}
 		b, err := format.DecodeBundleRow(v)
+		if err == nil {
+			b.BundleEnd, err = t.bundleEnd(b.Store)
+		}
 		if err != nil || b.Expire != 0 {
 			return err == nil, err
 		}

@@ -160,9 +160,9 @@ func (m *Machine) foldStore(rec *format.Record) error {
 	return m.putBundle(key, nil, nil, row)
 }
 
-// putBundle writes a bundle's row in place of the one that was read (old and its
-// encoding; nil for none) and keeps the rows that follow from it: under its end
-// in the expiry table, and among what waits for a clock entry.
+// putBundle writes what changed of a bundle's row and of its end, in place of what was
+// read (old and its encoding; nil for none), and keeps the rows that follow from it:
+// under its deadline in the expiry table, and among what waits for a clock entry.
 func (m *Machine) putBundle(key format.BundleKey, old *format.BundleRow, encoded []byte, row format.BundleRow) error {
 	var before, now retention.Retention
 	if old != nil {
@@ -193,7 +193,16 @@ func (m *Machine) putBundle(key format.BundleKey, old *format.BundleRow, encoded
 			return err
 		}
 	}
-	m.replace(tBundle, key.Encode(), encoded, row.Encode())
+	if changed := row.Encode(); !bytes.Equal(encoded, changed) {
+		m.replace(tBundle, key.Encode(), encoded, changed)
+	}
+	if old != nil && old.BundleEnd != row.BundleEnd {
+		var stood []byte
+		if old.Expire != 0 {
+			stood = old.BundleEnd.Encode()
+		}
+		m.replace(tEnded, key64(row.Store), stood, row.BundleEnd.Encode())
+	}
 	return nil
 }
 

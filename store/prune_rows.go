@@ -104,6 +104,9 @@ func (m *Machine) dropBundles(prefix []byte) error {
 	var gone []bundle
 	err := m.idx.Ascend(tBundle, prefix, after(prefix), func(k, v []byte) (bool, error) {
 		row, err := format.DecodeBundleRow(v)
+		if err == nil {
+			row.BundleEnd, err = m.bundleEnd(row.Store)
+		}
 		gone = append(gone, bundle{slices.Clone(k), row})
 		return true, err
 	})
@@ -119,7 +122,7 @@ func (m *Machine) dropBundles(prefix []byte) error {
 			return fmt.Errorf("the bundle of record %d is not erased and has no records", b.row.Store)
 		}
 		err = errors.Join(m.set(tDeadSlot, slotKey(b.row.Slot), []byte{}), m.unset(tStop, b.key), m.unset(tExit, b.key),
-			m.unset(tSubject, cat(subjectKey(key.Institution, b.row.Subject), key64(b.row.Store))), m.unset(tBundle, b.key))
+			m.unset(tSubject, cat(subjectKey(key.Institution, b.row.Subject), key64(b.row.Store))), m.unset(tBundle, b.key), m.unset(tEnded, key64(b.row.Store)))
 		if err != nil {
 			return err
 		}

@@ -58,7 +58,7 @@ func (m *Machine) replace(t index.Table, key, old, value []byte) {
 	switch t {
 	case tInstitution:
 		m.counted = countedRow{}
-	case tBundle:
+	case tBundle, tEnded:
 		m.recent = bundleAt{}
 	}
 	if value == nil {
@@ -79,7 +79,8 @@ func allRows[T any](m *Machine, t index.Table, decode func([]byte) (T, error)) (
 	return out, err
 }
 
-// bundleAt is a bundle's row as it stands in the index, and its key there.
+// bundleAt is a bundle's row as it stands in the index, and its key there; row has its
+// end as well.
 type bundleAt struct {
 	key, encoded []byte
 	row          format.BundleRow
@@ -92,9 +93,19 @@ func (m *Machine) bundleAt(k format.BundleKey) (b bundleAt, err error) {
 		return b, err
 	}
 	if b.row, err = format.DecodeBundleRow(b.encoded); err != nil {
-		err = fmt.Errorf("table %d: %w", tBundle, err)
+		return b, fmt.Errorf("table %d: %w", tBundle, err)
 	}
+	b.row.BundleEnd, err = m.bundleEnd(b.row.Store)
 	return b, err
+}
+
+// bundleEnd is the end of the bundle that a record stored.
+func (m *Machine) bundleEnd(store uint64) (format.BundleEnd, error) {
+	end, err := lookup(m, tEnded, key64(store), format.DecodeBundleEnd)
+	if err != nil || end == nil {
+		return format.BundleEnd{}, err
+	}
+	return *end, nil
 }
 
 // countedRow is an institution's row as it stands in the index; none without encoded.
@@ -104,7 +115,11 @@ type countedRow struct {
 }
 
 func (m *Machine) bundle(k format.BundleKey) (*format.BundleRow, error) {
-	return lookup(m, tBundle, k.Encode(), format.DecodeBundleRow)
+	b, err := m.bundleAt(k)
+	if err != nil || b.encoded == nil {
+		return nil, err
+	}
+	return &b.row, nil
 }
 
 // erasurePending reports whether the erasure of a bundle that has ended waits for

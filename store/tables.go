@@ -31,6 +31,7 @@ const (
 	tDeadSlot      index.Table = 18 // slot -> BundleKey of the bundle that expired, or sequence of the KEY record (spent)
 	tCarried       index.Table = 19 // sequence below the bound -> CarriedRow
 	tCarriedKey    index.Table = 20 // sequence of a carried record -> epoch || its detail's key, sealed
+	tEnded         index.Table = 21 // STORE sequence of a bundle that has ended -> BundleEnd
 	tSealedBy      index.Table = 22 // institution || epoch || sequence of a carried record whose detail that epoch's key opens -> nothing
 	tPassed        index.Table = 23 // institution -> newest epoch whose KEY record lies below the bound
 	tEpochEnd      index.Table = 24 // sequence of the KEY record -> EpochEndRow

@@ -344,7 +344,11 @@ func effectCodecs() []codec {
 func rowCodecs() []codec {
 	return []codec{
 		row("bundle", exampleBundle(), format.BundleRow.Encode, format.DecodeBundleRow,
-			func(b *format.BundleRow) { tidyHolds(&b.Retention) }),
+			func(b *format.BundleRow) {
+				tidyHolds(&b.Retention)
+				b.BundleEnd = format.BundleEnd{} // not in this row
+			}),
+		row("bundle-end", format.BundleEnd{Expire: 100, Erase: 105, ErasedAt: exampleTime}, format.BundleEnd.Encode, format.DecodeBundleEnd, nil),
 		row("bundle-key", exampleKey(), format.BundleKey.Encode, format.DecodeBundleKey, nil),
 		row("held", exampleHeld(), format.HeldRow.Encode, format.DecodeHeldRow, nil),
 		row("held-bundle", format.HeldRow{Scope: format.HoldBundle, Bundle: exampleKey(), Store: 41, ID: 8, Owner: 3, Basis: 2, Placed: 90},

@@ -214,8 +214,7 @@ func exampleBundle() format.BundleRow {
 		Digest: e.Digest, Commitment: e.Commitment, Subject: e.Subject, Documents: e.Documents,
 		Retention: format.RetentionRow{Rule: "P5Y", Basis: 1, Start: exampleTime + 2000, Deadline: exampleTime + 1, Event: 0, Prior: []string{"P1Y"},
 			Holds:     []format.HoldRow{{ID: 1, Owner: 7, Basis: 2, Review: exampleTime}, {ID: 4, Owner: 8, Basis: 1}},
-			ViewActor: 7, ViewRequest: id(0x52), ViewReads: 1, ViewGrace: exampleTime},
-		Expire: 100, Erase: 0}
+			ViewActor: 7, ViewRequest: id(0x52), ViewReads: 1, ViewGrace: exampleTime}}
 }
 
 func exampleMember() format.MemberRow {

@@ -17,9 +17,7 @@ type BundleRow struct {
 	Subject    Digest
 	Documents  uint16
 	Retention  RetentionRow
-	// Expire and Erase are the sequences of those records plus one; 0 while none.
-	Expire, Erase uint64
-	ErasedAt      int64 // quorum clock at the ERASE record, microseconds; 0 while none
+	BundleEnd  // a row of its own, which Encode does not write
 }
 
 // Encode returns the canonical bytes of b.
@@ -37,10 +35,29 @@ func (b BundleRow) Encode() []byte {
 	w.Raw(b.Subject[:])
 	w.U16(b.Documents)
 	b.Retention.encode(&w)
-	w.U64(b.Expire)
-	w.U64(b.Erase)
-	w.I64(b.ErasedAt)
 	return w.Bytes()
+}
+
+// BundleEnd is what the state holds of a bundle's end, zero while it has none. It is a
+// row of its own: many bundles end at once, and theirs are small and near one another.
+type BundleEnd struct {
+	// Expire and Erase are the sequences of those records plus one; 0 while none.
+	Expire, Erase uint64
+	ErasedAt      int64 // quorum clock at the ERASE record, microseconds; 0 while none
+}
+
+// Encode returns the canonical bytes of e.
+func (e BundleEnd) Encode() []byte {
+	w := WriterOn(make([]byte, 0, 24))
+	w.U64(e.Expire)
+	w.U64(e.Erase)
+	w.I64(e.ErasedAt)
+	return w.Bytes()
+}
+
+// DecodeBundleEnd reads what Encode wrote.
+func DecodeBundleEnd(v []byte) (BundleEnd, error) {
+	return decodeEffect(v, func(r *Reader) BundleEnd { return BundleEnd{r.U64(), r.U64(), r.I64()} })
 }
 
 func (w *Writer) nodes(n []uint32) {
@@ -56,7 +73,7 @@ func (r *Reader) nodes() []uint32 {
 	return n
 }
 
-// DecodeBundleRow reads what Encode wrote.
+// DecodeBundleRow reads what Encode wrote: without the end.
 func DecodeBundleRow(v []byte) (BundleRow, error) { return decodeEffect(v, readBundleRow) }
 
 func readBundleRow(r *Reader) (b BundleRow) {
@@ -72,9 +89,6 @@ func readBundleRow(r *Reader) (b BundleRow) {
 	r.Raw(b.Subject[:])
 	b.Documents = r.U16()
 	b.Retention = readRetentionRow(r)
-	b.Expire = r.U64()
-	b.Erase = r.U64()
-	b.ErasedAt = r.I64()
 	return b
 }
 

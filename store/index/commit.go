@@ -12,8 +12,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// orderedFill is how full bbolt fills pages when all rows put lie behind the old
-// ones: nothing will be inserted between them.
+// orderedFill is how full bbolt fills pages when most rows that are new lie behind the
+// old ones: little will be inserted between them.
 const orderedFill = 0.95
 
 // yieldEvery is after how many rows a commit lets others run first: nobody waits for
@@ -125,6 +125,7 @@ func (d *DB) writeRows(tx *bolt.Tx, from *rows, next tallies) error {
 				return err
 			}
 		}
+		w.fill()
 		next[t] = w.sum
 	}
 	return nil
@@ -139,8 +140,9 @@ type tableWriter struct {
 	at   *bolt.Cursor
 	last []byte // of the rows that were there
 	next []byte // what stood at or behind the key last looked for: there is none before it
-	put  bool   // a row was put in
 	key  []byte // kept for its room
+	// behindLast and between count the rows that were put in where none was.
+	behindLast, between int
 }
 
 func (d *DB) openTable(tx *bolt.Tx, t Table, sum tally) (*tableWriter, error) {
@@ -160,7 +162,7 @@ func (w *tableWriter) write(key string, e entry) error {
 	case err != nil:
 		return err
 	case !e.deleted:
-		return w.putIn(e.value)
+		return w.putIn(e.value, found)
 	case found:
 		return w.at.Delete()
 	}
@@ -184,14 +186,26 @@ func (w *tableWriter) takeOut() (found bool, err error) {
 	return true, nil
 }
 
-func (w *tableWriter) putIn(value []byte) error {
-	if !w.put && w.behind() { // then all that follow are
-		w.rows.FillPercent = orderedFill
+func (w *tableWriter) putIn(value []byte, found bool) error {
+	switch {
+	case found:
+	case w.behind():
+		w.behindLast++
+	default:
+		w.between++
 	}
-	w.put = true
 	stored := sealRow(w.t, w.key, value)
 	w.sum.add(stored)
 	return w.rows.Put(w.key, stored)
+}
+
+// fill says how full pages may become: half, bbolt's own measure, leaves room between
+// rows, and what mostly comes in order leaves half of the file and of the memory empty.
+// Requests that run beside one another come in order but for a few.
+func (w *tableWriter) fill() {
+	if w.behindLast > w.between {
+		w.rows.FillPercent = orderedFill
+	}
 }
 
 // behind reports whether the key lies behind every row that was there.
