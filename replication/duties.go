@@ -317,6 +317,7 @@ func (d *duties) destroyDue(ctx context.Context) error {
 // nothing.
 func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure, blocks, spent []store.PendingBlock) (refused *store.RefusedError, err error) {
 	n.logs.recent.drop()
+	n.requests.giveWay(ctx, giveWayMost)
 	err = n.store.Destroy(ctx, bundles, slices.Concat(blocks, spent))
 	if err != nil && !errors.As(err, &refused) {
 		return nil, fmt.Errorf("destroying: %w", err)
@@ -391,6 +392,7 @@ func (n *Node) destroyLeftovers(ctx context.Context, keys bool, from []byte) (ne
 	var kept error
 	for len(bundles)+len(blocks) > 0 {
 		some := min(len(bundles), n.pieces().destroy)
+		n.requests.giveWay(ctx, giveWayMost)
 		err := n.store.Destroy(ctx, bundles[:some], blocks)
 		var refused *store.RefusedError
 		if err != nil {

@@ -98,10 +98,12 @@ func (n *Node) leadOnce(ctx context.Context, last *time.Time) error {
 	return errors.Join(errs...)
 }
 
-// duty proposes an operation of the cluster's own and waits for it.
+// duty proposes an operation of the cluster's own, once no request is on its way here,
+// and waits for it.
 func (n *Node) duty(ctx context.Context, kind store.Kind, body []byte) (store.Result, error) {
 	step := "duty " + strconv.Itoa(int(kind))
 	crashpoint.Reached(step, false)
+	n.requests.giveWay(ctx, giveWayMost)
 	r, err := n.Submit(ctx, store.Op{Kind: kind, Body: body})
 	if err == nil && r.Outcome == store.Refused {
 		err = fmt.Errorf("refused: %s: %s", r.Reason, r.Why)
@@ -114,20 +116,14 @@ func (n *Node) duty(ctx context.Context, kind store.Kind, body []byte) (store.Re
 
 // sweep ends what is due, and reports whether there was more when its time was up.
 func (n *Node) sweep(ctx context.Context, until time.Time) (more bool, err error) {
-	for begin := time.Now(); begin.Before(until); begin = time.Now() {
-		p := n.pieces()
+	for time.Now().Before(until) {
 		var w format.Writer
-		w.U32(p.sweep)
+		w.U32(n.pieces().sweep)
 		if _, err := n.duty(ctx, store.KindSweep, w.Bytes()); err != nil {
 			return false, fmt.Errorf("sweep: %w", err)
 		}
 		if more, _, err := n.store.Due(0); err != nil || !more {
 			return false, err
-		}
-		select {
-		case <-time.After(time.Duration(p.rest * float64(time.Since(begin)))):
-		case <-ctx.Done():
-			return true, ctx.Err()
 		}
 	}
 	return true, nil

@@ -50,6 +50,7 @@ type Node struct {
 	// put, read or use that was recorded, 0 before the first.
 	opened      time.Time
 	lastRequest atomic.Int64
+	requests    requests
 	// The leader's duties' own: when the log last named an institution, and when
 	// closings were last seen to wait.
 	saidOverdue  map[uint32]time.Time
@@ -234,7 +235,7 @@ func (n *Node) run() {
 const (
 	flushEvery = 200 * time.Millisecond
 	flushMost  = 2 * time.Second
-	flushRows  = 8 << 10
+	flushRows  = 2 << 10
 	flushLook  = 25 * time.Millisecond
 )
 
@@ -273,6 +274,7 @@ func (n *Node) Submit(ctx context.Context, op store.Op, chunks ...format.Chunk) 
 	if t, err := n.cfg.Time.Now(); err == nil {
 		op.FrontEarliest, op.FrontLatest = t.Earliest, t.Latest
 	}
+	defer n.requests.begin(op)()
 	return n.proposer.submit(ctx, op, chunks)
 }
 

@@ -1,6 +1,12 @@
 package replication
 
-import "time"
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/sago-worm/sago/store"
+)
 
 // pieces are how many bundles at most one sweep ends, are destroyed at once, with
 // the syncs of one, and one attestation names. A sweep and an attestation are one
@@ -10,12 +16,11 @@ type pieces struct {
 	sweep   uint32
 	destroy int
 	attest  int
-	rest    float64 // before the next sweep, of the time that the last one took
 }
 
 var (
 	alone  = pieces{sweep: 200, destroy: 800, attest: 200}
-	beside = pieces{sweep: 96, destroy: 100, attest: 50, rest: 0.3} // puts, reads or uses
+	beside = pieces{sweep: 96, destroy: 100, attest: 50} // puts, reads or uses
 )
 
 // giveWayFor is for how long after each of these a node works in small pieces.
@@ -36,4 +41,59 @@ func (n *Node) pieces() pieces {
 func (n *Node) givesWay() bool {
 	last := n.lastRequest.Load()
 	return last > 0 && time.Since(n.opened)-time.Duration(last) < giveWayFor
+}
+
+// giveWayMost is for how long at most one piece waits: where requests never cease, the
+// cluster's own work goes on between them.
+const giveWayMost = 10 * time.Millisecond
+
+// requests counts the operations of somebody that are on their way through this node:
+// its own, and with the leader those of the others. What the cluster does by itself waits
+// until there are none.
+type requests struct {
+	mu   sync.Mutex
+	open int
+	none chan struct{} // of those who wait; closed when none is open any more
+}
+
+// begin counts what of ops is somebody's, until end is called.
+func (r *requests) begin(ops ...store.Op) (end func()) {
+	some := 0
+	for i := range ops {
+		if ops[i].Actor != 0 {
+			some++
+		}
+	}
+	r.add(some)
+	return func() { r.add(-some) }
+}
+
+func (r *requests) add(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.open += n; r.open == 0 && r.none != nil {
+		close(r.none)
+		r.none = nil
+	}
+}
+
+// giveWay returns when none is open, or that time is up.
+func (r *requests) giveWay(ctx context.Context, most time.Duration) {
+	r.mu.Lock()
+	if r.open == 0 {
+		r.mu.Unlock()
+		return
+	}
+	if r.none == nil {
+		r.none = make(chan struct{})
+	}
+	none := r.none
+	r.mu.Unlock()
+	up := time.NewTimer(most)
+	defer up.Stop()
+	select {
+	case <-none:
+	case <-up.C:
+	case <-ctx.Done():
+	}
 }

@@ -3,8 +3,11 @@ package replication
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
+
+	"github.com/sago-worm/sago/store"
 )
 
 // byHand starts the first node, whose duties come round only when a test takes them.
@@ -85,4 +88,75 @@ func TestALookForLeftoversThatFailsRests(t *testing.T) {
 	if may, err := d.mayAttest(); !may || err != nil {
 		t.Errorf("may not attest: %v", err)
 	}
+}
+
+// TestTheClustersOwnWorkGivesWayToRequests: it waits until the last of them has its
+// answer, or its time is up; an operation of the cluster's own keeps nobody waiting.
+func TestTheClustersOwnWorkGivesWayToRequests(t *testing.T) {
+	var r requests
+	r.begin(store.Op{Kind: store.KindSweep})
+	r.giveWay(t.Context(), time.Hour)
+	somebody := store.Op{Kind: store.KindRead, Actor: testApp}
+	first, second := r.begin(somebody), r.begin(somebody, somebody)
+	r.giveWay(t.Context(), time.Millisecond)
+	passed := make(chan struct{})
+	go func() {
+		defer close(passed)
+		r.giveWay(t.Context(), time.Hour)
+	}()
+	waits := func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.none != nil
+	}
+	for deadline := time.Now().Add(patience); !waits(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not wait")
+		}
+	}
+	first()
+	if !waits() {
+		t.Error("it went on with a request open")
+	}
+	second()
+	select {
+	case <-passed:
+	case <-time.After(patience):
+		t.Fatal("it waits for ever")
+	}
+	r.giveWay(t.Context(), time.Hour)
+}
+
+// TestALeaderGivesWayToTheRequestsOfOthers: what others propose is somebody's too.
+func TestALeaderGivesWayToTheRequestsOfOthers(t *testing.T) {
+	c := newTestCluster(t, 3)
+	c.startAll()
+	lead := c.leader()
+	open := func() bool {
+		r := &c.nodes[lead].requests
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.open > 0
+	}
+	seen, done := false, make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := 0; i < 400 && !t.Failed(); i++ {
+			if _, err := c.put((lead+1)%3, fmt.Sprintf("T%d", i), "P5Y", []byte("of another node")); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	for waiting := true; waiting && !seen; {
+		seen = open()
+		select {
+		case <-done:
+			waiting = false
+		default:
+		}
+	}
+	if <-done; !seen {
+		t.Error("the leader never counted one")
+	}
+	c.await("none open", func() bool { return !open() })
 }

@@ -55,41 +55,43 @@ func (s *nodeService) Propose(ctx context.Context, r *nodev1.ProposeRequest) (*n
 	if !ok {
 		return nil, status.Error(codes.Unauthenticated, "no caller")
 	}
-	if err := s.checkBatch(c.member.Number, r); err != nil {
+	ops, err := s.checkBatch(c.member.Number, r)
+	if err != nil {
 		return nil, err
 	}
+	defer s.node.requests.begin(ops...)()
 	return &nodev1.ProposeResponse{}, fullAnswer(s.node.append(r.Batch, r.Chunks))
 }
 
 // checkBatch refuses what would halt every node, what speaks for another node,
-// and chunks under another node's keys.
-func (s *nodeService) checkBatch(from uint32, r *nodev1.ProposeRequest) error {
+// and chunks under another node's keys; it answers the operations.
+func (s *nodeService) checkBatch(from uint32, r *nodev1.ProposeRequest) ([]store.Op, error) {
 	e, err := decodeEntry(0, r.Batch)
 	if err != nil {
-		return status.Error(codes.InvalidArgument, err.Error())
+		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
 	for _, op := range e.Ops {
 		if !op.Kind.Known() || op.Kind == store.KindCeremony || op.Front != from {
-			return status.Errorf(codes.InvalidArgument, "operation of kind %d for node %d", op.Kind, op.Front)
+			return nil, status.Errorf(codes.InvalidArgument, "operation of kind %d for node %d", op.Kind, op.Front)
 		}
 	}
 	chunks, err := format.DecodeChunks(r.Chunks)
 	if err != nil {
-		return status.Error(codes.InvalidArgument, err.Error())
+		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
 	for _, c := range chunks {
 		block, err := s.node.store.Block(c.Slot.Block)
 		if err != nil {
-			return answer(err)
+			return nil, answer(err)
 		}
 		if block == nil {
-			return status.Error(codes.Unavailable, "the key block is not announced yet")
+			return nil, status.Error(codes.Unavailable, "the key block is not announced yet")
 		}
 		if block.Owner != from || c.Erased {
-			return status.Error(codes.PermissionDenied, "chunks under another node's keys, or none")
+			return nil, status.Error(codes.PermissionDenied, "chunks under another node's keys, or none")
 		}
 	}
-	return nil
+	return e.Ops, nil
 }
 
 // Vote answers this node's word about time.
