@@ -10,7 +10,6 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"github.com/sago-worm/sago/internal/crashpoint"
 	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
 )
@@ -260,104 +259,6 @@ func (d *duties) mayAttest() (may bool, err error) {
 		d.began, err = d.node.store.HasAttested(d.node.own.number, d.node.own.incarnation)
 	}
 	return d.began, err
-}
-
-// destroyDue destroys on this node what a checkpoint covers and attests it. It goes
-// through what stands from its beginning to its end, and on where it stopped.
-func (d *duties) destroyDue(ctx context.Context) error {
-	n := d.node
-	size := n.store.Summary().Checkpoint.Checkpoint.Size
-	if size == d.destroyed {
-		return nil
-	}
-	if d.from == 0 {
-		d.pass = size
-	}
-	blocks, err := n.store.PendingBlocks(n.own.number, size)
-	if err != nil {
-		return err
-	}
-	spent, err := n.store.PendingSpent(n.own.number, size, 64)
-	if err != nil {
-		return err
-	}
-	more, kept := len(blocks) > 64 || len(spent) == 64, error(nil)
-	blocks = blocks[:min(len(blocks), 64)]
-	for begin := time.Now(); time.Since(begin) < destroyFor; {
-		some := n.pieces().destroy
-		if err := n.store.ErasuresAhead(ctx, size, d.from, some); err != nil {
-			return err
-		}
-		bundles, next, err := n.store.PendingErasures(n.own.number, size, d.from, some)
-		if err != nil {
-			return err
-		}
-		if len(bundles)+len(blocks)+len(spent) > 0 {
-			refused, err := n.destroyBatch(ctx, bundles, blocks, spent)
-			if err != nil {
-				return errors.Join(err, kept)
-			}
-			if refused != nil { // nothing behind it waits; under the next checkpoint it is asked for again
-				kept = errors.Join(kept, fmt.Errorf("destroying: %w", refused))
-			}
-			blocks, spent = nil, nil
-		}
-		if d.from = next; next == 0 {
-			if !more {
-				d.destroyed = d.pass
-			}
-			return kept
-		}
-	}
-	return kept
-}
-
-// destroyBatch destroys bundles, and slots that none took, and attests them, so
-// many in one record as it holds. refused is what of them is not attested, nil for
-// nothing.
-func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure, blocks, spent []store.PendingBlock) (refused *store.RefusedError, err error) {
-	n.logs.recent.drop()
-	n.requests.giveWay(ctx, giveWayMost)
-	err = n.store.Destroy(ctx, bundles, slices.Concat(blocks, spent))
-	if err != nil && !errors.As(err, &refused) {
-		return nil, fmt.Errorf("destroying: %w", err)
-	}
-	if refused != nil { // the others are attested
-		stays := func(b store.PendingBlock) bool { return refused.Names(b.Unused...) }
-		bundles, blocks, spent = without(bundles, refused), slices.DeleteFunc(blocks, stays), slices.DeleteFunc(spent, stays)
-	}
-	effects := ranges(bundles, n.pieces().attest)
-	if len(blocks)+len(spent) > 0 {
-		var e format.AttestEffect
-		for _, s := range spent {
-			e.Keys = append(e.Keys, s.Decision)
-		}
-		for _, b := range blocks {
-			e.Blocks = append(e.Blocks, b.ID)
-		}
-		effects = append(effects, e)
-	}
-	for _, e := range effects {
-		if err := n.attest(ctx, e); err != nil {
-			return refused, err
-		}
-	}
-	if len(bundles) > 0 {
-		crashpoint.Reached("attest", true)
-	}
-	return refused, nil
-}
-
-// attest signs and records that what e names is destroyed on this node.
-func (n *Node) attest(ctx context.Context, e format.AttestEffect) (err error) {
-	e.Node, e.Incarnation = n.own.number, n.own.incarnation
-	if e.Signature, err = n.keys.sign(e.Message(n.own.cluster)); err != nil {
-		return err
-	}
-	if _, err := n.duty(ctx, store.KindAttest, format.EncodeEffect(e)); err != nil {
-		return fmt.Errorf("attesting: %w", err)
-	}
-	return nil
 }
 
 // sweep destroys leftovers, with those of keys after a start, and again every while:
