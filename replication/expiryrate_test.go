@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
 	"slices"
@@ -38,6 +39,7 @@ func rateOption(name string, least, otherwise int) int {
 func TestExpiryRates(t *testing.T) {
 	count, nodes, rate := rateOption("COUNT", 2, 3000), rateOption("NODES", 1, 3), rateOption("RATE", 1, 100)
 	defer debug.SetGCPercent(debug.SetGCPercent(400)) // as sagod runs
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), 4)))
 	c := newTestCluster(t, nodes)
 	c.timing = Timing{}
 	if count < 10_000 {

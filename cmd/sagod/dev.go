@@ -32,6 +32,7 @@ type devCmd struct {
 // Run runs a development cluster, made first where there is none, or removes it.
 func (c *devCmd) Run(s *shell) error {
 	collectLess()
+	raiseProcessors()
 	if c.Remove {
 		return removeDevelopment(s, c.Dir)
 	}

@@ -19,6 +19,7 @@ type runCmd struct {
 // service manager starts it anew, and what it may not use again it puts aside.
 func (c *runCmd) Run(s *shell) error {
 	collectLess()
+	raiseProcessors()
 	if err := keepSecrets(); err != nil {
 		return err
 	}
