@@ -230,8 +230,7 @@ func (n *Node) run() {
 // flushEvery is how often what was applied goes to the index file; less often, down
 // to flushMost, where that takes more than a fifth of the time: a row that changes
 // several times is then written once. flushRows wait for nothing: the log's own syncs
-// stand behind a write of many more, and many small ones write more pages in all
-// (docs/adr/0031).
+// stand behind a write of many more (docs/adr/0034).
 const (
 	flushEvery = 200 * time.Millisecond
 	flushMost  = 2 * time.Second

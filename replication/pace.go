@@ -23,24 +23,24 @@ var (
 	beside = pieces{sweep: 96, destroy: 100, attest: 50} // puts, reads or uses
 )
 
-// giveWayFor is for how long after each of these a node works in small pieces.
-const giveWayFor = time.Second
+// requestsLast is for how long after each of these a node works in small pieces.
+const requestsLast = time.Second
 
 // requested notes that a put, read or use was recorded.
 func (n *Node) requested() { n.lastRequest.Store(int64(time.Since(n.opened))) }
 
 // pieces are those of now.
 func (n *Node) pieces() pieces {
-	if n.givesWay() {
+	if n.hasRequests() {
 		return beside
 	}
 	return alone
 }
 
-// givesWay reports whether there are requests that wait for what this node does beside them.
-func (n *Node) givesWay() bool {
+// hasRequests reports whether there are requests that wait for what this node does beside them.
+func (n *Node) hasRequests() bool {
 	last := n.lastRequest.Load()
-	return last > 0 && time.Since(n.opened)-time.Duration(last) < giveWayFor
+	return last > 0 && time.Since(n.opened)-time.Duration(last) < requestsLast
 }
 
 // giveWayMost is for how long at most one piece waits: where requests never cease, the
