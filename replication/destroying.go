@@ -40,22 +40,22 @@ func (d *duties) destroyDue(ctx context.Context) error {
 		}
 		attested <- err
 	}()
-	more, kept, err := d.destroyAll(ctx, size, d.from, batches)
+	whole, kept, err := d.destroyAll(ctx, size, d.from, batches)
 	close(batches)
 	if failed := <-attested; failed != nil { // it is what cut the destruction
 		err = failed
 	}
-	if err == nil && d.from == 0 && !more {
+	if err == nil && whole {
 		d.destroyed = d.pass
 	}
 	return errors.Join(err, kept)
 }
 
 // destroyAll destroys from one decision on, until its time is up or nothing is left, and
-// gives each batch to whoever attests it. more says that other keys wait; kept is of
+// gives each batch to whoever attests it. whole says that nothing is left; kept is of
 // payload that stays, which keeps nothing behind it waiting: under the next checkpoint it
 // is asked for again.
-func (d *duties) destroyAll(ctx context.Context, size, from uint64, batches chan<- destroyed) (more bool, kept, err error) {
+func (d *duties) destroyAll(ctx context.Context, size, from uint64, batches chan<- destroyed) (whole bool, kept, err error) {
 	n := d.node
 	blocks, err := n.store.PendingBlocks(n.own.number, size)
 	if err != nil {
@@ -65,22 +65,22 @@ func (d *duties) destroyAll(ctx context.Context, size, from uint64, batches chan
 	if err != nil {
 		return false, nil, err
 	}
-	more = len(blocks) > 64 || len(spent) == 64
+	more := len(blocks) > 64 || len(spent) == 64
 	blocks = blocks[:min(len(blocks), 64)]
 	for begin := time.Now(); time.Since(begin) < destroyFor; {
 		some := n.pieces().destroy
 		if err := n.store.ErasuresAhead(ctx, size, from, some); err != nil {
-			return more, kept, err
+			return false, kept, err
 		}
 		bundles, next, err := n.store.PendingErasures(n.own.number, size, from, some)
 		if err != nil {
-			return more, kept, err
+			return false, kept, err
 		}
 		done := destroyed{next: next}
 		if len(bundles)+len(blocks)+len(spent) > 0 {
 			var refused *store.RefusedError
 			if done.effects, refused, err = n.destroyBatch(ctx, bundles, blocks, spent); err != nil {
-				return more, kept, err
+				return false, kept, err
 			}
 			if refused != nil {
 				kept = errors.Join(kept, fmt.Errorf("destroying: %w", refused))
@@ -89,14 +89,14 @@ func (d *duties) destroyAll(ctx context.Context, size, from uint64, batches chan
 		select {
 		case batches <- done:
 		case <-ctx.Done():
-			return more, kept, ctx.Err()
+			return false, kept, ctx.Err()
 		}
 		if next == 0 {
-			return more, kept, nil
+			return !more, kept, nil
 		}
 		from, blocks, spent = next, nil, nil
 	}
-	return more, kept, nil
+	return false, kept, nil
 }
 
 // destroyBatch destroys bundles, and slots that none took, and answers what attests
