@@ -47,8 +47,8 @@ func TestABundlesEndIsARowOfItsOwn(t *testing.T) {
 	}
 }
 
-// TestR26_AClosingPassesOverWhatHasExpired: that went by its deadline, and goes no second
-// time.
+// TestR26_AClosingPassesOverWhatHasExpired: that went by its deadline, and neither goes a
+// second time nor is kept for ever, which would keep the institution from being closed.
 func TestR26_AClosingPassesOverWhatHasExpired(t *testing.T) {
 	v := newTenancy(t, t, 2)
 	v.put("short", "PT1H")
@@ -69,6 +69,9 @@ func TestR26_AClosingPassesOverWhatHasExpired(t *testing.T) {
 	}
 	if exit, err := n.exit(keyOfBundle("long")); err != nil || exit == nil || exit.Exit != uint8(retention.ExitClose) || n.row("long").Expire == 0 {
 		t.Errorf("%+v: %v", exit, err)
+	}
+	if kept, err := n.KeptByClosing(1, 10); err != nil || len(kept) > 0 {
+		t.Errorf("kept: %v, %v", kept, err)
 	}
 	v.equal()
 }
