@@ -329,9 +329,25 @@ func (n *node) standing() standing {
 	n.w.Helper()
 	s := n.Summary()
 	n.w.must(s.Failed)
+	n.remembers()
 	root, err := n.RootAt(s.Size)
 	n.w.must(err)
 	return standing{s.Size, root, s.State, n.logical(), s.Clock.Now}
+}
+
+// remembers insists that the bundle that the Machine keeps in mind is as it stands.
+func (n *node) remembers() {
+	n.w.Helper()
+	if n.recent.key == nil {
+		return
+	}
+	key, err := format.DecodeBundleKey(n.recent.key)
+	n.w.must(err)
+	b, err := n.bundleAt(key)
+	n.w.must(err)
+	if !bytes.Equal(b.encoded, n.recent.encoded) || b.row.BundleEnd != n.recent.row.BundleEnd {
+		n.w.Fatalf("%v is remembered as %+v and stands as %+v", key, n.recent.row, b.row)
+	}
 }
 
 // equal insists that all nodes stand alike, and answers where.

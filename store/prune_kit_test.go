@@ -82,6 +82,7 @@ func (w *world) prune() (steps int) {
 			op.Body = body
 			w.accept(w.commit(op))
 			w.nodes[0].rangesHaveRecords()
+			w.nodes[0].endsHaveBundles()
 			steps++
 		} else if next == 0 {
 			return steps
@@ -104,6 +105,24 @@ func (n *node) rangesHaveRecords() {
 			n.w.Fatalf("node %x attests %d to %d, of which no record is left", k[:4], row.From, to)
 		}
 		return true, errors.Join(err, r.Done())
+	}))
+}
+
+// endsHaveBundles fails if the end of a bundle stands whose row is gone.
+func (n *node) endsHaveBundles() {
+	n.w.Helper()
+	stored := map[uint64]bool{}
+	n.w.must(n.idx.Ascend(tBundle, nil, nil, func(_, v []byte) (bool, error) {
+		row, err := format.DecodeBundleRow(v)
+		stored[row.Store] = true
+		return true, err
+	}))
+	n.w.must(n.idx.Ascend(tEnded, nil, nil, func(k, _ []byte) (bool, error) {
+		r := format.NewReader(k)
+		if store := r.U64(); !stored[store] {
+			n.w.Fatalf("the end of the bundle of record %d stands without it", store)
+		}
+		return true, r.Done()
 	}))
 }
 

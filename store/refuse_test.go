@@ -216,7 +216,7 @@ func TestP60_ACheckpointOfAnotherHistoryHaltsTheNode(t *testing.T) {
 }
 
 func TestP25_ARowThatCannotBeReadHaltsAndIsNotTakenForMissing(t *testing.T) {
-	for _, table := range []index.Table{tInstitution, tPerson, tBundle} {
+	for _, table := range []index.Table{tInstitution, tPerson, tBundle, tEnded} {
 		w := newWorld(t, t, 1)
 		w.put("T0", "P1D")
 		n := w.nodes[0]
@@ -228,6 +228,8 @@ func TestP25_ARowThatCannotBeReadHaltsAndIsNotTakenForMissing(t *testing.T) {
 			key = key64(app)
 		case tBundle:
 			key = keyOfBundle("T0").Encode()
+		case tEnded:
+			key = key64(n.row("T0").Store)
 		}
 		n.idx.Put(table, key, []byte("not a row"))
 		n.counted = countedRow{} // as after a start

@@ -187,3 +187,44 @@ func TestPagesOfAQueueAreFull(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestPagesLeaveRoomWhereRowsComeBetween others, and are full where rows come in order
+// but for a few, as those of requests that run beside one another.
+func TestPagesLeaveRoomWhereRowsComeBetween(t *testing.T) {
+	full := func(batches ...[]int) float64 {
+		d, _ := open(t, filepath.Join(t.TempDir(), "index.db"))
+		defer d.Close()
+		row := bytes.Repeat([]byte("r"), 100)
+		for _, b := range batches {
+			for _, i := range b {
+				d.Put(1, fmt.Appendf(nil, "%05d", i), row)
+			}
+			flush(t, d, Meta{})
+		}
+		var s bolt.BucketStats
+		err := d.bolt.Load().View(func(tx *bolt.Tx) error { s = tx.Bucket(bucketName(1)).Stats(); return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return float64(s.LeafInuse) / float64(s.LeafAlloc)
+	}
+	var even, odd []int
+	for i := range 2000 {
+		even, odd = append(even, 2*i), append(odd, 2*i+1)
+	}
+	behind := []int{90_000, 90_001, 90_002}
+	if f := full(even, append(odd, behind...)); f > 0.7 {
+		t.Errorf("%.2f full where rows come between others", f)
+	}
+	var batches [][]int
+	for first := 0; first < 4000; first += 400 { // the first row of each comes with the next
+		batch := []int{max(first-400, 0)}
+		for i := first + 1; i < first+400; i++ {
+			batch = append(batch, i)
+		}
+		batches = append(batches, batch)
+	}
+	if f := full(batches...); f < 0.8 {
+		t.Errorf("%.2f full where rows come in order but for a few", f)
+	}
+}
