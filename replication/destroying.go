@@ -42,9 +42,11 @@ func (d *duties) destroyDue(ctx context.Context) error {
 	}()
 	whole, kept, err := d.destroyAll(ctx, size, d.from, batches)
 	close(batches)
-	if failed := <-attested; failed != nil { // it is what cut the destruction
-		err = failed
+	failed := <-attested
+	if failed != nil && errors.Is(err, context.Canceled) { // cut by it
+		err = nil
 	}
+	err = errors.Join(err, failed)
 	if err == nil && whole {
 		d.destroyed = d.pass
 	}
@@ -103,8 +105,8 @@ func (d *duties) destroyAll(ctx context.Context, size, from uint64, batches chan
 // them, so many in one record as it holds. refused is what of them is not attested, nil
 // for nothing.
 func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure, blocks, spent []store.PendingBlock) (effects []format.AttestEffect, refused *store.RefusedError, err error) {
-	n.logs.recent.drop()
 	n.requests.giveWay(ctx, giveWayMost)
+	n.logs.recent.drop()
 	err = n.store.Destroy(ctx, bundles, slices.Concat(blocks, spent))
 	if err != nil && !errors.As(err, &refused) {
 		return nil, nil, fmt.Errorf("destroying: %w", err)

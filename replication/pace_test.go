@@ -152,7 +152,7 @@ func TestALeaderGivesWayToTheRequestsOfOthers(t *testing.T) {
 		select {
 		case <-done:
 			waiting = false
-		default:
+		case <-time.After(50 * time.Microsecond):
 		}
 	}
 	if <-done; !seen {

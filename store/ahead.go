@@ -29,7 +29,7 @@ func (m *Machine) Ahead() *Ahead { return &Ahead{m: m, atOnce: aheadAtOnce} }
 // is of the expiry table itself.
 func (a *Ahead) Read(ctx context.Context) error {
 	a.m.mu.RLock()
-	ends, now := a.m.ends, a.m.clock.Now
+	first, now := a.m.ends, a.m.clock.Now
 	a.m.mu.RUnlock()
 	if a.middle != nil {
 		row, err := a.m.idx.Get(tExpiry, a.middle)
@@ -37,8 +37,8 @@ func (a *Ahead) Read(ctx context.Context) error {
 			return err
 		}
 	}
-	if bytes.Compare(a.behind, ends) < 0 {
-		a.behind = ends
+	if bytes.Compare(a.behind, first) < 0 {
+		a.behind = first
 	}
 	var rows, bundles [][]byte
 	err := a.m.idx.Ascend(tExpiry, a.behind, key64(uint64(now)+1), func(k, v []byte) (bool, error) {
@@ -50,6 +50,12 @@ func (a *Ahead) Read(ctx context.Context) error {
 		return err
 	}
 	a.middle, a.behind = rows[len(rows)/2], after(rows[len(rows)-1])
+	ends := make([][]byte, len(rows))
+	for i, k := range rows {
+		ends[i] = k[len(k)-8:] // the STORE sequence
+	}
+	slices.SortFunc(ends, bytes.Compare)
+	a.m.idx.Ahead(ctx, tEnded, ends)
 	return a.m.bundlesAhead(ctx, bundles)
 }
 

@@ -96,10 +96,7 @@ func (t *turn) sweepAll(n uint32, row *format.TenantRow, limit int) (int, error)
 		if err != nil {
 			return false, err
 		}
-		b, err := format.DecodeBundleRow(v)
-		if err == nil {
-			b.BundleEnd, err = t.bundleEnd(b.Store)
-		}
+		b, err := t.decodeBundle(v)
 		if err != nil || b.Expire != 0 {
 			return err == nil, err
 		}

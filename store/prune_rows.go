@@ -103,10 +103,7 @@ func (m *Machine) dropBundles(prefix []byte) error {
 	}
 	var gone []bundle
 	err := m.idx.Ascend(tBundle, prefix, after(prefix), func(k, v []byte) (bool, error) {
-		row, err := format.DecodeBundleRow(v)
-		if err == nil {
-			row.BundleEnd, err = m.bundleEnd(row.Store)
-		}
+		row, err := m.decodeBundle(v)
 		gone = append(gone, bundle{slices.Clone(k), row})
 		return true, err
 	})

@@ -92,20 +92,21 @@ func (m *Machine) bundleAt(k format.BundleKey) (b bundleAt, err error) {
 	if b.encoded, err = m.idx.Get(tBundle, b.key); err != nil || b.encoded == nil {
 		return b, err
 	}
-	if b.row, err = format.DecodeBundleRow(b.encoded); err != nil {
-		return b, fmt.Errorf("table %d: %w", tBundle, err)
-	}
-	b.row.BundleEnd, err = m.bundleEnd(b.row.Store)
+	b.row, err = m.decodeBundle(b.encoded)
 	return b, err
 }
 
-// bundleEnd is the end of the bundle that a record stored.
-func (m *Machine) bundleEnd(store uint64) (format.BundleEnd, error) {
-	end, err := lookup(m, tEnded, key64(store), format.DecodeBundleEnd)
-	if err != nil || end == nil {
-		return format.BundleEnd{}, err
+// decodeBundle reads a bundle's row, and its end where it has one.
+func (m *Machine) decodeBundle(encoded []byte) (format.BundleRow, error) {
+	row, err := format.DecodeBundleRow(encoded)
+	if err != nil {
+		return row, fmt.Errorf("table %d: %w", tBundle, err)
 	}
-	return *end, nil
+	end, err := lookup(m, tEnded, key64(row.Store), format.DecodeBundleEnd)
+	if end != nil {
+		row.BundleEnd = *end
+	}
+	return row, err
 }
 
 // countedRow is an institution's row as it stands in the index; none without encoded.
