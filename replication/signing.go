@@ -199,6 +199,26 @@ func (s *signer) readAgain(ctx context.Context, t tree, c format.Checkpoint) err
 	return nil
 }
 
+// againAtOnce is how many records are read again before requests are asked for.
+const againAtOnce = 2048
+
+// besideRequests is a tree whose records are read again in pieces, none of which begins
+// while a request is on its way: after a night's expiry there are a million of them.
+type besideRequests struct {
+	tree
+	requests *requests
+}
+
+func (b besideRequests) Extend(ctx context.Context, f *store.Frontier, to uint64) error {
+	for {
+		b.requests.giveWay(ctx, giveWayMost)
+		piece := min(f.Size()+againAtOnce, to)
+		if err := b.tree.Extend(ctx, f, piece); err != nil || piece == to {
+			return err
+		}
+	}
+}
+
 func treeDamage(size uint64) error {
 	return &format.DamageError{File: "history.tree", Offset: -1, What: fmt.Sprintf("stored hashes do not give the root of the first %d records", size)}
 }
@@ -220,7 +240,7 @@ func (n *Node) signMark(ctx context.Context, entry uint64, text string) (format.
 	if err := n.settleHistory(); err != nil {
 		return s, err
 	}
-	sig, err := n.signer.sign(ctx, n.store, n.own.incarnation, mine)
+	sig, err := n.signer.sign(ctx, besideRequests{n.store, &n.requests}, n.own.incarnation, mine)
 	n.refused(err)
 	return format.NodeSignature{Node: n.own.number, Incarnation: n.own.incarnation, Signature: sig}, err
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -206,5 +207,42 @@ func spoilRecord(t *testing.T, path string, n int) {
 	defer f.Close()
 	if _, err := f.WriteAt(raw[off:off+8+length], int64(off)); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// pieceTree notes up to where it was asked to read again.
+type pieceTree struct {
+	tree
+	to    []uint64
+	fails int // this call, from 1 on
+}
+
+func (p *pieceTree) Extend(_ context.Context, f *store.Frontier, to uint64) error {
+	if p.to = append(p.to, to); len(p.to) == p.fails {
+		return store.ErrBeyond
+	}
+	for f.Size() < to {
+		f.Add(format.Digest{})
+	}
+	return nil
+}
+
+// TestRecordsAreReadAgainInPieces: requests come between, a failure ends it, and it goes
+// on where it was.
+func TestRecordsAreReadAgainInPieces(t *testing.T) {
+	const to = 2*againAtOnce + 1
+	p := &pieceTree{fails: 2}
+	var f store.Frontier
+	b := besideRequests{p, &requests{}}
+	if err := b.Extend(t.Context(), &f, to); !errors.Is(err, store.ErrBeyond) || f.Size() != againAtOnce {
+		t.Fatalf("at %d: %v", f.Size(), err)
+	}
+	for range 2 { // the second has nothing to read
+		if err := b.Extend(t.Context(), &f, to); err != nil || f.Size() != to {
+			t.Fatalf("at %d: %v", f.Size(), err)
+		}
+	}
+	if want := []uint64{againAtOnce, 2 * againAtOnce, 2 * againAtOnce, to, to}; !slices.Equal(p.to, want) {
+		t.Errorf("read to %d, want %d", p.to, want)
 	}
 }
