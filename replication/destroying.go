@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/sago-worm/sago/internal/crashpoint"
@@ -12,16 +13,21 @@ import (
 	"github.com/sago-worm/sago/store/format"
 )
 
-// destroyed is a batch whose bundles are destroyed on this node: what says so, and
-// where the next one begins, 0 behind the last.
-type destroyed struct {
-	effects []format.AttestEffect
-	next    uint64
+// batch is some of what a checkpoint covers and this node has to destroy, on its way
+// from being looked up, by being destroyed, to being attested.
+type batch struct {
+	bundles       []store.PendingErasure
+	blocks, spent []store.PendingBlock // slots that none took
+	work          store.Destruction
+	next          uint64 // where the next one begins, 0 behind the last
+	effects       []format.AttestEffect
 }
 
-// destroyDue destroys on this node what a checkpoint covers and attests it, one batch
-// while the next is destroyed. It goes through what stands from its beginning to its
-// end, and on where it stopped.
+// destroyDue destroys on this node what a checkpoint covers and attests it. It goes
+// through what stands from its beginning to its end, and on where it stopped: one batch
+// is attested while the next is destroyed and the one behind that looked up, for each
+// waits mostly for syncs or reads of its own. Where one step fails, those before it stop
+// and those behind it finish what they were given.
 func (d *duties) destroyDue(ctx context.Context) error {
 	size := d.node.store.Summary().Checkpoint.Checkpoint.Size
 	if size == d.destroyed {
@@ -30,92 +36,113 @@ func (d *duties) destroyDue(ctx context.Context) error {
 	if d.from == 0 {
 		d.pass = size
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	batches, attested := make(chan destroyed), make(chan error, 1)
-	go func() {
-		err := d.attestAll(ctx, batches)
-		if err != nil {
-			cancel()
+	destroying, stopDestroying := context.WithCancel(ctx)
+	looking, stopLooking := context.WithCancel(destroying)
+	found, gone := make(chan batch), make(chan batch)
+	from, whole := d.from, false
+	var kept error
+	var failed [3]error
+	var steps sync.WaitGroup
+	steps.Go(func() {
+		defer close(found)
+		whole, failed[0] = d.node.lookUp(looking, size, from, found)
+	})
+	steps.Go(func() {
+		defer stopLooking()
+		defer close(gone)
+		kept, failed[1] = d.node.destroyAll(destroying, found, gone)
+	})
+	steps.Go(func() {
+		defer stopDestroying()
+		failed[2] = d.attestAll(ctx, gone)
+	})
+	steps.Wait()
+	for i, err := range failed {
+		if errors.Is(err, context.Canceled) && ctx.Err() == nil { // stopped for another's sake
+			failed[i] = nil
 		}
-		attested <- err
-	}()
-	whole, kept, err := d.destroyAll(ctx, size, d.from, batches)
-	close(batches)
-	failed := <-attested
-	if failed != nil && errors.Is(err, context.Canceled) { // cut by it
-		err = nil
 	}
-	err = errors.Join(err, failed)
+	err := errors.Join(failed[:]...)
 	if err == nil && whole {
 		d.destroyed = d.pass
 	}
 	return errors.Join(err, kept)
 }
 
-// destroyAll destroys from one decision on, until its time is up or nothing is left, and
-// gives each batch to whoever attests it. whole says that nothing is left; kept is of
-// payload that stays, which keeps nothing behind it waiting: under the next checkpoint it
-// is asked for again.
-func (d *duties) destroyAll(ctx context.Context, size, from uint64, batches chan<- destroyed) (whole bool, kept, err error) {
-	n := d.node
+// lookUp finds batches from one decision on, until its time is up or nothing is left,
+// which whole says.
+func (n *Node) lookUp(ctx context.Context, size, from uint64, found chan<- batch) (whole bool, err error) {
 	blocks, err := n.store.PendingBlocks(n.own.number, size)
 	if err != nil {
-		return false, nil, err
+		return false, err
 	}
 	spent, err := n.store.PendingSpent(n.own.number, size, 64)
 	if err != nil {
-		return false, nil, err
+		return false, err
 	}
 	more := len(blocks) > 64 || len(spent) == 64
-	blocks = blocks[:min(len(blocks), 64)]
-	for begin := time.Now(); time.Since(begin) < destroyFor; {
-		some := n.pieces().destroy
+	b := batch{blocks: blocks[:min(len(blocks), 64)], spent: spent, next: from}
+	for begin := time.Now(); time.Since(begin) < destroyFor; b = (batch{next: b.next}) {
+		some, from := n.pieces().destroy, b.next
 		if err := n.store.ErasuresAhead(ctx, size, from, some); err != nil {
-			return false, kept, err
+			return false, err
 		}
-		bundles, next, err := n.store.PendingErasures(n.own.number, size, from, some)
-		if err != nil {
-			return false, kept, err
+		if b.bundles, b.next, err = n.store.PendingErasures(n.own.number, size, from, some); err != nil {
+			return false, err
 		}
-		done := destroyed{next: next}
-		if len(bundles)+len(blocks)+len(spent) > 0 {
-			var refused *store.RefusedError
-			if done.effects, refused, err = n.destroyBatch(ctx, bundles, blocks, spent); err != nil {
-				return false, kept, err
-			}
-			if refused != nil {
-				kept = errors.Join(kept, fmt.Errorf("destroying: %w", refused))
-			}
+		if b.work, err = n.store.Prepare(ctx, b.bundles, slices.Concat(b.blocks, b.spent)); err != nil {
+			return false, fmt.Errorf("destroying: %w", err)
 		}
 		select {
-		case batches <- done:
+		case found <- b:
 		case <-ctx.Done():
-			return false, kept, ctx.Err()
+			return false, ctx.Err()
 		}
-		if next == 0 {
-			return !more, kept, nil
+		if b.next == 0 {
+			return !more, nil
 		}
-		from, blocks, spent = next, nil, nil
 	}
-	return false, kept, nil
+	return false, nil
 }
 
-// destroyBatch destroys bundles, and slots that none took, and answers what attests
-// them, so many in one record as it holds. refused is what of them is not attested, nil
-// for nothing.
-func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure, blocks, spent []store.PendingBlock) (effects []format.AttestEffect, refused *store.RefusedError, err error) {
+// destroyAll destroys one batch after another. kept is of payload that stays, which keeps
+// nothing behind it waiting: under the next checkpoint it is asked for again.
+func (n *Node) destroyAll(ctx context.Context, found <-chan batch, gone chan<- batch) (kept, err error) {
+	for b := range found {
+		refused, err := n.destroyBatch(ctx, &b)
+		if err != nil {
+			return kept, err
+		}
+		if refused != nil {
+			kept = errors.Join(kept, fmt.Errorf("destroying: %w", refused))
+		}
+		select {
+		case gone <- b:
+		case <-ctx.Done():
+			return kept, ctx.Err()
+		}
+	}
+	return kept, nil
+}
+
+// destroyBatch destroys what was looked up, and notes what attests it, so many in one
+// record as it holds. refused is what of it is not attested, nil for nothing.
+func (n *Node) destroyBatch(ctx context.Context, b *batch) (refused *store.RefusedError, err error) {
+	if len(b.bundles)+len(b.blocks)+len(b.spent) == 0 {
+		return nil, nil
+	}
 	n.requests.giveWay(ctx, giveWayMost)
 	n.logs.recent.drop()
-	err = n.store.Destroy(ctx, bundles, slices.Concat(blocks, spent))
+	err = n.store.Run(ctx, b.work)
 	if err != nil && !errors.As(err, &refused) {
-		return nil, nil, fmt.Errorf("destroying: %w", err)
+		return nil, fmt.Errorf("destroying: %w", err)
 	}
+	bundles, blocks, spent := b.bundles, b.blocks, b.spent
 	if refused != nil { // the others are attested
 		stays := func(b store.PendingBlock) bool { return refused.Names(b.Unused...) }
 		bundles, blocks, spent = without(bundles, refused), slices.DeleteFunc(blocks, stays), slices.DeleteFunc(spent, stays)
 	}
-	effects = ranges(bundles, n.pieces().attest)
+	b.effects = ranges(bundles, n.pieces().attest)
 	if len(blocks)+len(spent) > 0 {
 		var e format.AttestEffect
 		for _, s := range spent {
@@ -124,15 +151,15 @@ func (n *Node) destroyBatch(ctx context.Context, bundles []store.PendingErasure,
 		for _, b := range blocks {
 			e.Blocks = append(e.Blocks, b.ID)
 		}
-		effects = append(effects, e)
+		b.effects = append(b.effects, e)
 	}
-	return effects, refused, nil
+	return refused, nil
 }
 
 // attestAll attests one batch after another until there is no more or one fails, and
 // notes behind each that the next pass goes on there.
-func (d *duties) attestAll(ctx context.Context, batches <-chan destroyed) error {
-	for b := range batches {
+func (d *duties) attestAll(ctx context.Context, gone <-chan batch) error {
+	for b := range gone {
 		for _, e := range b.effects {
 			if err := d.node.attest(ctx, e); err != nil {
 				return err

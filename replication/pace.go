@@ -20,7 +20,7 @@ type pieces struct {
 
 var (
 	alone  = pieces{sweep: 200, destroy: 800, attest: 200}
-	beside = pieces{sweep: 96, destroy: 100, attest: 50} // puts, reads or uses
+	beside = pieces{sweep: 96, destroy: 100, attest: 100} // puts, reads or uses
 )
 
 // requestsLast is for how long after each of these a node works in small pieces.

@@ -136,29 +136,48 @@ func (j warrantJudge) judgeRetire(e format.KeyEffect, sequence uint64, slots []f
 	return nil
 }
 
-// Destroy destroys on this node what the pending rows name: keys first, then
-// payload. What is due in the active segment has its key destroyed at once, the
-// segment is rolled, then zeroed. It may be asked again after any failure. It reads
-// each history file once if the decisions ascend.
+// Destruction is what Prepare looked up: the orders to the custodian, and where the
+// payload lies that they name.
+type Destruction struct {
+	orders []custodian.Order
+	gone   []heldChunk
+}
+
+// Prepare looks up what destroys what the pending rows name, and touches nothing. What
+// they name has ended: nothing that is recorded between it and Run saves it, and no
+// payload of it comes here any more. It reads each history file once if the decisions
+// ascend.
+func (s *Store) Prepare(ctx context.Context, bundles []PendingErasure, blocks []PendingBlock) (d Destruction, err error) {
+	if d.orders, err = s.ordersFor(bundles, blocks); err != nil {
+		return d, err
+	}
+	d.gone, err = s.addRanges(ctx, d.orders)
+	return d, err
+}
+
+// Destroy is Prepare and Run.
 func (s *Store) Destroy(ctx context.Context, bundles []PendingErasure, blocks []PendingBlock) error {
-	orders, err := s.ordersFor(bundles, blocks)
+	d, err := s.Prepare(ctx, bundles, blocks)
 	if err != nil {
 		return err
 	}
-	gone, err := s.addRanges(ctx, orders)
-	if err != nil {
-		return err
-	}
+	return s.Run(ctx, d)
+}
+
+// Run destroys on this node what was looked up: keys first, then payload. What is due
+// in the active segment has its key destroyed at once, the segment is rolled, then
+// zeroed. It may be asked again after any failure.
+func (s *Store) Run(ctx context.Context, d Destruction) error {
 	var refused RefusedError
-	if err := s.destroy(ctx, orders, gone, &refused); err != nil {
+	if err := s.destroy(ctx, d.orders, d.gone, &refused); err != nil {
 		return errors.Join(err, refused.Err)
 	}
-	for _, c := range gone {
+	for _, c := range d.gone {
 		if !refused.Names(c.Slot) {
 			s.idx.Delete(tRange, rangeKey(c.ChunkHeader, c.Location))
 		}
 	}
-	if len(gone) > 0 {
+	if len(d.gone) > 0 {
 		crashpoint.Reached("forget ranges", true)
 	}
 	if refused.Err != nil {
@@ -167,7 +186,7 @@ func (s *Store) Destroy(ctx context.Context, bundles []PendingErasure, blocks []
 	return nil
 }
 
-// RefusedError is returned by Destroy when it destroyed everything but the payload in
+// RefusedError is returned by Run and Destroy when it destroyed everything but the payload in
 // some slots, which the custodian does not admit: the headers before it are damaged, or
 // the file ends before it. Their keys are gone.
 type RefusedError struct {
@@ -199,7 +218,7 @@ func (s *Store) ordersFor(bundles []PendingErasure, blocks []PendingBlock) ([]cu
 		if err != nil {
 			return nil, err
 		}
-		if err := s.ownSlot(rec, b); err != nil {
+		if err := b.checkSlot(&rec); err != nil {
 			return nil, err
 		}
 		orders = append(orders, custodian.Order{Warrant: custodian.Warrant{Permit: b.Permit, Decision: encoded, Checkpoint: checkpoint},
@@ -291,15 +310,11 @@ func (s *Store) settleSpan(first, last format.Slot, held map[format.Slot][]heldC
 	})
 }
 
-// ownSlot refuses to destroy a slot that is not the one of the bundle that the
+// checkSlot refuses to destroy a slot that is not the one of the bundle that the
 // decision names: a warrant says which bundle, the state which slot.
-func (s *Store) ownSlot(rec format.Record, b PendingErasure) error {
-	row, err := s.Bundle(keyOf(&rec))
-	if err != nil {
-		return err
-	}
-	if row == nil || row.Store != b.Store || row.Slot != b.Slot || row.Expire != b.Decision+1 {
-		return fmt.Errorf("%w: slot %s is not that of a bundle which record %d expires", custodian.ErrWarrant, b.Slot, b.Decision)
+func (b *PendingErasure) checkSlot(rec *format.Record) error {
+	if b.row == nil || b.key != keyOf(rec) || b.row.Store != b.Store || b.row.Slot != b.Slot || b.row.Expire != rec.Sequence+1 {
+		return fmt.Errorf("%w: slot %s is not that of a bundle which record %d expires", custodian.ErrWarrant, b.Slot, rec.Sequence)
 	}
 	return nil
 }

@@ -20,6 +20,10 @@ type PendingErasure struct {
 	// Apart says that one attestation cannot name both this bundle and the one before
 	// it in the list: between them lies one that it has attested, or that has to stay.
 	Apart bool
+	// key and row are of the bundle as it stood when it was listed: which slot is its
+	// own, and which record ended it, never changes.
+	key format.BundleKey
+	row *format.BundleRow
 }
 
 // erasuresAtOnce bounds how many rows PendingErasures and Leftovers look at while
@@ -102,7 +106,7 @@ func (p *pendings) take(key format.BundleKey, decision uint64) error {
 		p.apart = true
 		return nil
 	}
-	p.out = append(p.out, PendingErasure{Store: b.Store, Slot: b.Slot, Permit: permit, Decision: decision, Apart: p.apart})
+	p.out = append(p.out, PendingErasure{Store: b.Store, Slot: b.Slot, Permit: permit, Decision: decision, Apart: p.apart, key: key, row: b})
 	p.apart = false
 	return nil
 }
@@ -367,7 +371,7 @@ func (m *Machine) leftover(node uint32, slot format.Slot, size uint64) (*Pending
 	if err != nil || !allowed {
 		return nil, err // the decision function says no: it stays
 	}
-	return &PendingErasure{Store: b.Store, Slot: slot, Permit: permit, Decision: b.Expire - 1}, nil
+	return &PendingErasure{Store: b.Store, Slot: slot, Permit: permit, Decision: b.Expire - 1, key: key, row: b}, nil
 }
 
 // openDeadSlots lists slots that should be erased here and still open.
