@@ -83,6 +83,12 @@ func TestExpiryRates(t *testing.T) {
 	t.Logf("foreground while erasing: %s", during.begun(decided.Before))
 	t.Logf("foreground during both: %s; p99 x %.2f", during, during.at(0.99).Seconds()/without.at(0.99).Seconds())
 	c.awaitEqual()
+	if count >= 10_000 {
+		disk := newDiskAlone(t)
+		t.Logf("the disk alone, erasures a second: %.0f one at a time; %.0f and %.0f, %d and %d at once; %.0f and %.0f recorded",
+			disk.rate(1, false), disk.rate(beside.destroy, false), disk.rate(alone.destroy, false), beside.destroy, alone.destroy,
+			disk.rate(beside.destroy, true), disk.rate(alone.destroy, true))
+	}
 }
 
 const rateSize = 512
@@ -296,6 +302,7 @@ func (c *testCluster) reportRates(first uint64, sizes []sizeAt) (decided time.Ti
 	}
 	store := c.nodes[0].Store()
 	var ended []uint64
+	erased := 0 // since the last decision: a checkpoint that came meanwhile had some erased before
 	if err := store.History(c.t.Context(), first, store.Summary().Size, func(seq uint64, encoded []byte) error {
 		rec, err := format.DecodeRecord(encoded)
 		if err != nil {
@@ -311,6 +318,10 @@ func (c *testCluster) reportRates(first uint64, sizes []sizeAt) (decided time.Ti
 		s.n++
 		if rec.Action == format.ActExpire {
 			ended = append(ended, seq)
+			erased = 0
+		}
+		if rec.Action == format.ActErase {
+			erased++
 		}
 		if rec.Action == format.ActAttest {
 			e, err := format.DecodeAttestEffect(rec.Effect)
@@ -325,14 +336,15 @@ func (c *testCluster) reportRates(first uint64, sizes []sizeAt) (decided time.Ti
 	}); err != nil {
 		c.t.Error(err)
 	}
-	say := func(what string, s *span, n int) {
-		d := max(s.last.Sub(s.begin), time.Millisecond)
+	say := func(what string, begin, last time.Time, n int) {
+		d := max(last.Sub(begin), time.Millisecond)
 		c.t.Logf("%s: %d in %.2f s: %.0f/s, %.1f MB/s", what, n, d.Seconds(), float64(n)/d.Seconds(), float64(n*rateSize)/d.Seconds()/1e6)
 	}
-	say("decided (EXPIRE records)", spans[format.ActExpire], spans[format.ActExpire].n)
-	say("erased (ERASE records, a majority)", spans[format.ActErase], spans[format.ActErase].n)
-	say("destroyed and attested (all nodes)", spans[format.ActAttest], spans[format.ActAttest].bundles)
-	c.t.Logf("%d ATTEST and %d CHECKPOINT records; first decision to last erasure %.2f s", spans[format.ActAttest].n, spans[format.ActCheckpoint].n,
-		spans[format.ActErase].last.Sub(spans[format.ActExpire].begin).Seconds())
-	return spans[format.ActExpire].last
+	expire, erase, attest := spans[format.ActExpire], spans[format.ActErase], spans[format.ActAttest]
+	say("decided (EXPIRE records)", expire.begin, expire.last, expire.n)
+	say("erased (ERASE records, a majority) once all were decided", expire.last, erase.last, erased)
+	say("destroyed and attested (all nodes), from the first on", attest.begin, attest.last, attest.bundles)
+	c.t.Logf("%d ATTEST and %d CHECKPOINT records; first decision to last erasure %.2f s", attest.n, spans[format.ActCheckpoint].n,
+		erase.last.Sub(expire.begin).Seconds())
+	return expire.last
 }
