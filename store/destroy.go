@@ -218,7 +218,7 @@ func (s *Store) ordersFor(bundles []PendingErasure, blocks []PendingBlock) ([]cu
 		if err != nil {
 			return nil, err
 		}
-		if err := b.checkSlot(&rec); err != nil {
+		if err := b.ownSlot(&rec); err != nil {
 			return nil, err
 		}
 		orders = append(orders, custodian.Order{Warrant: custodian.Warrant{Permit: b.Permit, Decision: encoded, Checkpoint: checkpoint},
@@ -310,9 +310,9 @@ func (s *Store) settleSpan(first, last format.Slot, held map[format.Slot][]heldC
 	})
 }
 
-// checkSlot refuses to destroy a slot that is not the one of the bundle that the
+// ownSlot refuses to destroy a slot that is not the one of the bundle that the
 // decision names: a warrant says which bundle, the state which slot.
-func (b *PendingErasure) checkSlot(rec *format.Record) error {
+func (b *PendingErasure) ownSlot(rec *format.Record) error {
 	if b.row == nil || b.key != keyOf(rec) || b.row.Store != b.Store || b.row.Slot != b.Slot || b.row.Expire != rec.Sequence+1 {
 		return fmt.Errorf("%w: slot %s is not that of a bundle which record %d expires", custodian.ErrWarrant, b.Slot, rec.Sequence)
 	}

@@ -80,6 +80,8 @@ func guards() []guard {
 		{"nodes: who was removed does not come back with its key", "store/act_cluster.go",
 			"row.Current, row.Joining, row.PublicKey = format.ID{}, format.ID{}, nil", "row.Current, row.Joining = format.ID{}, format.ID{}",
 			"./store", "TestActsAboutNodesMediaAndClock"},
+		{"erasure: a slot is that of the bundle that was decided", "store/destroy.go",
+			" || b.row.Slot != b.Slot", "", "./store", "TestI1_NothingIsDestroyedWithoutAWarrant"},
 		{"erasure: the word of a node that left is none", "store/attested.go",
 			"		if row.Current == (format.ID{}) {\n			continue\n", "		if false && row.Current == (format.ID{}) {\n			continue\n", "./store", "TestI5_WhoIsLeftErases"},
 		{"holds: one on a subject or definition is asked before a bundle ends", "store/rows.go",
