@@ -26,8 +26,8 @@ type batch struct {
 // destroyDue destroys on this node what a checkpoint covers and attests it. It goes
 // through what stands from its beginning to its end, and on where it stopped: one batch
 // is attested while the next is destroyed and the one behind that looked up, for each
-// waits mostly for syncs or reads of its own. Where one step fails, those before it stop
-// and those behind it finish what they were given.
+// waits mostly for syncs or reads of its own. Where one step fails, the earlier ones stop
+// and the later ones finish what they were given.
 func (d *duties) destroyDue(ctx context.Context) error {
 	size := d.node.store.Summary().Checkpoint.Checkpoint.Size
 	if size == d.destroyed {
@@ -58,7 +58,7 @@ func (d *duties) destroyDue(ctx context.Context) error {
 	})
 	steps.Wait()
 	for i, err := range failed {
-		if errors.Is(err, context.Canceled) && ctx.Err() == nil { // stopped for another's sake
+		if errors.Is(err, context.Canceled) && errors.Join(failed[i+1:]...) != nil { // stopped for a later one's sake
 			failed[i] = nil
 		}
 	}
@@ -83,11 +83,12 @@ func (n *Node) lookUp(ctx context.Context, size, from uint64, found chan<- batch
 	more := len(blocks) > 64 || len(spent) == 64
 	b := batch{blocks: blocks[:min(len(blocks), 64)], spent: spent, next: from}
 	for begin := time.Now(); time.Since(begin) < destroyFor; b = (batch{next: b.next}) {
-		some, from := n.pieces().destroy, b.next
-		if err := n.store.ErasuresAhead(ctx, size, from, some); err != nil {
+		n.requests.giveWay(ctx, giveWayMost)
+		some := n.pieces().destroy
+		if err := n.store.ErasuresAhead(ctx, size, b.next, some); err != nil {
 			return false, err
 		}
-		if b.bundles, b.next, err = n.store.PendingErasures(n.own.number, size, from, some); err != nil {
+		if b.bundles, b.next, err = n.store.PendingErasures(n.own.number, size, b.next, some); err != nil {
 			return false, err
 		}
 		if b.work, err = n.store.Prepare(ctx, b.bundles, slices.Concat(b.blocks, b.spent)); err != nil {
@@ -109,8 +110,8 @@ func (n *Node) lookUp(ctx context.Context, size, from uint64, found chan<- batch
 // nothing behind it waiting: under the next checkpoint it is asked for again.
 func (n *Node) destroyAll(ctx context.Context, found <-chan batch, gone chan<- batch) (kept, err error) {
 	for b := range found {
-		refused, err := n.destroyBatch(ctx, &b)
-		if err != nil {
+		var refused *store.RefusedError
+		if refused, err = n.destroyBatch(ctx, &b); err != nil {
 			return kept, err
 		}
 		if refused != nil {

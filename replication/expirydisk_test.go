@@ -52,16 +52,19 @@ func newDiskAlone(t *testing.T) *diskAlone {
 }
 
 // rate is how many erasures a second it takes, so many between two pairs of syncs:
-// every second key slot and payload is overwritten. With recorded the ERASE records are
-// appended too, and one entry goes to the log, with the two syncs of bbolt.
-func (d *diskAlone) rate(atOnce int, recorded bool) float64 {
+// every second key slot and payload is overwritten. With entries the ERASE records are
+// appended too, and so many go to the log, each with the two syncs of bbolt. All comes
+// one after the other, from pages in memory.
+func (d *diskAlone) rate(atOnce, entries int) float64 {
 	d.t.Helper()
 	begun, done := time.Now(), 0
 	for time.Since(begun) < 2*time.Second {
 		err := d.overwrite(atOnce)
-		if err == nil && recorded {
-			err = errors.Join(
-				synced(d.history, func() error { _, err := d.history.Write(make([]byte, atOnce*diskRecord)); return err }),
+		if err == nil && entries > 0 {
+			err = synced(d.history, func() error { _, err := d.history.Write(make([]byte, atOnce*diskRecord)); return err })
+		}
+		for range entries {
+			err = errors.Join(err,
 				synced(d.log, func() error { _, err := d.log.WriteAt(make([]byte, 2*diskPage), 2*diskPage); return err }),
 				synced(d.log, func() error { _, err := d.log.WriteAt(make([]byte, diskPage), 0); return err }))
 		}

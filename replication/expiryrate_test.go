@@ -85,9 +85,9 @@ func TestExpiryRates(t *testing.T) {
 	c.awaitEqual()
 	if count >= 10_000 {
 		disk := newDiskAlone(t)
+		recorded := func(p pieces) float64 { return disk.rate(p.destroy, p.destroy/p.attest) }
 		t.Logf("the disk alone, erasures a second: %.0f one at a time; %.0f and %.0f, %d and %d at once; %.0f and %.0f recorded",
-			disk.rate(1, false), disk.rate(beside.destroy, false), disk.rate(alone.destroy, false), beside.destroy, alone.destroy,
-			disk.rate(beside.destroy, true), disk.rate(alone.destroy, true))
+			disk.rate(1, 0), disk.rate(beside.destroy, 0), disk.rate(alone.destroy, 0), beside.destroy, alone.destroy, recorded(beside), recorded(alone))
 	}
 }
 

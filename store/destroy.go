@@ -141,6 +141,7 @@ func (j warrantJudge) judgeRetire(e format.KeyEffect, sequence uint64, slots []f
 type Destruction struct {
 	orders []custodian.Order
 	gone   []heldChunk
+	size   uint64 // of the checkpoint that the orders are given under
 }
 
 // Prepare looks up what destroys what the pending rows name, and touches nothing. What
@@ -148,7 +149,9 @@ type Destruction struct {
 // payload of it comes here any more. It reads each history file once if the decisions
 // ascend.
 func (s *Store) Prepare(ctx context.Context, bundles []PendingErasure, blocks []PendingBlock) (d Destruction, err error) {
-	if d.orders, err = s.ordersFor(bundles, blocks); err != nil {
+	checkpoint := s.Summary().Checkpoint
+	d.size = checkpoint.Checkpoint.Size
+	if d.orders, err = s.ordersFor(format.EncodeEffect(checkpoint), bundles, blocks); err != nil {
 		return d, err
 	}
 	d.gone, err = s.addRanges(ctx, d.orders)
@@ -168,6 +171,15 @@ func (s *Store) Destroy(ctx context.Context, bundles []PendingErasure, blocks []
 // in the active segment has its key destroyed at once, the segment is rolled, then
 // zeroed. It may be asked again after any failure.
 func (s *Store) Run(ctx context.Context, d Destruction) error {
+	if len(d.orders) == 0 {
+		return nil
+	}
+	if s.DurableSize() < d.size { // a custodian apart reads in the file what the checkpoint covers
+		if err := s.SyncHistory(); err != nil {
+			return err
+		}
+	}
+	crashpoint.Reached("destroy", false)
 	var refused RefusedError
 	if err := s.destroy(ctx, d.orders, d.gone, &refused); err != nil {
 		return errors.Join(err, refused.Err)
@@ -209,9 +221,8 @@ func (e *RefusedError) add(o custodian.Order, why error) {
 	e.Slots, e.Err = append(e.Slots, o.Work.Slots...), errors.Join(e.Err, why)
 }
 
-// ordersFor makes the orders, of key slots alone.
-func (s *Store) ordersFor(bundles []PendingErasure, blocks []PendingBlock) ([]custodian.Order, error) {
-	checkpoint := format.EncodeEffect(s.Summary().Checkpoint)
+// ordersFor makes the orders under a checkpoint, of key slots alone.
+func (s *Store) ordersFor(checkpoint []byte, bundles []PendingErasure, blocks []PendingBlock) ([]custodian.Order, error) {
 	orders := make([]custodian.Order, 0, len(bundles)+len(blocks))
 	for _, b := range bundles {
 		rec, encoded, err := s.Record(b.Decision)
@@ -320,16 +331,6 @@ func (b *PendingErasure) ownSlot(rec *format.Record) error {
 }
 
 func (s *Store) destroy(ctx context.Context, orders []custodian.Order, gone []heldChunk, refused *RefusedError) error {
-	if len(orders) == 0 {
-		return nil
-	}
-	crashpoint.Reached("sync history", false)
-	if s.DurableSize() < s.Summary().Checkpoint.Checkpoint.Size { // a custodian apart reads what it covers in the file
-		if err := s.SyncHistory(); err != nil {
-			return err
-		}
-	}
-	crashpoint.Reached("sync history", true)
 	// A file may be sealed and the next one not begun, for want of room: the
 	// custodian would zero in it, and a start take the zeros for a torn tail.
 	if slices.ContainsFunc(gone, func(c heldChunk) bool { return !s.segments.Sealed(c.File) }) {

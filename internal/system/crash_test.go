@@ -58,7 +58,7 @@ func daemonSteps() []crashStep {
 	duty := func(when string, k store.Kind) string { return fmt.Sprintf("%s duty %d", when, k) }
 	return []crashStep{
 		{duty("before", store.KindSweep), true, true}, {duty("after", store.KindSweep), true, true}, {duty("after", store.KindCheckpoint), true, true},
-		{"after sync history", true, true}, {"before roll", false, true}, {"after roll", false, true},
+		{"before destroy", true, true}, {"before roll", false, true}, {"after roll", false, true},
 		{"after forget ranges", false, false}, {"after attest", false, false},
 	}
 }
