@@ -70,6 +70,13 @@ func (r *Remote) ask(ctx context.Context, kind uint8, body []byte, file *os.File
 	case got != answerDone:
 		return nil, nil, fmt.Errorf("custodian: answer of kind %d", got)
 	}
+	if l.fd != nil {
+		// The custodian closes its own descriptor, then the connection: whoever asked
+		// is from then on the file's only writer, and can have it sealed.
+		if err := l.end(); err != nil {
+			return nil, nil, fmt.Errorf("custodian: %w", err)
+		}
+	}
 	fd, l.fd = l.fd, nil
 	return answer, fd, nil
 }

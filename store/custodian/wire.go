@@ -165,6 +165,18 @@ func (l *link) fill(b []byte) error {
 	return nil
 }
 
+// end waits until the other end has closed the connection.
+func (l *link) end() error {
+	n, err := l.c.Read(make([]byte, 1))
+	if n > 0 {
+		return fmt.Errorf("%w: bytes after an answer", format.ErrMalformed)
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
 // keep takes over the one descriptor that a frame may bring.
 func (l *link) keep(oob []byte) error {
 	messages, err := unix.ParseSocketControlMessage(oob)

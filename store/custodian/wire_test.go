@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -160,6 +161,46 @@ func wants(t *testing.T, what string, err, want error) {
 	t.Helper()
 	if err == nil || want != nil && !errors.Is(err, want) {
 		t.Errorf("%s: %v", what, err)
+	}
+}
+
+// TestWhoAskedForAFileIsItsOnlyWriter: a custodian that is slow to close its own
+// descriptor does not have the seal refused that follows.
+func TestWhoAskedForAFileIsItsOnlyWriter(t *testing.T) {
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: "@" + t.Name(), Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var closed atomic.Bool
+	var slow sync.WaitGroup
+	slow.Go(func() {
+		c, err := l.AcceptUnix()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		end := &link{c: c}
+		_, _, err = end.receive()
+		f, fileErr := os.Create(filepath.Join(t.TempDir(), "file"))
+		if err := errors.Join(err, fileErr, end.send(answerDone, nil, f)); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(50 * time.Millisecond)
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+		closed.Store(true)
+		if err := end.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	f, err := (&Remote{socket: "@" + t.Name()}).Create(segmentOne)
+	if err != nil || !closed.Load() {
+		t.Errorf("answered while the custodian has the file open: %v", err)
+	}
+	slow.Wait()
+	if err := errors.Join(f.Close(), l.Close()); err != nil {
+		t.Error(err)
 	}
 }
 
