@@ -12,8 +12,34 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sago-worm/sago/store"
 	"github.com/sago-worm/sago/store/format"
 )
+
+func TestWantsCheckpoint(t *testing.T) {
+	const entry, clock, every = 1000, 50_000, 7_000
+	for name, c := range map[string]struct {
+		applied                uint64
+		now                    int64
+		uncovered, destruction bool
+		want                   bool
+	}{
+		"nothing new":                  {applied: entry, now: clock + every},
+		"too early":                    {applied: entry + 5, now: clock + every - 1, uncovered: true},
+		"the interval":                 {applied: entry + 5, now: clock + every, uncovered: true, want: true},
+		"a destruction":                {applied: entry, now: clock, destruction: true, want: true},
+		"restored":                     {applied: entry + store.RestoreGap, now: clock, uncovered: true, want: true},
+		"many entries":                 {applied: entry + store.RestoreGap - 1, now: clock, uncovered: true},
+		"restored, and covered":        {applied: entry + store.RestoreGap, now: clock},
+		"restored, without a time yet": {applied: entry + store.RestoreGap, uncovered: true},
+	} {
+		s := store.Summary{Applied: c.applied, Clock: format.ClockRow{Now: c.now}, Policy: format.Policy{CheckpointEvery: every}}
+		s.Checkpoint.Checkpoint.Entry, s.Checkpoint.Checkpoint.Clock = entry, clock
+		if got := wantsCheckpoint(s, c.uncovered, c.destruction); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
 
 // TestP55_OneCheckpointForManyWhoAsk: every node can have one taken, and those
 // who ask at once share it.

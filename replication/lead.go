@@ -143,21 +143,29 @@ func (n *Node) durable() (commit, size uint64, err error) {
 	return commit, size, n.attestor.raise(commit, 0, size, root)
 }
 
-// keepCheckpoints takes a checkpoint when a destruction waits for one and no more is
-// due, or when the policy's interval has passed with something to cover.
+// keepCheckpoints takes a checkpoint when one is wanted.
 func (n *Node) keepCheckpoints(ctx context.Context, due bool) error {
 	s := n.store.Summary()
 	backlog, err := n.store.ErasureBacklog()
 	if err != nil {
 		return err
 	}
-	since := s.Clock.Now - s.Checkpoint.Checkpoint.Clock
-	stale := s.Clock.Now != 0 && since >= s.Policy.CheckpointEvery && n.store.Uncovered()
-	if (!backlog || due) && !stale {
+	if !wantsCheckpoint(s, n.store.Uncovered(), backlog && !due) {
 		return nil
 	}
 	_, err = n.checkpointAt(ctx, s.Applied)
 	return err
+}
+
+// wantsCheckpoint reports whether a destruction waits for a checkpoint and no more is
+// due, the policy's interval has passed with something to cover, or the log was
+// restored: until its first checkpoint the newest one is older than the history that was
+// restored, and whoever remembers a newer one would be told that the history went back.
+func wantsCheckpoint(s store.Summary, uncovered, destruction bool) bool {
+	newest := s.Checkpoint.Checkpoint
+	restored := s.Applied >= newest.Entry+store.RestoreGap
+	stale := restored || s.Clock.Now-newest.Clock >= s.Policy.CheckpointEvery
+	return destruction || s.Clock.Now != 0 && uncovered && stale
 }
 
 // takeCheckpoint marks an entry, gathers signatures of a majority and proposes

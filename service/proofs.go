@@ -24,14 +24,15 @@ const (
 	reasonNoCheckpoint = "NO_CHECKPOINT"
 )
 
-// catchUp is how long a call waits for this node to apply what another node may
-// have answered already.
+// catchUp is how long a call waits for what may come at any moment: this node
+// applies what another node has answered already, or a checkpoint is being signed.
 const catchUp = 2 * time.Second
 
 func notYet(reason string) error { return &problem{reason: reason, code: codes.Unavailable} }
 
 // Checkpoint implements sagov1.HistoryServiceServer. A node that has less than
-// the caller remembers asks the leader before it says so.
+// the caller remembers asks the leader before it says so. Where the records are there
+// and no checkpoint over them is, the log was just restored: its first one is on its way.
 func (s *historyServer) Checkpoint(ctx context.Context, req *sagov1.CheckpointRequest) (*sagov1.CheckpointResponse, error) {
 	if req.GetFresh() && (req.Covering != nil || req.Size != nil) || req.Covering != nil && req.Size != nil {
 		return nil, invalid(format.ReasonInvalid, "fresh, covering and size exclude each other")
@@ -41,6 +42,9 @@ func (s *historyServer) Checkpoint(ctx context.Context, req *sagov1.CheckpointRe
 		if err := s.node.Checkpoint(ctx, req.GetFresh()); err != nil {
 			return nil, err
 		}
+	}
+	if known := req.GetKnown(); known <= s.node.Store().Summary().Size {
+		soon(ctx, func() bool { return known <= newest() })
 	}
 	e, err := s.checkpoint(ctx, req)
 	if err != nil {
@@ -89,18 +93,26 @@ func (s *historyServer) covering(sequence uint64) (format.CheckpointEffect, erro
 // awaitRecord waits a moment for a record that this node may not have applied
 // yet. One that does not come does not exist.
 func (s *Server) awaitRecord(ctx context.Context, sequence uint64) error {
+	if !soon(ctx, func() bool { return s.node.Store().Summary().Size > sequence }) {
+		return refusal(format.ReasonNotFound, "")
+	}
+	return nil
+}
+
+// soon waits until something is there, catchUp at most, and reports whether it is.
+func soon(ctx context.Context, there func() bool) bool {
 	ctx, cancel := context.WithTimeout(ctx, catchUp)
 	defer cancel()
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()
-	for s.node.Store().Summary().Size <= sequence {
+	for !there() {
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			return refusal(format.ReasonNotFound, "")
+			return false
 		}
 	}
-	return nil
+	return true
 }
 
 // Prove implements sagov1.HistoryServiceServer: what Show shows, with its proof.

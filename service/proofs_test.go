@@ -1,6 +1,9 @@
 package service
 
 import (
+	"errors"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -65,6 +68,34 @@ func TestCheckpoints(t *testing.T) {
 	expect(t, err, codes.NotFound, "NOT_FOUND")
 	_, err = raw.Checkpoint(limited(t), &sagov1.CheckpointRequest{Covering: ptr(1), Size: ptr(2)})
 	expect(t, err, codes.InvalidArgument, "INVALID")
+}
+
+// TestACheckpointOnItsWayIsAwaited: whoever remembers a checkpoint over records that
+// are there is not told of an older one while the log's next is being signed.
+func TestACheckpointOnItsWayIsAwaited(t *testing.T) {
+	h := newHouse(t)
+	h.put("app", "T", "P5Y", []byte("x"))
+	h.checkpoint()
+	app, auditor, ctx := sagov1.NewHistoryServiceClient(h.as("app")), h.client("auditor"), limited(t)
+	for i := range 8 {
+		known := h.put("app", "T"+strconv.Itoa(i), "P5Y", []byte("y")).GetHistorySequence() + 1
+		var note string
+		var err error
+		var asked sync.WaitGroup
+		asked.Go(func() {
+			var a *sagov1.CheckpointResponse
+			a, err = app.Checkpoint(ctx, &sagov1.CheckpointRequest{Known: known})
+			note = a.GetNote()
+		})
+		_, freshErr := auditor.Checkpoint(ctx, client.CheckpointQuery{Fresh: true})
+		asked.Wait()
+		must(t, errors.Join(err, freshErr))
+		n, err := format.ParseNote(note)
+		must(t, err)
+		if cp, err := format.ParseCheckpoint(n.Text); err != nil || cp.Size < known {
+			t.Errorf("who remembers %d records is shown %d, %v", known, cp.Size, err)
+		}
+	}
 }
 
 // TestP55_OnlyAnAuditorHasCheckpointsTaken: receipts wait for the policy's own.
