@@ -236,7 +236,8 @@ func (s *Server) admit(ctx context.Context, full string, req any) (context.Conte
 
 // decide asks access. A list of one named subject's bundles is also what the
 // subject view is for (R55). A checkpoint that there is goes with a receipt; to
-// have one taken is a verb of its own.
+// have one taken is a verb of its own. A backup brings checkpoints: who takes one may
+// also have them held against what another process of theirs has remembered meanwhile.
 func decide(p access.Principal, verb access.Verb, req any) error {
 	if r, ok := req.(*sagov1.CheckpointRequest); ok && r.GetFresh() {
 		verb = access.VerbCheckpoint
@@ -244,6 +245,9 @@ func decide(p access.Principal, verb access.Verb, req any) error {
 	err := access.Decide(p, verb)
 	if r, ok := req.(*sagov1.ListRequest); err != nil && ok && r.GetSubjectCi() != "" {
 		return access.Decide(p, access.VerbSubjectView)
+	}
+	if _, ok := req.(*sagov1.ConsistencyRequest); err != nil && ok {
+		return access.Decide(p, access.VerbBackup)
 	}
 	return err
 }

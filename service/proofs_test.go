@@ -216,3 +216,15 @@ func TestConsistency(t *testing.T) {
 	_, err := ask(1, 1<<40)
 	expect(t, err, codes.NotFound, "NOT_FOUND")
 }
+
+// TestWhoTakesBackupsProvesConsistency: a backup's checkpoint is held against what
+// another process of the same person has remembered since the run was asked for.
+func TestWhoTakesBackupsProvesConsistency(t *testing.T) {
+	h := newHouse(t)
+	h.put("app", "T1", "P5Y", []byte("x"))
+	h.checkpoint()
+	_, err := sagov1.NewHistoryServiceClient(h.as("admin")).Consistency(limited(t), &sagov1.ConsistencyRequest{Old: 1})
+	must(t, err)
+	_, err = sagov1.NewHistoryServiceClient(h.as("contractor")).Consistency(limited(t), &sagov1.ConsistencyRequest{Old: 1})
+	expect(t, err, codes.PermissionDenied, "NOT_PERMITTED")
+}
