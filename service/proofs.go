@@ -32,7 +32,8 @@ func notYet(reason string) error { return &problem{reason: reason, code: codes.U
 
 // Checkpoint implements sagov1.HistoryServiceServer. A node that has less than
 // the caller remembers asks the leader before it says so. Where the records are there
-// and no checkpoint over them is, the log was just restored: its first one is on its way.
+// and no checkpoint over them is, the log was just restored and its first one is on its
+// way, or another history has grown as long: whoever asks is told of what there is then.
 func (s *historyServer) Checkpoint(ctx context.Context, req *sagov1.CheckpointRequest) (*sagov1.CheckpointResponse, error) {
 	if req.GetFresh() && (req.Covering != nil || req.Size != nil) || req.Covering != nil && req.Size != nil {
 		return nil, invalid(format.ReasonInvalid, "fresh, covering and size exclude each other")
@@ -43,7 +44,7 @@ func (s *historyServer) Checkpoint(ctx context.Context, req *sagov1.CheckpointRe
 			return nil, err
 		}
 	}
-	if known := req.GetKnown(); known <= s.node.Store().Summary().Size {
+	if known := req.GetKnown(); req.Size == nil && req.Covering == nil && known <= s.node.Store().Summary().Size {
 		soon(ctx, func() bool { return known <= newest() })
 	}
 	e, err := s.checkpoint(ctx, req)

@@ -77,6 +77,8 @@ func TestACheckpointOnItsWayIsAwaited(t *testing.T) {
 	h.put("app", "T", "P5Y", []byte("x"))
 	h.checkpoint()
 	app, auditor, ctx := sagov1.NewHistoryServiceClient(h.as("app")), h.client("auditor"), limited(t)
+	_, err := auditor.Checkpoint(ctx, client.CheckpointQuery{}) // the connection stands
+	must(t, err)
 	for i := range 8 {
 		known := h.put("app", "T"+strconv.Itoa(i), "P5Y", []byte("y")).GetHistorySequence() + 1
 		var note string

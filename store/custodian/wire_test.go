@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -167,7 +168,8 @@ func wants(t *testing.T, what string, err, want error) {
 // TestWhoAskedForAFileIsItsOnlyWriter: a custodian that is slow to close its own
 // descriptor does not have the seal refused that follows.
 func TestWhoAskedForAFileIsItsOnlyWriter(t *testing.T) {
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: "@" + t.Name(), Net: "unix"})
+	socket := fmt.Sprintf("@%s-%d", t.Name(), os.Getpid())
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +196,7 @@ func TestWhoAskedForAFileIsItsOnlyWriter(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	f, err := (&Remote{socket: "@" + t.Name()}).Create(segmentOne)
+	f, err := (&Remote{socket: socket}).Create(segmentOne)
 	if err != nil || !closed.Load() {
 		t.Errorf("answered while the custodian has the file open: %v", err)
 	}
